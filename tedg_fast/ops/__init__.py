@@ -1,0 +1,29 @@
+"""Fused sparse-attention and routing ops, each also registered as ``torch.ops.tedg.*``.
+
+Every op has a definition in plain PyTorch (:mod:`tedg_fast.ops.reference`), which also runs on
+devices without a native kernel.
+"""
+
+from tedg_fast.ops.attention import gat_attention, gat_attention_weights
+from tedg_fast.ops.graph import Graph
+from tedg_fast.ops.losses import (
+    RoutingLosses,
+    expert_overlap,
+    fenchel_young_loss,
+    routing_losses,
+    sparsemax_loss,
+)
+from tedg_fast.ops.routing import route, sparsemax
+
+__all__ = [
+    "Graph",
+    "RoutingLosses",
+    "expert_overlap",
+    "fenchel_young_loss",
+    "gat_attention",
+    "gat_attention_weights",
+    "route",
+    "routing_losses",
+    "sparsemax",
+    "sparsemax_loss",
+]

@@ -1,0 +1,173 @@
+"""The static graph that the attention ops walk."""
+
+import torch
+from torch import Tensor
+
+_INT32_MAX = 2**31 - 1
+_TENSORS = ("rowptr", "col", "edge_id", "t_rowptr", "t_target", "t_edge", "relation")
+
+
+class Graph:
+    """An immutable directed graph: compressed rows by target, and their transpose.
+
+    Build it once and use it for any number of samples. Edges of one row keep the order in which
+    ``edge_index`` lists them (the sort is stable), so sums over a row always add in the same
+    order.
+
+    Args:
+        edge_index: integer tensor [2, E]; row 0 the source, row 1 the target of each edge, in any
+            order, duplicates allowed (each counts). A list or numpy array is accepted.
+        num_sources: number of source nodes N; sources are numbered 0 to N-1.
+        num_targets: number of target nodes M; targets without an edge are allowed.
+        relation: optional integer tensor [E], the relation id (>= 0) of each edge, which picks
+            the row of ``edge_bias`` in :func:`tedg_fast.ops.gat_attention`.
+
+    Attributes (all tensors int32, on ``device``):
+        rowptr [M+1]: edges of target i are the positions rowptr[i] to rowptr[i+1]-1.
+        col [E]: the source at each position.
+        edge_id [E]: the column of ``edge_index`` each position came from.
+        t_rowptr [N+1], t_target [E], t_edge [E]: the transpose: rows by source, the target of each
+            entry, and the position of that edge in ``col``.
+        relation [E] or None: the relation id at each position; num_relations: its largest + 1.
+
+    Raises:
+        ValueError: edge_index or relation has the wrong shape, dtype or an index out of range.
+    """
+
+    num_sources: int
+    num_targets: int
+    num_edges: int
+    num_relations: int
+    rowptr: Tensor
+    col: Tensor
+    edge_id: Tensor
+    t_rowptr: Tensor
+    t_target: Tensor
+    t_edge: Tensor
+    relation: Tensor | None
+
+    def __init__(
+        self,
+        edge_index: Tensor,
+        num_sources: int,
+        num_targets: int,
+        relation: Tensor | None = None,
+    ) -> None:
+        for name, count in (("num_sources", num_sources), ("num_targets", num_targets)):
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise ValueError(f"{name} must be an int, got {type(count).__name__}")
+            if not 0 <= count < _INT32_MAX:
+                raise ValueError(f"{name} must be in [0, 2**31 - 1), got {count}")
+        edge_index = _integers("edge_index", edge_index)
+        if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+            raise ValueError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
+        num_edges = edge_index.shape[1]
+        if num_edges >= _INT32_MAX:
+            raise ValueError(f"edge_index must have fewer than 2**31 - 1 edges, got {num_edges}")
+        source, target = edge_index[0], edge_index[1]
+        _check_range("edge_index[0] (sources)", source, num_sources)
+        _check_range("edge_index[1] (targets)", target, num_targets)
+
+        by_target = torch.argsort(target, stable=True)
+        col = source[by_target]
+        t_edge = torch.argsort(col, stable=True)
+        tensors = {
+            "rowptr": _row_pointers(target, num_targets),
+            "col": col,
+            "edge_id": by_target,
+            "t_rowptr": _row_pointers(source, num_sources),
+            "t_target": target[by_target][t_edge],
+            "t_edge": t_edge,
+        }
+        num_relations = 0
+        if relation is not None:
+            relation = _integers("relation", relation)
+            if relation.shape != (num_edges,):
+                raise ValueError(
+                    f"relation must have shape [{num_edges}] (one id an edge), "
+                    f"got {list(relation.shape)}"
+                )
+            if relation.device != edge_index.device:
+                raise ValueError(
+                    f"relation must be on {edge_index.device} like edge_index, "
+                    f"got {relation.device}"
+                )
+            _check_range("relation", relation, _INT32_MAX)
+            num_relations = int(relation.max()) + 1 if num_edges else 0
+            tensors["relation"] = relation[by_target]
+        self._fill(
+            {name: value.to(torch.int32).contiguous() for name, value in tensors.items()},
+            num_sources=num_sources,
+            num_targets=num_targets,
+            num_edges=num_edges,
+            num_relations=num_relations,
+        )
+
+    def _fill(self, tensors: dict[str, Tensor], **counts: int) -> None:
+        values = {**{name: tensors.get(name) for name in _TENSORS}, **counts}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Graph is immutable, cannot set {name!r}; build a new Graph")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"Graph is immutable, cannot delete {name!r}")
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        return (
+            f"Graph(num_sources={self.num_sources}, num_targets={self.num_targets}, "
+            f"num_edges={self.num_edges}, num_relations={self.num_relations}, "
+            f"device={str(self.device)!r})"
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """The device that all of the graph's tensors are on."""
+        return self.col.device
+
+    def to(self, device: torch.device | str) -> "Graph":
+        """The same graph on ``device``; the graph itself if it is there already."""
+        if self.col.to(device) is self.col:
+            return self
+        other = object.__new__(Graph)
+        moved = {
+            name: getattr(self, name).to(device)
+            for name in _TENSORS
+            if getattr(self, name) is not None
+        }
+        other._fill(
+            moved,
+            num_sources=self.num_sources,
+            num_targets=self.num_targets,
+            num_edges=self.num_edges,
+            num_relations=self.num_relations,
+        )
+        return other
+
+
+def _integers(name: str, value: object) -> Tensor:
+    """``value`` as an int64 tensor, refusing what would have to be rounded."""
+    tensor = torch.as_tensor(value)
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        if tensor.numel():
+            raise ValueError(f"{name} must hold integers, got dtype {tensor.dtype}")
+    return tensor.detach().to(torch.int64)
+
+
+def _check_range(name: str, index: Tensor, size: int) -> None:
+    if index.numel() == 0:
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= size:
+        worst = low if low < 0 else high
+        raise ValueError(f"{name} must be in [0, {size}), got {worst}")
+
+
+def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
+    rowptr = torch.zeros(num_rows + 1, dtype=torch.int64, device=row.device)
+    torch.cumsum(torch.bincount(row, minlength=num_rows), 0, out=rowptr[1:])
+    return rowptr

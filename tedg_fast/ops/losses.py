@@ -1,0 +1,87 @@
+"""Losses on routing weights and expert logits; all are means over the batch."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from tedg_fast.ops import _checks, reference
+
+
+class RoutingLosses(NamedTuple):
+    """Scalars of :func:`routing_losses`; float32, or float64 for float64 inputs."""
+
+    overlap: Tensor
+    """sum over i != j of alpha_i alpha_j cos(z_i, z_j)."""
+    semantic: Tensor
+    """mean over all K x K entries of abs(cos(z_i, z_j)), the diagonal counted as 0."""
+    diversity: Tensor
+    """mean of cos(z_i, z_j) over the pairs i < j; 0 if there is one expert."""
+    load_balance: Tensor
+    """mean over k of (batch mean of alpha_k - 1/K) squared."""
+    entropy: Tensor
+    """-sum_k alpha_k ln alpha_k, with 0 ln 0 = 0 and gradient 0 there."""
+
+
+def fenchel_young_loss(mapping: str, scores: Tensor, target: Tensor) -> Tensor:
+    """Fenchel-Young loss between scores and a target distribution, mean over the rows.
+
+    softmax: KL(target || softmax(scores)). sparsemax: the sparsemax loss of Martins & Astudillo
+    2016 for a distribution as target. In both the gradient of row b is
+    ``(mapping(scores_b) - target_b) / rows``, finite even where a weight is 0 (Blondel, Martins
+    & Niculae 2020, proposition 2).
+
+    Args:
+        mapping: "softmax" or "sparsemax".
+        scores: [..., K], already divided by any temperature; float32, bfloat16, float16, float64.
+        target: [..., K], rows sum to 1, dtype of ``scores``; no gradient flows to it.
+
+    Returns:
+        A scalar >= 0, float32, or float64 for float64 inputs; 0 for no rows. Differentiable,
+        once.
+
+    Raises:
+        ValueError: an argument's shape, dtype, device or value does not fit.
+    """
+    _checks.mapping(mapping)
+    _checks.rows("scores", scores)
+    _checks.like("target", target, tuple(scores.shape), "scores", scores)
+    return reference.fenchel_young_loss(mapping, scores, target)
+
+
+def sparsemax_loss(scores: Tensor, target: Tensor) -> Tensor:
+    """``fenchel_young_loss("sparsemax", scores, target)``."""
+    return fenchel_young_loss("sparsemax", scores, target)
+
+
+def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
+    """Penalty for mixing experts that say the same: mean of sum_{i!=j} a_i a_j cos(z_i, z_j).
+
+    Args:
+        alpha: [B, K] routing weights; float32, bfloat16, float16 or float64.
+        expert_logits: [B, K, A], dtype of ``alpha``; z_k is row k. A zero vector has cosine 0
+            and gradient 0.
+
+    Returns:
+        A scalar, float32, or float64 for float64 inputs; 0 for an empty batch. Differentiable,
+        once.
+
+    Raises:
+        ValueError: an argument's shape, dtype or device does not fit.
+    """
+    _checks.alpha_and_experts("alpha", alpha, expert_logits)
+    return reference.expert_overlap(alpha, expert_logits)
+
+
+def routing_losses(alpha: Tensor, expert_logits: Tensor) -> RoutingLosses:
+    """All the losses on the routing in one pass over the experts' logits.
+
+    Args: as in :func:`expert_overlap`.
+
+    Returns:
+        :class:`RoutingLosses`, scalars, all 0 for an empty batch. Differentiable, once.
+
+    Raises:
+        ValueError: an argument's shape, dtype or device does not fit.
+    """
+    _checks.alpha_and_experts("alpha", alpha, expert_logits)
+    return RoutingLosses(*reference.routing_losses(alpha, expert_logits))

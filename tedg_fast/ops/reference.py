@@ -1,0 +1,179 @@
+"""The definition of every op in plain PyTorch, differentiable by autograd.
+
+These functions are the truth that the native kernels are compared with, and what runs on a device
+without a kernel. They take the arguments of the public functions (documented in
+``tedg_fast.ops``), compute in float32 (float64 for float64 inputs) and allocate freely.
+"""
+
+import torch
+from torch import Tensor
+
+from tedg_fast.ops.graph import Graph
+
+
+def accumulate_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype sums are kept in: float64 for float64, else float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _attention(
+    score_src: Tensor,
+    score_dst: Tensor,
+    graph: Graph,
+    edge_bias: Tensor | None,
+    negative_slope: float,
+    node_mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights [B, E, H] in the graph's row order, lse [B, M, H], and each edge's target [E]."""
+    dtype = accumulate_dtype(score_src.dtype)
+    rowptr, source = graph.rowptr.long(), graph.col.long()
+    target = torch.repeat_interleave(
+        torch.arange(graph.num_targets, device=source.device),
+        rowptr[1:] - rowptr[:-1],
+        output_size=graph.num_edges,
+    )
+    score = score_src.to(dtype)[:, source] + score_dst.to(dtype)[:, target]
+    if edge_bias is not None:
+        score = score + edge_bias.to(dtype)[graph.relation.long()]
+    score = torch.nn.functional.leaky_relu(score, negative_slope)
+    if node_mask is not None:
+        score = score.masked_fill(~node_mask[:, source, None], -torch.inf)
+    index = target[None, :, None].expand_as(score)
+    top = score.new_full(score_dst.shape, -torch.inf, dtype=dtype)
+    top = top.scatter_reduce(1, index, score.detach(), "amax")
+    # A row whose scores are all -inf (or that has no edges) is empty: no weight, lse = -inf.
+    empty = top == -torch.inf
+    top = top.masked_fill(empty, 0)
+    weight = torch.exp(score - top[:, target])
+    total = torch.zeros_like(top).index_add(1, target, weight)
+    weight = weight / total.masked_fill(empty, 1)[:, target]
+    lse = torch.where(empty, -torch.inf, top + torch.log(total.masked_fill(empty, 1)))
+    return weight, lse, target
+
+
+def gat_attention(
+    x: Tensor,
+    score_src: Tensor,
+    score_dst: Tensor,
+    graph: Graph,
+    *,
+    edge_bias: Tensor | None = None,
+    negative_slope: float = 0.2,
+    node_mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    weight, lse, target = _attention(
+        score_src, score_dst, graph, edge_bias, negative_slope, node_mask
+    )
+    features = x.to(weight.dtype)
+    if node_mask is not None:  # a masked source takes no part, even if it holds NaN
+        features = features.masked_fill(~node_mask[:, :, None, None], 0)
+    message = weight.unsqueeze(-1) * features[:, graph.col.long()]
+    out = features.new_zeros(x.shape[0], graph.num_targets, *x.shape[2:])
+    return out.index_add(1, target, message).to(x.dtype), lse
+
+
+def gat_attention_weights(
+    score_src: Tensor,
+    score_dst: Tensor,
+    graph: Graph,
+    *,
+    edge_bias: Tensor | None = None,
+    negative_slope: float = 0.2,
+    node_mask: Tensor | None = None,
+) -> Tensor:
+    weight, _, _ = _attention(score_src, score_dst, graph, edge_bias, negative_slope, node_mask)
+    out = torch.empty_like(weight)
+    out[:, graph.edge_id.long()] = weight
+    return out.to(score_src.dtype)
+
+
+def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
+    # Martins & Astudillo 2016, algorithm 1: sort, find the support's size, threshold.
+    z = x.to(accumulate_dtype(x.dtype)).movedim(dim, -1)
+    z = z - z.detach().amax(-1, keepdim=True)
+    top, _ = torch.sort(z, dim=-1, descending=True)
+    sums = top.cumsum(-1) - 1
+    rank = torch.arange(1, z.shape[-1] + 1, device=z.device, dtype=z.dtype)
+    # NaN compares false: a row with a NaN, or of nothing but -inf, must stay NaN, so it
+    # takes the whole row as its support.
+    support = (rank * top > sums) | top[..., :1].isnan()
+    size = support.sum(-1, keepdim=True)
+    threshold = sums.gather(-1, size - 1) / size
+    return torch.clamp(z - threshold, min=0).movedim(-1, dim).to(x.dtype)
+
+
+def routing_map(mapping: str, scores: Tensor) -> Tensor:
+    """softmax or sparsemax of the last dimension, by name."""
+    return sparsemax(scores) if mapping == "sparsemax" else torch.softmax(scores, -1)
+
+
+def route(
+    router_logits: Tensor,
+    expert_logits: Tensor,
+    *,
+    mapping: str = "softmax",
+    temperature: float = 1.0,
+    action_mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    dtype = accumulate_dtype(router_logits.dtype)
+    alpha = routing_map(mapping, router_logits.to(dtype) / temperature)
+    logits = torch.einsum("bk,bka->ba", alpha, expert_logits.to(dtype)).to(expert_logits.dtype)
+    if action_mask is not None:
+        logits = logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min)
+    return alpha.to(router_logits.dtype), logits
+
+
+def fenchel_young_loss(mapping: str, scores: Tensor, target: Tensor) -> Tensor:
+    # Blondel, Martins & Niculae 2020, definition 2: Omega*(z) + Omega(q) - <z, q>.
+    dtype = accumulate_dtype(scores.dtype)
+    z, q = scores.to(dtype), target.detach().to(dtype)
+    if z[..., 0].numel() == 0:
+        return scores.sum() * 0.0
+    # Both terms of <p - q, z> that meet z = -inf (a masked choice) with p = q = 0 are 0.
+    z = z - z.detach().amax(-1, keepdim=True)
+    if mapping == "sparsemax":
+        p = sparsemax(z)
+        gap = p - q
+        linear = torch.where(gap == 0, 0, gap * torch.where(gap == 0, 0, z))
+        per_row = linear - 0.5 * (p**2 - q**2)
+        return per_row.sum(-1).mean()
+    linear = torch.where(q == 0, 0, q * torch.where(q == 0, 0, z))
+    return (torch.logsumexp(z, -1) + (torch.xlogy(q, q) - linear).sum(-1)).mean()
+
+
+def sparsemax_loss(scores: Tensor, target: Tensor) -> Tensor:
+    return fenchel_young_loss("sparsemax", scores, target)
+
+
+def _cosines(expert_logits: Tensor) -> Tensor:
+    """cos(z_i, z_j) of each sample [B, K, K] with a zero diagonal; a zero vector has cosine 0."""
+    z = expert_logits.to(accumulate_dtype(expert_logits.dtype))
+    # The cosine does not depend on a vector's length: scaling first keeps its square finite.
+    scale = z.detach().abs().amax(-1, keepdim=True)
+    z = z / scale.masked_fill(scale == 0, 1)
+    square = (z * z).sum(-1, keepdim=True)
+    unit = z * torch.where(square == 0, 0, torch.rsqrt(square.masked_fill(square == 0, 1)))
+    gram = unit @ unit.transpose(-1, -2)
+    return gram * (1 - torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
+
+
+def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
+    cosine = _cosines(expert_logits)
+    a = alpha.to(cosine.dtype)
+    return torch.einsum("bi,bij,bj->", a, cosine, a) / max(a.shape[0], 1)
+
+
+def routing_losses(
+    alpha: Tensor, expert_logits: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    cosine = _cosines(expert_logits)
+    a = alpha.to(cosine.dtype)
+    batch, experts = max(a.shape[0], 1), a.shape[1]
+    overlap = torch.einsum("bi,bij,bj->", a, cosine, a) / batch
+    semantic = cosine.abs().sum() / (batch * experts * experts)
+    # The sum over i != j counts each pair twice, as does K (K - 1).
+    diversity = cosine.sum() / (batch * max(experts * (experts - 1), 1))
+    load_balance = ((a.sum(0) / batch - 1 / experts) ** 2).mean() * min(a.shape[0], 1)
+    used = a > 0
+    entropy = -(a * torch.log(a.masked_fill(~used, 1))).sum() / batch
+    return overlap, semantic, diversity, load_balance, entropy
