@@ -4,6 +4,7 @@ Every op has a definition in plain PyTorch (:mod:`tedg_fast.ops.reference`), whi
 devices without a native kernel.
 """
 
+from tedg_fast.ops import _register  # noqa: F401  (autograd and fakes of the native ops)
 from tedg_fast.ops.attention import gat_attention, gat_attention_weights
 from tedg_fast.ops.graph import Graph
 from tedg_fast.ops.losses import (

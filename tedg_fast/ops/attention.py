@@ -1,8 +1,10 @@
 """Sparse graph attention over one static graph, for a batch of samples."""
 
+import torch
 from torch import Tensor
 
 from tedg_fast.ops import _checks, reference
+from tedg_fast.ops._native import has_kernel
 from tedg_fast.ops.graph import Graph
 
 
@@ -40,8 +42,23 @@ def gat_attention(
         float64 inputs. Both are differentiable, once.
 
     Raises:
-        ValueError: an argument's shape, dtype or device does not fit the others.
+        ValueError or RuntimeError: an argument's shape, dtype or device does not fit the others.
     """
+    if _native(graph, score_src, "gat_attention"):
+        return torch.ops.tedg.gat_attention.default(
+            x,
+            score_src,
+            score_dst,
+            graph.rowptr,
+            graph.col,
+            graph.t_rowptr,
+            graph.t_target,
+            graph.t_edge,
+            graph.relation,
+            edge_bias,
+            negative_slope,
+            node_mask,
+        )
     _checks.attention(x, score_src, score_dst, graph, edge_bias, node_mask)
     return reference.gat_attention(
         x,
@@ -72,14 +89,47 @@ def gat_attention_weights(
         was built from. An edge from a masked source has weight 0.
 
     Raises:
-        ValueError: an argument's shape, dtype or device does not fit the others.
+        ValueError or RuntimeError: an argument's shape, dtype or device does not fit the others.
     """
-    _checks.attention(None, score_src, score_dst, graph, edge_bias, node_mask)
-    return reference.gat_attention_weights(
-        score_src.detach(),
-        score_dst.detach(),
-        graph,
-        edge_bias=None if edge_bias is None else edge_bias.detach(),
-        negative_slope=negative_slope,
-        node_mask=node_mask,
-    )
+    with torch.no_grad():
+        if not _native(graph, score_src, "gat_attention_weights"):
+            _checks.attention(None, score_src, score_dst, graph, edge_bias, node_mask)
+            return reference.gat_attention_weights(
+                score_src,
+                score_dst,
+                graph,
+                edge_bias=edge_bias,
+                negative_slope=negative_slope,
+                node_mask=node_mask,
+            )
+        # lse without features: attention over features of width 0.
+        _, lse = gat_attention(
+            score_src.new_empty(*score_src.shape, 0),
+            score_src,
+            score_dst,
+            graph,
+            edge_bias=edge_bias,
+            negative_slope=negative_slope,
+            node_mask=node_mask,
+        )
+        return torch.ops.tedg.gat_attention_weights.default(
+            score_src,
+            score_dst,
+            lse,
+            graph.rowptr,
+            graph.col,
+            graph.edge_id,
+            graph.relation,
+            edge_bias,
+            negative_slope,
+            node_mask,
+        )
+
+
+def _native(graph: Graph, scores: Tensor, op: str) -> bool:
+    """Whether the native op runs: it checks the other arguments itself."""
+    if not isinstance(graph, Graph):
+        raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
+    if not isinstance(scores, Tensor):
+        raise ValueError(f"score_src must be a tensor, got {type(scores).__name__}")
+    return has_kernel(op, scores.device.type)

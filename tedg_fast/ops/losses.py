@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from tedg_fast.ops import _checks, reference
+from tedg_fast.ops._native import has_kernel
 
 
 class RoutingLosses(NamedTuple):
@@ -40,12 +42,18 @@ def fenchel_young_loss(mapping: str, scores: Tensor, target: Tensor) -> Tensor:
         once.
 
     Raises:
-        ValueError: an argument's shape, dtype, device or value does not fit.
+        ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.mapping(mapping)
     _checks.rows("scores", scores)
     _checks.like("target", target, tuple(scores.shape), "scores", scores)
-    return reference.fenchel_young_loss(mapping, scores, target)
+    if not has_kernel("fenchel_young_loss", scores.device.type):
+        return reference.fenchel_young_loss(mapping, scores, target)
+    count = scores.shape[-1]
+    loss, _ = torch.ops.tedg.fenchel_young_loss.default(
+        scores.reshape(-1, count), target.detach().reshape(-1, count), mapping == "sparsemax"
+    )
+    return loss
 
 
 def sparsemax_loss(scores: Tensor, target: Tensor) -> Tensor:
@@ -66,8 +74,10 @@ def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
         once.
 
     Raises:
-        ValueError: an argument's shape, dtype or device does not fit.
+        ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
+    if isinstance(alpha, Tensor) and has_kernel("expert_overlap", alpha.device.type):
+        return torch.ops.tedg.expert_overlap.default(alpha, expert_logits)
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return reference.expert_overlap(alpha, expert_logits)
 
@@ -81,7 +91,9 @@ def routing_losses(alpha: Tensor, expert_logits: Tensor) -> RoutingLosses:
         :class:`RoutingLosses`, scalars, all 0 for an empty batch. Differentiable, once.
 
     Raises:
-        ValueError: an argument's shape, dtype or device does not fit.
+        ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
+    if isinstance(alpha, Tensor) and has_kernel("routing_losses", alpha.device.type):
+        return RoutingLosses(*torch.ops.tedg.routing_losses.default(alpha, expert_logits)[:5])
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return RoutingLosses(*reference.routing_losses(alpha, expert_logits))

@@ -36,8 +36,10 @@ def _attention(
     if edge_bias is not None:
         score = score + edge_bias.to(dtype)[graph.relation.long()]
     score = torch.nn.functional.leaky_relu(score, negative_slope)
+    absent = score_src.detach() == -torch.inf
     if node_mask is not None:
-        score = score.masked_fill(~node_mask[:, source, None], -torch.inf)
+        absent = absent | ~node_mask[:, :, None]
+    score = score.masked_fill(absent[:, source], -torch.inf)
     index = target[None, :, None].expand_as(score)
     top = score.new_full(score_dst.shape, -torch.inf, dtype=dtype)
     top = top.scatter_reduce(1, index, score.detach(), "amax")
@@ -64,11 +66,10 @@ def gat_attention(
     weight, lse, target = _attention(
         score_src, score_dst, graph, edge_bias, negative_slope, node_mask
     )
-    features = x.to(weight.dtype)
-    if node_mask is not None:  # a masked source takes no part, even if it holds NaN
-        features = features.masked_fill(~node_mask[:, :, None, None], 0)
-    message = weight.unsqueeze(-1) * features[:, graph.col.long()]
-    out = features.new_zeros(x.shape[0], graph.num_targets, *x.shape[2:])
+    # An edge of weight 0 adds nothing, even if its source holds NaN.
+    features = x.to(weight.dtype)[:, graph.col.long()]
+    message = weight.unsqueeze(-1) * features.masked_fill((weight == 0).unsqueeze(-1), 0)
+    out = message.new_zeros(x.shape[0], graph.num_targets, *x.shape[2:])
     return out.index_add(1, target, message).to(x.dtype), lse
 
 

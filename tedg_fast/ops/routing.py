@@ -1,8 +1,10 @@
 """Maps from scores to a distribution over experts, and the mixture they make."""
 
+import torch
 from torch import Tensor
 
 from tedg_fast.ops import _checks, reference
+from tedg_fast.ops._native import has_kernel
 
 
 def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
@@ -25,7 +27,10 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
     _checks.floating("x", x)
     rows = x.movedim(dim, -1)
     _checks.rows("x", rows)
-    return reference.sparsemax(x, dim)
+    if not has_kernel("sparsemax", x.device.type):
+        return reference.sparsemax(x, dim)
+    out = torch.ops.tedg.sparsemax.default(rows.reshape(-1, rows.shape[-1]))
+    return out.reshape(rows.shape).movedim(-1, dim)
 
 
 def route(
@@ -53,9 +58,13 @@ def route(
         ``alpha`` [B, K] and ``logits`` [B, A], dtype of the inputs. Differentiable, once.
 
     Raises:
-        ValueError: an argument's shape, dtype, device or value does not fit.
+        ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.mapping(mapping)
+    if isinstance(router_logits, Tensor) and has_kernel("route", router_logits.device.type):
+        return torch.ops.tedg.route.default(
+            router_logits, expert_logits, mapping == "sparsemax", temperature, action_mask
+        )
     _checks.route(router_logits, expert_logits, temperature, action_mask)
     return reference.route(
         router_logits,

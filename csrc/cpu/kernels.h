@@ -1,0 +1,124 @@
+// What the CPU kernels take and where they are found.
+//
+// A kernel knows nothing of torch: it gets plain pointers and sizes and works on a range, so that
+// the callers in csrc/cpu/*.cpp can split the work over threads. For every vector level there is
+// one table of them; kernels() returns the one of the best level that this machine has.
+#pragma once
+
+#include <stdint.h>
+
+namespace tedg {
+
+// Index of a storage type in a table of kernels.
+enum Storage { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2, kFloat16 = 3, kStorageCount = 4 };
+
+// One attention problem. Sizes: B batch, N sources, M targets, E edges, H heads, D width.
+// "acc" is float, or double for float64 storage.
+struct GatProblem {
+  int64_t batch, sources, targets, edges, heads, width, relations;
+  const int32_t* rowptr;       // [M+1]
+  const int32_t* col;          // [E]
+  const int32_t* t_rowptr;     // [N+1]
+  const int32_t* t_target;     // [E]
+  const int32_t* t_edge;       // [E]
+  const int32_t* relation;     // [E], null without edge_bias
+  const void* x;               // [B, N, H, D]
+  const void* score_src;       // [B, N, H]
+  const void* score_dst;       // [B, M, H]
+  const void* edge_bias;       // [R, H] or null
+  const bool* node_mask;       // [B, N] or null
+  double negative_slope;
+  void* out;                   // [B, M, H, D]
+  void* lse;                   // [B, M, H] acc
+  const void* grad_out;        // [B, M, H, D]
+  const void* grad_lse;        // [B, M, H] acc, or null
+  void* grad_x;                // [B, N, H, D]
+  void* grad_score_src;        // [B, N, H]
+  void* grad_score_dst;        // [B, M, H]
+};
+
+struct GatKernels {
+  // Values of type acc that one call of forward or backward_targets needs as scratch.
+  int64_t (*scratch)(const GatProblem&);
+  // Targets [begin, end) of sample b, head h.
+  void (*forward)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
+                  void* scratch);
+  // The same walk in backward: fills weight and dscore (acc [E]) for these targets' edges, their
+  // grad_score_dst, and adds to bias_grad (acc [R], null without edge_bias).
+  void (*backward_targets)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
+                           void* weight, void* dscore, void* bias_grad, void* scratch);
+  // Sources [begin, end): grad_x and grad_score_src from weight and dscore of all edges.
+  void (*backward_sources)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
+                           const void* weight, const void* dscore);
+  // The weights [B, E, H] of sample b, head h, in the order of edge_id [E].
+  void (*weights)(const GatProblem&, int64_t b, int64_t h, const int32_t* edge_id, void* out,
+                  void* scratch);
+};
+
+// Rows of routing: K weights a row, A actions.
+struct RouteProblem {
+  int64_t experts, actions;
+  bool sparse;
+  double temperature;
+  const void* scores;          // [B, K] router logits; backward: alpha
+  const void* expert_logits;   // [B, K, A]
+  const bool* action_mask;     // [B, A] or null
+  void* alpha;                 // [B, K]
+  void* logits;                // [B, A]
+  const void* grad_alpha;      // [B, K] or null
+  const void* grad_logits;     // [B, A] or null
+  void* grad_scores;           // [B, K]
+  void* grad_expert_logits;    // [B, K, A]
+};
+
+struct RouteKernels {
+  int64_t (*scratch)(const RouteProblem&);  // acc values
+  void (*forward)(const RouteProblem&, int64_t begin, int64_t end, void* scratch);
+  void (*backward)(const RouteProblem&, int64_t begin, int64_t end, void* scratch);
+};
+
+// Rows of scores: the map alone (sparsemax) and the Fenchel-Young loss.
+struct MapKernels {
+  int64_t (*scratch)(int64_t count);  // acc values
+  void (*sparsemax)(const void* x, void* out, int64_t count, int64_t begin, int64_t end,
+                    void* scratch);
+  void (*sparsemax_backward)(const void* grad, const void* out, void* grad_x, int64_t count,
+                             int64_t begin, int64_t end, void* scratch);
+  // Returns the sum of the rows' losses; residual <- map(scores) - target.
+  double (*loss)(bool sparse, const void* scores, const void* target, void* residual,
+                 int64_t count, int64_t begin, int64_t end, void* scratch);
+  // out <- in * factor, entries [begin, end).
+  void (*scale)(const void* in, void* out, double factor, int64_t begin, int64_t end);
+};
+
+// Losses on the routing. Sums go over rows; the caller divides by the batch.
+struct LossProblem {
+  int64_t batch, experts, actions;
+  bool all;                    // false: the overlap alone
+  const void* alpha;           // [B, K]
+  const void* expert_logits;   // [B, K, A]
+  const void* mean_alpha;      // acc [K], backward with all
+  double grad[5];              // of overlap, semantic, diversity, load_balance, entropy
+  void* grad_alpha;            // [B, K]
+  void* grad_expert_logits;    // [B, K, A]
+};
+
+struct LossKernels {
+  int64_t (*scratch)(const LossProblem&);  // acc values
+  // sums: overlap, sum of |cos|, sum of cos (both over ordered pairs), entropy, then K sums of
+  // alpha.
+  void (*forward)(const LossProblem&, int64_t begin, int64_t end, double* sums, void* scratch);
+  void (*backward)(const LossProblem&, int64_t begin, int64_t end, void* scratch);
+};
+
+struct Kernels {
+  const char* level;
+  GatKernels gat[kStorageCount];
+  RouteKernels route[kStorageCount];
+  MapKernels map[kStorageCount];
+  LossKernels loss[kStorageCount];
+};
+
+const Kernels& kernels();
+
+}  // namespace tedg

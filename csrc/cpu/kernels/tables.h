@@ -1,0 +1,13 @@
+// The tables that the kernel files of one vector level fill.
+#pragma once
+
+#include "../kernels.h"
+
+namespace tedg::TEDG_LEVEL {
+
+extern const GatKernels gat_kernels[kStorageCount];
+extern const RouteKernels route_kernels[kStorageCount];
+extern const MapKernels map_kernels[kStorageCount];
+extern const LossKernels loss_kernels[kStorageCount];
+
+}  // namespace tedg::TEDG_LEVEL

@@ -1,0 +1,84 @@
+// What the CPU ops share: storage indices, threads, scratch memory.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "../ops/checks.h"
+#include "kernels.h"
+
+namespace tedg {
+
+inline Storage storage_of(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float: return kFloat32;
+    case ScalarType::Double: return kFloat64;
+    case ScalarType::BFloat16: return kBFloat16;
+    case ScalarType::Half: return kFloat16;
+    default: refuse("tensor of ", dtype_text(tensor.scalar_type()), " where floats are expected");
+  }
+}
+
+inline size_t accumulate_bytes(const Tensor& tensor) {
+  return tensor.scalar_type() == ScalarType::Double ? 8 : 4;
+}
+
+inline Tensor packed(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
+
+inline OptionalTensor packed(const OptionalTensor& tensor) {
+  return tensor.has_value() ? OptionalTensor(packed(*tensor)) : std::nullopt;
+}
+
+inline const void* data_or_null(const OptionalTensor& tensor) {
+  return tensor.has_value() ? tensor->const_data_ptr() : nullptr;
+}
+
+// Reads and writes a tensor of one number, float32 or float64.
+inline double read_scalar(const Tensor& scalar) {
+  const void* p = scalar.const_data_ptr();
+  return scalar.scalar_type() == ScalarType::Double ? *static_cast<const double*>(p)
+                                                    : *static_cast<const float*>(p);
+}
+inline void write_scalar(const Tensor& scalar, double value) {
+  void* p = scalar.mutable_data_ptr();
+  if (scalar.scalar_type() == ScalarType::Double) {
+    *static_cast<double*>(p) = value;
+  } else {
+    *static_cast<float*>(p) = static_cast<float>(value);
+  }
+}
+
+inline Tensor new_tensor(const Tensor& like, std::initializer_list<int64_t> shape,
+                         ScalarType type) {
+  return torch::stable::new_empty(like, shape, type);
+}
+
+// Calls f(begin, end) on parts of [0, count) in parallel; `work` is the cost of one of them in
+// about nanoseconds, so that small problems stay on this thread.
+template <class F>
+void parallel(int64_t count, double work, const F& f) {
+  constexpr double kWorthAThread = 20000;
+  const int64_t grain = static_cast<int64_t>(kWorthAThread / std::max(work, 1.0)) + 1;
+  if (count > 0) torch::stable::parallel_for(0, count, grain, f);
+}
+
+// Memory for one thread's part of the work, aligned for vectors.
+class Scratch {
+ public:
+  explicit Scratch(size_t bytes) : memory_(bytes + kAlignment) {
+    void* p = memory_.data();
+    size_t space = memory_.size();
+    aligned_ = std::align(kAlignment, bytes, p, space);
+  }
+  void* get() const { return aligned_; }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  std::vector<char> memory_;
+  void* aligned_;
+};
+
+}  // namespace tedg

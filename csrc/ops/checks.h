@@ -1,0 +1,131 @@
+// Checks of the arguments of torch.ops.tedg.*, for both back ends. All run before any memory is
+// read. Each error names the argument, what it was and what was expected.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <cmath>
+#include <initializer_list>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace tedg {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+
+template <class... Parts>
+[[noreturn]] void refuse(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  throw std::runtime_error(text.str());
+}
+
+template <class Sizes>
+std::string shape_text(const Sizes& sizes) {
+  std::ostringstream text;
+  const char* separator = "[";
+  for (const int64_t size : sizes) {
+    text << separator << size;
+    separator = ", ";
+  }
+  text << (*separator == '[' ? "[]" : "]");
+  return text.str();
+}
+
+inline const char* dtype_text(ScalarType type) {
+  switch (type) {
+    case ScalarType::Float: return "float32";
+    case ScalarType::Double: return "float64";
+    case ScalarType::BFloat16: return "bfloat16";
+    case ScalarType::Half: return "float16";
+    case ScalarType::Int: return "int32";
+    case ScalarType::Long: return "int64";
+    case ScalarType::Bool: return "bool";
+    default: return "another dtype";
+  }
+}
+
+inline void check_dim(const char* name, const Tensor& tensor, int64_t dim, const char* shape) {
+  if (tensor.dim() != dim) {
+    refuse(name, " must have shape ", shape, ", got ", shape_text(tensor.sizes()));
+  }
+}
+
+inline void check_dtype(const char* name, const Tensor& tensor, ScalarType type) {
+  if (tensor.scalar_type() != type) {
+    refuse(name, " must have dtype ", dtype_text(type), ", got ",
+           dtype_text(tensor.scalar_type()));
+  }
+}
+
+inline void check_floating(const char* name, const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float:
+    case ScalarType::Double:
+    case ScalarType::BFloat16:
+    case ScalarType::Half: return;
+    default:
+      refuse(name, " must be float32, bfloat16, float16 or float64, got ",
+             dtype_text(tensor.scalar_type()));
+  }
+}
+
+inline void check_tensor(const char* name, const Tensor& tensor,
+                         std::initializer_list<int64_t> shape, ScalarType type,
+                         const Tensor& like) {
+  const auto sizes = tensor.sizes();
+  bool same = sizes.size() == shape.size();
+  for (size_t i = 0; same && i < sizes.size(); ++i) same = sizes[i] == shape.begin()[i];
+  if (!same) refuse(name, " must have shape ", shape_text(shape), ", got ", shape_text(sizes));
+  check_dtype(name, tensor, type);
+  if (tensor.is_cuda() != like.is_cuda() ||
+      tensor.get_device_index() != like.get_device_index()) {
+    refuse(name, " must be on the same device as the other arguments");
+  }
+}
+
+inline void check_optional(const char* name, const OptionalTensor& tensor,
+                           std::initializer_list<int64_t> shape, ScalarType type,
+                           const Tensor& like) {
+  if (tensor.has_value()) check_tensor(name, *tensor, shape, type, like);
+}
+
+// The dtype that sums, lse and losses have.
+inline ScalarType accumulate_type(ScalarType type) {
+  return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
+}
+
+// router weights or scores [B, K >= 1] with expert_logits [B, K, A].
+inline void check_experts(const char* name, const Tensor& scores, const Tensor& expert_logits) {
+  check_floating(name, scores);
+  check_dim(name, scores, 2, "[B, K] with K >= 1");
+  if (scores.size(1) < 1) {
+    refuse(name, " must have shape [B, K] with K >= 1, got ", shape_text(scores.sizes()));
+  }
+  check_dim("expert_logits", expert_logits, 3, "[B, K, A]");
+  check_tensor("expert_logits", expert_logits,
+               {scores.size(0), scores.size(1), expert_logits.size(2)}, scores.scalar_type(),
+               scores);
+}
+
+inline void check_rows(const char* name, const Tensor& scores) {
+  check_floating(name, scores);
+  check_dim(name, scores, 2, "[rows, K] with K >= 1");
+  if (scores.size(1) < 1) {
+    refuse(name, " must have shape [rows, K] with K >= 1, got ", shape_text(scores.sizes()));
+  }
+}
+
+inline void check_temperature(double temperature) {
+  if (!(temperature > 0) || std::isinf(temperature)) {
+    refuse("temperature must be a positive finite number, got ", temperature);
+  }
+}
+
+}  // namespace tedg

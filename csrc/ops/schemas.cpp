@@ -1,0 +1,46 @@
+// Every op of torch.ops.tedg: the one place of their schemas. Kernels are registered in csrc/cpu
+// and csrc/cuda, autograd and fakes in tedg_fast/ops.
+//
+// N sources, M targets, E edges; `graph` arguments are the tensors of tedg_fast.ops.Graph.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(tedg, m) {
+  m.def(
+      "gat_attention(Tensor x, Tensor score_src, Tensor score_dst, Tensor rowptr, Tensor col, "
+      "Tensor t_rowptr, Tensor t_target, Tensor t_edge, Tensor? relation, Tensor? edge_bias, "
+      "float negative_slope, Tensor? node_mask) -> (Tensor out, Tensor lse)");
+  m.def(
+      "gat_attention_backward(Tensor grad_out, Tensor? grad_lse, Tensor x, Tensor score_src, "
+      "Tensor score_dst, Tensor rowptr, Tensor col, Tensor t_rowptr, Tensor t_target, "
+      "Tensor t_edge, Tensor? relation, Tensor? edge_bias, float negative_slope, "
+      "Tensor? node_mask, Tensor lse) "
+      "-> (Tensor grad_x, Tensor grad_score_src, Tensor grad_score_dst, Tensor grad_edge_bias)");
+  m.def(
+      "gat_attention_weights(Tensor score_src, Tensor score_dst, Tensor lse, Tensor rowptr, "
+      "Tensor col, Tensor edge_id, Tensor? relation, Tensor? edge_bias, float negative_slope, "
+      "Tensor? node_mask) -> Tensor");
+  m.def(
+      "route(Tensor router_logits, Tensor expert_logits, bool sparse, float temperature, "
+      "Tensor? action_mask) -> (Tensor alpha, Tensor logits)");
+  m.def(
+      "route_backward(Tensor? grad_alpha, Tensor? grad_logits, Tensor alpha, "
+      "Tensor expert_logits, bool sparse, float temperature, Tensor? action_mask) "
+      "-> (Tensor grad_router_logits, Tensor grad_expert_logits)");
+  m.def("sparsemax(Tensor x) -> Tensor");
+  m.def("sparsemax_backward(Tensor grad, Tensor out) -> Tensor");
+  m.def(
+      "fenchel_young_loss(Tensor scores, Tensor target, bool sparse) "
+      "-> (Tensor loss, Tensor residual)");
+  m.def("fenchel_young_loss_backward(Tensor grad, Tensor residual) -> Tensor");
+  m.def("expert_overlap(Tensor alpha, Tensor expert_logits) -> Tensor");
+  m.def(
+      "expert_overlap_backward(Tensor grad, Tensor alpha, Tensor expert_logits) "
+      "-> (Tensor grad_alpha, Tensor grad_expert_logits)");
+  m.def(
+      "routing_losses(Tensor alpha, Tensor expert_logits) -> (Tensor overlap, Tensor semantic, "
+      "Tensor diversity, Tensor load_balance, Tensor entropy, Tensor mean_alpha)");
+  m.def(
+      "routing_losses_backward(Tensor? overlap, Tensor? semantic, Tensor? diversity, "
+      "Tensor? load_balance, Tensor? entropy, Tensor alpha, Tensor expert_logits, "
+      "Tensor mean_alpha) -> (Tensor grad_alpha, Tensor grad_expert_logits)");
+}

@@ -1,0 +1,210 @@
+"""Autograd formulas and fake (shape) kernels of ``torch.ops.tedg``.
+
+The gradients are native ops themselves. Their own derivatives are refused: differentiating twice
+raises, instead of giving a wrong number.
+"""
+
+import torch
+
+from tedg_fast.ops import _native  # noqa: F401  (defines the ops)
+from tedg_fast.ops.reference import accumulate_dtype
+
+ops = torch.ops.tedg
+
+
+def _once_differentiable(op: str) -> None:
+    def refuse(ctx, *grads):
+        raise RuntimeError(
+            f"tedg::{op} can be differentiated once: its second derivative is not implemented"
+        )
+
+    torch.library.register_autograd(f"tedg::{op}_backward", refuse)
+
+
+# ---- gat_attention ---------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::gat_attention")
+def _(x, score_src, score_dst, *rest):
+    batch, targets, heads = score_dst.shape
+    lse = score_dst.new_empty(score_dst.shape, dtype=accumulate_dtype(x.dtype))
+    return x.new_empty(batch, targets, heads, x.shape[3]), lse
+
+
+@torch.library.register_fake("tedg::gat_attention_backward")
+def _(grad_out, grad_lse, x, score_src, score_dst, *rest):
+    edge_bias = rest[6]
+    heads = score_src.shape[2]
+    grad_bias = x.new_empty(0 if edge_bias is None else edge_bias.shape[0], heads)
+    return (
+        x.new_empty(x.shape),
+        score_src.new_empty(score_src.shape),
+        score_dst.new_empty(score_dst.shape),
+        grad_bias,
+    )
+
+
+@torch.library.register_fake("tedg::gat_attention_weights")
+def _(score_src, score_dst, lse, rowptr, col, *rest):
+    batch, _, heads = score_src.shape
+    return score_src.new_empty(batch, col.shape[0], heads)
+
+
+def _gat_setup(ctx, inputs, output):
+    *tensors, negative_slope, node_mask = inputs
+    ctx.save_for_backward(*tensors, node_mask, output[1])
+    ctx.negative_slope = negative_slope
+    ctx.set_materialize_grads(False)
+
+
+def _gat_backward(ctx, grad_out, grad_lse):
+    *tensors, node_mask, lse = ctx.saved_tensors
+    x, edge_bias = tensors[0], tensors[-1]
+    if grad_out is None:
+        grad_out = x.new_zeros(*lse.shape, x.shape[3])
+    grad_x, grad_src, grad_dst, grad_bias = ops.gat_attention_backward(
+        grad_out, grad_lse, *tensors, ctx.negative_slope, node_mask, lse
+    )
+    graph = (None,) * 6
+    return grad_x, grad_src, grad_dst, *graph, None if edge_bias is None else grad_bias, None, None
+
+
+torch.library.register_autograd("tedg::gat_attention", _gat_backward, setup_context=_gat_setup)
+_once_differentiable("gat_attention")
+
+
+# ---- route, sparsemax ------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::route")
+def _(router_logits, expert_logits, sparse, temperature, action_mask):
+    batch, _, actions = expert_logits.shape
+    return router_logits.new_empty(router_logits.shape), expert_logits.new_empty(batch, actions)
+
+
+@torch.library.register_fake("tedg::route_backward")
+def _(grad_alpha, grad_logits, alpha, expert_logits, sparse, temperature, action_mask):
+    return alpha.new_empty(alpha.shape), expert_logits.new_empty(expert_logits.shape)
+
+
+def _route_setup(ctx, inputs, output):
+    _, expert_logits, ctx.sparse, ctx.temperature, action_mask = inputs
+    ctx.save_for_backward(output[0], expert_logits, action_mask)
+    ctx.set_materialize_grads(False)
+
+
+def _route_backward(ctx, grad_alpha, grad_logits):
+    alpha, expert_logits, action_mask = ctx.saved_tensors
+    grads = ops.route_backward(
+        grad_alpha, grad_logits, alpha, expert_logits, ctx.sparse, ctx.temperature, action_mask
+    )
+    return *grads, None, None, None
+
+
+torch.library.register_autograd("tedg::route", _route_backward, setup_context=_route_setup)
+_once_differentiable("route")
+
+
+@torch.library.register_fake("tedg::sparsemax")
+def _(x):
+    return x.new_empty(x.shape)
+
+
+@torch.library.register_fake("tedg::sparsemax_backward")
+def _(grad, out):
+    return out.new_empty(out.shape)
+
+
+def _save_output(ctx, inputs, output):
+    ctx.save_for_backward(output)
+
+
+def _sparsemax_backward(ctx, grad):
+    return ops.sparsemax_backward(grad, ctx.saved_tensors[0])
+
+
+torch.library.register_autograd("tedg::sparsemax", _sparsemax_backward, setup_context=_save_output)
+_once_differentiable("sparsemax")
+
+
+# ---- losses ----------------------------------------------------------------------------------
+
+
+def _scalar(like):
+    return like.new_empty((), dtype=accumulate_dtype(like.dtype))
+
+
+@torch.library.register_fake("tedg::fenchel_young_loss")
+def _(scores, target, sparse):
+    return _scalar(scores), scores.new_empty(scores.shape)
+
+
+@torch.library.register_fake("tedg::fenchel_young_loss_backward")
+def _(grad, residual):
+    return residual.new_empty(residual.shape)
+
+
+def _fenchel_young_setup(ctx, inputs, output):
+    ctx.save_for_backward(output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _fenchel_young_backward(ctx, grad, _):
+    return ops.fenchel_young_loss_backward(grad, ctx.saved_tensors[0]), None, None
+
+
+torch.library.register_autograd(
+    "tedg::fenchel_young_loss", _fenchel_young_backward, setup_context=_fenchel_young_setup
+)
+_once_differentiable("fenchel_young_loss")
+
+
+@torch.library.register_fake("tedg::expert_overlap")
+def _(alpha, expert_logits):
+    return _scalar(alpha)
+
+
+@torch.library.register_fake("tedg::expert_overlap_backward")
+def _(grad, alpha, expert_logits):
+    return alpha.new_empty(alpha.shape), expert_logits.new_empty(expert_logits.shape)
+
+
+def _save_inputs(ctx, inputs, output):
+    ctx.save_for_backward(*inputs)
+
+
+def _expert_overlap_backward(ctx, grad):
+    return ops.expert_overlap_backward(grad, *ctx.saved_tensors)
+
+
+torch.library.register_autograd(
+    "tedg::expert_overlap", _expert_overlap_backward, setup_context=_save_inputs
+)
+_once_differentiable("expert_overlap")
+
+
+@torch.library.register_fake("tedg::routing_losses")
+def _(alpha, expert_logits):
+    mean_alpha = alpha.new_empty(alpha.shape[1], dtype=accumulate_dtype(alpha.dtype))
+    return *(_scalar(alpha) for _ in range(5)), mean_alpha
+
+
+@torch.library.register_fake("tedg::routing_losses_backward")
+def _(overlap, semantic, diversity, load_balance, entropy, alpha, expert_logits, mean_alpha):
+    return alpha.new_empty(alpha.shape), expert_logits.new_empty(expert_logits.shape)
+
+
+def _routing_losses_setup(ctx, inputs, output):
+    ctx.save_for_backward(*inputs, output[5])
+    ctx.mark_non_differentiable(output[5])
+    ctx.set_materialize_grads(False)
+
+
+def _routing_losses_backward(ctx, *grads):
+    return ops.routing_losses_backward(*grads[:5], *ctx.saved_tensors)
+
+
+torch.library.register_autograd(
+    "tedg::routing_losses", _routing_losses_backward, setup_context=_routing_losses_setup
+)
+_once_differentiable("routing_losses")
