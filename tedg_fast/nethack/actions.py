@@ -1,0 +1,32 @@
+"""Indices and direction vectors of NetHackScore-v0's 23 actions."""
+
+import numpy as np
+
+from tedg_fast.hypergraph.schema import ACTIONS
+
+NUM_ACTIONS = len(ACTIONS)
+
+# The compass in action order; (row, column) steps of each, rows growing southwards.
+COMPASS = ACTIONS[1:9]
+STEPS = np.array(
+    [(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)], dtype=np.int64
+)
+IS_DIAGONAL = np.all(STEPS != 0, axis=1)
+
+MORE = ACTIONS.index("more")
+FIRST_MOVE = ACTIONS.index("north")
+FIRST_FAR_MOVE = ACTIONS.index("far_north")
+UP = ACTIONS.index("up")
+DOWN = ACTIONS.index("down")
+WAIT = ACTIONS.index("wait")
+KICK = ACTIONS.index("kick")
+EAT = ACTIONS.index("eat")
+SEARCH = ACTIONS.index("search")
+
+MOVES = slice(FIRST_MOVE, FIRST_MOVE + 8)
+FAR_MOVES = slice(FIRST_FAR_MOVE, FIRST_FAR_MOVE + 8)
+
+# The key that each action sends; at a prompt the game reads the key, not the action.
+KEYS = b"\rkljhunbyKLJHUNBY<>.\x04es"
+YES = KEYS.index(b"y")
+NO = KEYS.index(b"n")

@@ -1,0 +1,133 @@
+"""Conditions about what the player has been doing: prompts to answer, failures, standing still."""
+
+import numpy as np
+
+from tedg_fast.nethack.actions import KICK, SEARCH
+from tedg_fast.nethack.detectors.registry import detects
+from tedg_fast.nethack.detectors.view import View
+from tedg_fast.nethack.messages import Said
+
+_WEST_KEY = 1 << 4  # action "west" sends "h", the usual letter of a monk's oranges
+_ANY_PROMPT = (
+    Said.DIRECTION_PROMPT | Said.EAT_ITEM_PROMPT | Said.EAT_HERE_PROMPT | Said.ATTACK_PROMPT
+)
+
+
+def _asked(view: View, which: Said) -> np.ndarray:
+    return view.scene.prompt & (view.scene.said & which != 0)
+
+
+@detects("prompt_direction")
+def prompt_direction(view: View) -> np.ndarray:
+    """The game asks for a direction (of a kick)."""
+    return _asked(view, Said.DIRECTION_PROMPT)
+
+
+@detects("prompt_eat_item")
+def prompt_eat_item(view: View) -> np.ndarray:
+    """The game asks which carried item to eat."""
+    return _asked(view, Said.EAT_ITEM_PROMPT)
+
+
+@detects("prompt_eat_here")
+def prompt_eat_here(view: View) -> np.ndarray:
+    """The game asks whether to eat what lies here, or to go on eating."""
+    return _asked(view, Said.EAT_HERE_PROMPT)
+
+
+@detects("prompt_attack_peaceful")
+def prompt_attack_peaceful(view: View) -> np.ndarray:
+    """The game asks whether to really attack a peaceful monster."""
+    return _asked(view, Said.ATTACK_PROMPT)
+
+
+@detects("prompt_other")
+def prompt_other(view: View) -> np.ndarray:
+    """The game waits for an answer to some other question."""
+    return view.scene.prompt & (view.scene.said & _ANY_PROMPT == 0)
+
+
+@detects("more_pending")
+def more_pending(view: View) -> np.ndarray:
+    """The game waits at --More--."""
+    return view.scene.more
+
+
+@detects("west_key_offers_food")
+def west_key_offers_food(view: View) -> np.ndarray:
+    """The eating prompt lists the letter that the west action sends."""
+    return view.scene.prompt & (view.scene.offered & _WEST_KEY != 0)
+
+
+@detects("trapped")
+def trapped(view: View) -> np.ndarray:
+    """A pit, trap, web or monster may be holding the player."""
+    return view.memory.trapped
+
+
+@detects("step_failed")
+def step_failed(view: View) -> np.ndarray:
+    """The last move neither changed the position nor took time."""
+    return view.memory.failed
+
+
+@detects("standing_still")
+def standing_still(view: View) -> np.ndarray:
+    """On the same square for 4 to 14 observations."""
+    return (view.memory.still >= 4) & (view.memory.still < 15)
+
+
+@detects("stuck_in_place")
+def stuck_in_place(view: View) -> np.ndarray:
+    """On the same square for 15 observations or more."""
+    return view.memory.still >= 15
+
+
+@detects("time_frozen")
+def time_frozen(view: View) -> np.ndarray:
+    """The game's clock has not advanced for three observations."""
+    return view.memory.frozen >= 3
+
+
+@detects("pacing")
+def pacing(view: View) -> np.ndarray:
+    """Going to and fro between two squares."""
+    trail = view.memory.trail
+    back = (trail[:, 0] == trail[:, 2]) & (trail[:, 1] == trail[:, 3])
+    return back & (trail[:, 0] != trail[:, 1])
+
+
+@detects("just_arrived")
+def just_arrived(view: View) -> np.ndarray:
+    """Fewer than ten turns on this level."""
+    return view.scene.time - view.memory.arrival < 10
+
+
+@detects("long_on_level")
+def long_on_level(view: View) -> np.ndarray:
+    """More than 400 turns on this level."""
+    return view.scene.time - view.memory.arrival > 400
+
+
+@detects("nothing_new")
+def nothing_new(view: View) -> np.ndarray:
+    """No new square seen for more than 60 turns."""
+    return view.scene.time - view.memory.discovery > 60
+
+
+@detects("just_searched")
+def just_searched(view: View) -> np.ndarray:
+    """The last action was a search."""
+    return view.last_action == SEARCH
+
+
+@detects("searched_here")
+def searched_here(view: View) -> np.ndarray:
+    """At least ten turns of searching were spent on this square."""
+    return view.memory.searched[view.scene.rows, view.scene.position] >= 10
+
+
+@detects("just_kicked")
+def just_kicked(view: View) -> np.ndarray:
+    """A kick was asked for or carried out in the last step."""
+    return (view.last_action == KICK) | view.memory.kicked

@@ -1,0 +1,55 @@
+"""The float features of an observation.
+
+Columns in order: 20 scaled blstats (_SCALED), 4 logarithmic ones (_LOGS), the 13 status bits
+(blind, confused, ...), 3 prompt flags, share of HP left, how long the player has stood still and
+how long the clock has stood still, closeness (1 / (1 + steps), 0 if there is none within reach) of
+stairs down, frontier, gold and search spot, and the last action one-hot (23, all 0 at the start).
+"""
+
+import numpy as np
+from nle import nethack
+
+from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.nethack.memory import Memory
+from tedg_fast.nethack.paths import UNREACHED, Goal, Ways
+from tedg_fast.nethack.scene import Scene
+
+# (blstats index, offset, scale): the feature is (value - offset) / scale, clipped to [-1, 1].
+_SCALED = (
+    (nethack.NLE_BL_X, 40, 40), (nethack.NLE_BL_Y, 11, 11),
+    (nethack.NLE_BL_STR25, 14, 10), (nethack.NLE_BL_DEX, 14, 10), (nethack.NLE_BL_CON, 14, 10),
+    (nethack.NLE_BL_INT, 14, 10), (nethack.NLE_BL_WIS, 14, 10), (nethack.NLE_BL_CHA, 14, 10),
+    (nethack.NLE_BL_HP, 0, 100), (nethack.NLE_BL_HPMAX, 0, 100), (nethack.NLE_BL_DEPTH, 0, 20),
+    (nethack.NLE_BL_ENE, 0, 50), (nethack.NLE_BL_ENEMAX, 0, 50), (nethack.NLE_BL_AC, 5, 10),
+    (nethack.NLE_BL_XP, 0, 15), (nethack.NLE_BL_HUNGER, 1, 3), (nethack.NLE_BL_CAP, 0, 3),
+    (nethack.NLE_BL_DNUM, 0, 5), (nethack.NLE_BL_ALIGN, 0, 10), (nethack.NLE_BL_DLEVEL, 0, 20),
+)  # fmt: skip
+# log1p(value) / 10, clipped to [0, 1].
+_LOGS = (nethack.NLE_BL_SCORE, nethack.NLE_BL_GOLD, nethack.NLE_BL_EXP, nethack.NLE_BL_TIME)
+_COLUMNS, _OFFSETS, _SCALES = (np.array(column) for column in zip(*_SCALED, strict=True))
+_BITS = np.arange(nethack.BL_MASK_BITS)
+_NUM_PROGRESS = 3 + 3 + len(Goal)
+
+NUM_FEATURES = len(_SCALED) + len(_LOGS) + len(_BITS) + _NUM_PROGRESS + NUM_ACTIONS
+
+
+def write_features(
+    scene: Scene, memory: Memory, ways: Ways, last_action: np.ndarray, out: np.ndarray
+) -> None:
+    """Fills out float32 [G, NUM_FEATURES]; last_action int64 [G], -1 = none."""
+    blstats = scene.blstats
+    scaled = np.clip((blstats[:, _COLUMNS] - _OFFSETS) / _SCALES, -1, 1)
+    logs = np.clip(np.log1p(np.maximum(blstats[:, _LOGS], 0)) / 10, 0, 1)
+    status = (scene.conditions[:, None] >> _BITS) & 1
+    standing = np.stack(
+        (
+            np.clip(scene.hp_share, 0, 1),
+            np.minimum(memory.still / 15, 1),
+            np.minimum(memory.frozen / 5, 1),
+        ),
+        axis=1,
+    )
+    closeness = np.where(ways.steps == UNREACHED, 0, 1 / (1.0 + ways.steps))
+    acted = last_action[:, None] == np.arange(NUM_ACTIONS)
+    columns = (scaled, logs, status, scene.misc != 0, standing, closeness, acted)
+    np.concatenate(columns, axis=1, out=out, casting="same_kind", dtype=None)

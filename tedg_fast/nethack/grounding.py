@@ -1,0 +1,122 @@
+"""From NLE's raw observations of a fixed group of games to the policy's Observation rows."""
+
+import difflib
+
+import numpy as np
+
+from tedg_fast.hypergraph.schema import Hypergraph
+from tedg_fast.nethack.action_mask import allowed_actions
+from tedg_fast.nethack.detectors import DETECTORS, View
+from tedg_fast.nethack.features import write_features
+from tedg_fast.nethack.glyphs import CLASS_OF_GLYPH, CLASS_OF_TERRAIN, GlyphClass
+from tedg_fast.nethack.memory import Memory
+from tedg_fast.nethack.messages import MessageReader
+from tedg_fast.nethack.observation import CROP, Observation, ObservationSpec
+from tedg_fast.nethack.paths import Paths
+from tedg_fast.nethack.scene import OBSERVATION_KEYS, ROWS, WIDTH, RawObservation, Scene
+
+__all__ = ["OBSERVATION_KEYS", "Grounder", "GroundingError", "RawObservation"]
+
+_REACH = np.arange(CROP) - CROP // 2
+_CENTRE = CROP * CROP // 2
+
+
+class GroundingError(ValueError):
+    """A hypergraph names conditions that no detector decides."""
+
+
+class Grounder:
+    """Turns observations of a fixed group of games into Observation rows.
+
+    It keeps a small memory per game (see memory.py), so observations must come in order, and
+    `reset` must be called when a game begins. Everything is vectorised over the games, and
+    deterministic: a game's rows depend on its own observations and actions only.
+    """
+
+    def __init__(self, hypergraph: Hypergraph, num_games: int):
+        """Raises GroundingError if the hypergraph has conditions without a detector."""
+        self.spec = ObservationSpec(hypergraph.num_conditions)
+        self._plan = _plan(hypergraph)
+        self._memory = Memory.empty(num_games)
+        self._paths = Paths.empty(num_games)
+        self._reader = MessageReader()
+
+    def reset(self, game: int) -> None:
+        """Forgets a game: its next observation is the first of a new one."""
+        self._memory.fresh[game] = True
+
+    def __call__(
+        self,
+        raw: RawObservation,
+        last_action: np.ndarray,
+        out: Observation,
+        games: np.ndarray | None = None,
+    ) -> None:
+        """Takes in one observation of each game and writes the policy's view of it to `out`.
+
+        raw: NLE's arrays, one row per game; last_action: int64 [G], the action that led here, -1
+        at the start; games: which games the rows belong to (distinct), all in order if None.
+        """
+        view = self.look(raw, last_action, games)
+        active = np.zeros((len(last_action), self.spec.num_conditions), dtype=bool)
+        for function, sources, columns in self._plan:
+            found = function(view).reshape(len(last_action), -1)
+            active[:, columns] = found if sources is None else found[:, sources]
+        out.active_bits[...] = np.packbits(active, axis=1)
+        write_features(view.scene, view.memory, view.ways, last_action, out.features)
+        out.crop[...] = _crop(view)
+        out.action_mask[...] = allowed_actions(view)
+
+    def look(
+        self, raw: RawObservation, last_action: np.ndarray, games: np.ndarray | None = None
+    ) -> View:
+        """Takes in one observation of each game; returns what detectors and masks look at."""
+        rows = slice(None) if games is None else games
+        scene = Scene(raw, self._reader)
+        memory, paths = self._memory[rows], self._paths[rows]
+        memory.update(scene, last_action)
+        ways = paths.update(scene, memory)
+        if games is not None:  # index arrays gave copies
+            self._memory[rows] = memory
+            self._paths[rows] = paths
+        return View(scene, memory, ways, last_action)
+
+
+def _plan(hypergraph: Hypergraph) -> list[tuple]:
+    """(function, columns of its result that are used or None for all, condition numbers)."""
+    index = hypergraph.condition_index
+    plan = []
+    for detector in DETECTORS:
+        used = [i for i, name in enumerate(detector.conditions) if name in index]
+        if not used:
+            continue
+        columns = [index[detector.conditions[i]] for i in used]
+        sources = None if len(used) == len(detector.conditions) else np.array(used)
+        contiguous = columns == list(range(columns[0], columns[0] + len(columns)))
+        target = slice(columns[0], columns[-1] + 1) if contiguous else np.array(columns)
+        plan.append((detector.function, sources, target))
+    decided = [name for detector in DETECTORS for name in detector.conditions]
+    missing = [name for name in index if name not in set(decided)]
+    if missing:
+        hints = [
+            name + (f" (did you mean {close[0]}?)" if close else "")
+            for name, close in ((n, difflib.get_close_matches(n, decided, 1)) for n in missing)
+        ]
+        raise GroundingError(
+            f"hypergraph '{hypergraph.name}': no detector for {len(missing)} condition(s): "
+            f"{', '.join(hints)}; rename them or add detectors in tedg_fast/nethack/detectors"
+        )
+    return plan
+
+
+def _crop(view: View) -> np.ndarray:
+    """uint8 [G, CROP * CROP]: glyph classes around the player; remembered terrain where blank."""
+    row, column = np.divmod(view.scene.position, WIDTH)
+    rows = np.clip(row[:, None] + _REACH, 0, ROWS + 1)
+    columns = np.clip(column[:, None] + _REACH, 0, WIDTH - 1)
+    squares = (rows[:, :, None] * WIDTH + columns[:, None, :]).reshape(len(row), -1)
+    shown = CLASS_OF_GLYPH[view.scene.glyphs[view.scene.rows_column, squares]]
+    remembered = CLASS_OF_TERRAIN[view.memory.terrain[view.scene.rows_column, squares]]
+    crop = np.where(shown == GlyphClass.BLANK, remembered, shown)
+    crop[:, _CENTRE] = remembered[:, _CENTRE]
+    return crop

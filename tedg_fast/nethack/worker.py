@@ -1,0 +1,179 @@
+"""The process that plays several games.
+
+It is told what to do by single bytes on a socket and finds everything else in shared memory. It
+answers each command with one byte. It ends when the socket closes, thus also when the trainer
+dies, and takes the temporary files of its games along.
+"""
+
+import contextlib
+import os
+import pickle
+import shutil
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+
+import numpy as np
+from nle import nethack
+
+from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.nethack.episode import ENDINGS
+from tedg_fast.nethack.game import Game
+from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
+from tedg_fast.nethack.shared_state import map_memory
+
+# Commands, and the two answers; after FAILED comes the text of the exception.
+STEP, BEGIN, DIGEST = b"s", b"b", b"d"
+DONE, FAILED = b".", b"!"
+
+# A game that hangs holds the interpreter, so only a signal can end this process when the trainer
+# is no longer there to do it. Counted in processor time: waiting for a command costs none.
+_CPU_SECONDS_PER_STEP = 120
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What every worker of one VectorEnv must know."""
+
+    hypergraph: Hypergraph
+    num_envs: int
+    max_steps: int
+    character: str
+    use_mask: bool
+
+
+class Worker:
+    """Plays environments `first` to `first + count - 1`."""
+
+    def __init__(self, setup: WorkerSetup, memory: int, first: int, count: int) -> None:
+        self._grounder = Grounder(setup.hypergraph, count)
+        state = map_memory(memory, setup.num_envs, setup.max_steps, self._grounder.spec)
+        self._state = state[first : first + count]
+        self._use_mask = setup.use_mask
+        self._last_action = np.full(count, -1, np.int64)
+        arrays = {}
+        for key in OBSERVATION_KEYS:
+            shape, dtype = nethack.OBSERVATION_DESC[key].values()
+            arrays[key] = np.zeros((count, *shape), dtype)
+        self._raw = RawObservation(**arrays)
+        self._games = [
+            Game(self._raw[game], max_steps=setup.max_steps, character=setup.character)
+            for game in range(count)
+        ]
+
+    def step(self) -> None:
+        """Play one action in every game; fill reward, flags, records and observations."""
+        state = self._state
+        _limit_cpu_time()
+        for index, (game, action) in enumerate(zip(self._games, state.action.tolist())):
+            state.reward[index] = game.step(action)
+            state.terminated[index] = game.terminated
+            state.truncated[index] = game.truncated
+            if game.terminated or game.truncated:
+                state.record[index] = (
+                    game.reward,
+                    game.length,
+                    game.true_score,
+                    game.last_observation_score,
+                    game.depth,
+                    ENDINGS.index(game.ending),
+                )
+        self._last_action[:] = state.action
+        self._grounder(self._raw, self._last_action, state.observation)
+        self._apply_mask_setting()
+
+    def begin(self) -> None:
+        """Begin the marked games from their seeds, replay their action logs, write their digests.
+
+        A game that ends before its log does stays over, and its digest is zero.
+        """
+        state = self._state
+        marked = np.flatnonzero(state.begin)
+        for index in marked:
+            _limit_cpu_time()
+            core_seed, display_seed = state.seeds[index].tolist()
+            self._games[index].start(core_seed, display_seed)
+            self._grounder.reset(index)
+        self._last_action[marked] = -1
+        self._observe(marked)
+        for position in range(state.num_actions[marked].max(initial=0)):
+            _limit_cpu_time()
+            playing = np.array(
+                [
+                    index
+                    for index in marked[state.num_actions[marked] > position]
+                    if not self._games[index].terminated
+                ],
+                np.int64,
+            )
+            self._last_action[playing] = state.log[playing, position]
+            for index in playing:
+                self._games[index].step(self._last_action[index])
+            self._observe(playing)
+        self._write_digests(marked)
+
+    def digest(self) -> None:
+        """Write the digest of every game's raw observation."""
+        self._write_digests(np.arange(len(self._games)))
+
+    def close(self) -> None:
+        """End the games and remove their files."""
+        for game in self._games:
+            game.close()
+
+    def _observe(self, games: np.ndarray) -> None:
+        """Ground the observations of some games; the grounder's rows are these games only."""
+        seen = self._grounder.spec.empty(len(games))
+        self._grounder(self._raw[games], self._last_action[games], seen, games)
+        self._state.observation[games] = seen
+        self._apply_mask_setting()
+
+    def _apply_mask_setting(self) -> None:
+        if not self._use_mask:
+            self._state.observation.action_mask[:] = True
+
+    def _write_digests(self, games: np.ndarray) -> None:
+        for index in games:
+            digest = self._games[index].observation_digest()
+            self._state.digest[index] = np.frombuffer(digest, np.uint8)
+
+
+def main() -> None:
+    """Serve until the trainer hangs up.
+
+    Arguments on the command line: the file descriptors of the socket, of the shared memory and
+    of the pickled WorkerSetup; the first environment and how many. TMPDIR is this worker's own.
+    """
+    # Ctrl-C and a shutdown's SIGTERM go to everyone; when to stop is the trainer's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    control, memory, setup_file, first, count = map(int, sys.argv[1:])
+    connection = socket.socket(fileno=control)
+    # All workers share this file's offset, hence not read().
+    setup = pickle.loads(os.pread(setup_file, os.fstat(setup_file).st_size, 0))
+    worker = None
+    try:
+        worker = Worker(setup, memory, first, count)
+        commands = {STEP: worker.step, BEGIN: worker.begin, DIGEST: worker.digest}
+        while command := connection.recv(1):
+            commands[command]()
+            connection.send(DONE)
+    except ConnectionError:
+        pass
+    except Exception:
+        with contextlib.suppress(OSError):
+            connection.sendall(FAILED + traceback.format_exc().encode())
+    finally:
+        if worker is not None:
+            worker.close()
+        directory = os.environ["TMPDIR"]
+        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(directory))  # only the last worker finds it empty
+
+
+def _limit_cpu_time() -> None:
+    """Let the kernel end this process unless called again within `_CPU_SECONDS_PER_STEP`."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS_PER_STEP)

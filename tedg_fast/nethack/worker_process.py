@@ -1,0 +1,128 @@
+"""The trainer's end of one game worker: start it, command it, notice when it is lost."""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tedg_fast.nethack.worker import DONE, FAILED
+
+_SECONDS_TO_EXIT = 5.0
+_MAX_MESSAGE = 1 << 16
+
+
+class WorkerError(RuntimeError):
+    """The games cannot go on: a worker raised an exception, or dies each time it is started."""
+
+
+class WorkerProcess:
+    """A worker that plays the environments `rows`, a range.
+
+    Not made with `multiprocessing`: that would import the caller's main module, and with it
+    torch, in every worker, and could not run from an interactive session.
+
+    Parameters
+    ----------
+    memory, setup : file descriptors of the shared memory and of the pickled WorkerSetup.
+    directory : an empty folder for the temporary files of the worker's games; it is removed
+        when the worker ends.
+    """
+
+    def __init__(self, memory: int, setup: int, rows: range, directory: Path) -> None:
+        self.rows = rows
+        self._directory = directory
+        self._reason: str | None = None
+        self._connection, theirs = socket.socketpair()
+        inherited = (theirs.fileno(), memory, setup)
+        arguments = [str(number) for number in (*inherited, rows.start, len(rows))]
+        program = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from tedg_fast.nethack.worker import main; main()"
+        )
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=inherited,
+                # Grounding works on a few rows at a time; threads would only compete.
+                env={
+                    **os.environ,
+                    "TMPDIR": str(directory),
+                    "OMP_NUM_THREADS": "1",
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
+                start_new_session=True,  # out of the reach of the terminal's Ctrl-C
+            )
+        self._poll = select.poll()
+        self._poll.register(self._connection, select.POLLIN)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, command: bytes) -> None:
+        """Give a command; that a worker is lost is noticed by the `receive` that must follow."""
+        with contextlib.suppress(OSError):
+            self._connection.send(command)
+
+    def receive(self, deadline: float) -> str | None:
+        """Wait for the answer until `deadline` (on time.monotonic's clock).
+
+        Returns None when the command was carried out, else why the worker is lost; a worker that
+        did not answer in time is killed. Raises WorkerError if it raised an exception.
+        """
+        if self._reason is not None:
+            return self._reason
+        remaining = max(0.0, deadline - time.monotonic())
+        if not self._poll.poll(remaining * 1000):
+            self.kill()
+            self._reason = "did not answer in time and was killed"
+            return self._reason
+        answer = self._read(1)
+        if answer == DONE:
+            return None
+        if answer == FAILED:
+            text = b"".join(iter(lambda: self._read(_MAX_MESSAGE), b"")).decode().strip()
+            self.kill()
+            raise WorkerError(
+                f"a game worker failed with {text.splitlines()[-1]!r}"
+            ) from RuntimeError(text)
+        self.kill()
+        code = self._process.returncode
+        self._reason = f"exited with code {code}"
+        if code < 0:
+            self._reason = f"was killed by {signal.Signals(-code).name}"
+        return self._reason
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._connection.recv(size)
+        except ConnectionResetError:  # it died before it read our last command
+            return b""
+
+    def hang_up(self) -> None:
+        """Ask the worker to end."""
+        self._connection.close()
+
+    def join(self) -> None:
+        """Wait a few seconds for a worker that was hung up on to end, then kill it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS_TO_EXIT)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the worker now and remove its files. What already ended it is kept as its cause."""
+        # After the socket's end of file the process may still be on its way out.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.1)
+        self._process.kill()
+        self._process.wait()
+        self._connection.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
