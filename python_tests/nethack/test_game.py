@@ -1,0 +1,161 @@
+"""One game, on real NLE."""
+
+import ctypes
+import os
+
+import numpy as np
+import pytest
+from nle import nethack
+from nle.env.tasks import NetHackScore
+
+from tedg_fast.nethack.game import Game
+from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
+
+CHARACTER = "mon-hum-neu-mal"
+
+
+def make_observation():
+    return RawObservation(
+        **{key: np.zeros(**nethack.OBSERVATION_DESC[key]) for key in OBSERVATION_KEYS}
+    )
+
+
+@pytest.fixture
+def observation():
+    return make_observation()
+
+
+@pytest.fixture
+def game(observation):
+    game = Game(observation, max_steps=2000, character=CHARACTER)
+    yield game
+    game.close()
+
+
+def play_to_the_end(game, rng):
+    while not (game.terminated or game.truncated):
+        game.step(int(rng.integers(23)))
+
+
+def test_plays_and_pays_exactly_as_nethackscore(game, observation):
+    env = NetHackScore(
+        observation_keys=OBSERVATION_KEYS,
+        character=CHARACTER,
+        max_episode_steps=10**9,
+        fix_moon_phase=True,
+    )
+    rng = np.random.default_rng(0)
+    deaths = 0
+    for seed in range(8):
+        env.seed(seed, seed + 1, False)
+        theirs, _ = env.reset()
+        game.start(seed, seed + 1)
+        total, score = 0.0, 0
+        while not (game.terminated or game.truncated):
+            for key in OBSERVATION_KEYS:
+                assert np.array_equal(getattr(observation, key), theirs[key]), key
+            score = int(theirs["blstats"][nethack.NLE_BL_SCORE])
+            action = int(rng.integers(23))
+            theirs, reward, terminated, _, _ = env.step(action)
+            assert game.step(action) == reward
+            assert game.terminated == terminated
+            total += reward
+        assert game.reward == total
+        if game.terminated:
+            deaths += 1
+            assert game.ending == "death"
+            assert game.true_score == score
+            assert game.last_observation_score == 0
+            assert game.observation_digest() == bytes(16)
+    env.close()
+    assert deaths >= 2
+
+
+def test_truncation_leaves_a_valid_last_observation(observation):
+    game = Game(observation, max_steps=20, character=CHARACTER)
+    game.start(5, 6)
+    play_to_the_end(game, np.random.default_rng(1))
+    assert (game.terminated, game.truncated, game.length) == (False, True, 20)
+    assert game.ending == "truncated"
+    assert game.last_observation_score == game.true_score
+    assert game.true_score == observation.blstats[nethack.NLE_BL_SCORE]
+    assert observation.blstats[nethack.NLE_BL_HP] > 0
+    assert game.depth == 1
+    game.start(5, 6)
+    assert (game.truncated, game.length, game.reward) == (False, 0, 0.0)
+    game.close()
+
+
+def test_a_game_is_a_function_of_seeds_and_actions_whatever_was_played_before(game):
+    def digests(seeds):
+        game.start(*seeds)
+        rng = np.random.default_rng(2)
+        result = [game.observation_digest()]
+        for _ in range(100):
+            game.step(int(rng.integers(23)))
+            result.append(game.observation_digest())
+        return result
+
+    first = digests((1, 2))
+    other = digests((3, 4))
+    assert other[0] != first[0]
+    assert digests((1, 2)) == first
+
+
+def test_the_wall_clock_is_kept_out(game):
+    libc = ctypes.CDLL(None)
+    libc.dlopen.restype = libc.dlsym.restype = ctypes.c_void_p
+    libc.dlsym.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+    libc.dlclose.argtypes = (ctypes.c_void_p,)
+    for seed in (1, 2):
+        game.start(seed, seed)
+        path = os.fsencode(game._nethack.dlpath)
+        library = libc.dlopen(path, os.RTLD_LAZY | os.RTLD_NOLOAD)
+        address = libc.dlsym(library, b"ubirthday")
+        assert ctypes.c_long.from_address(address).value == 0
+        libc.dlclose(library)
+
+
+def test_games_share_the_code_of_one_library(game):
+    games = [Game(make_observation(), max_steps=10, character=CHARACTER) for _ in range(2)]
+    for seed, each in enumerate([*games, game]):
+        each.start(seed, seed)
+    with open("/proc/self/maps") as file:
+        executable = [line for line in file if " r-xp " in line]
+    for each in games:
+        each.close()
+    assert sum("libnethack.so" in line for line in executable) >= 3
+    assert not any("memfd:nle.so" in line for line in executable)
+
+
+def test_writes_nothing_outside_its_temporary_folder(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    game = Game(make_observation(), max_steps=3000, character=CHARACTER)
+    rng = np.random.default_rng(3)
+    for seed in range(2):
+        game.start(seed, seed)
+        play_to_the_end(game, rng)
+    game.close()
+    assert os.listdir(tmp_path) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_resets_leak_neither_files_nor_memory(game):
+    def files_and_kilobytes():
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[1])
+        return len(os.listdir("/proc/self/fd")), pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    def play(games):
+        for seed in range(games):
+            game.start(seed, seed)
+            for _ in range(10):
+                game.step(int(rng.integers(23)))
+
+    rng = np.random.default_rng(4)
+    play(20)
+    files, kilobytes = files_and_kilobytes()
+    play(200)
+    files_after, kilobytes_after = files_and_kilobytes()
+    assert files_after == files
+    assert kilobytes_after - kilobytes < 2000

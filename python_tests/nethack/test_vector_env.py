@@ -1,0 +1,237 @@
+"""VectorEnv with real games and real worker processes: what it returns, and that it repeats."""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.episode import episode_seeds
+from tedg_fast.nethack.vector_env import VectorEnv
+
+
+def make_env(**changes):
+    settings = dict(num_envs=5, num_workers=2, run_seed=7, max_steps=60)
+    return VectorEnv(load_hypergraph(), **(settings | changes))
+
+
+def allowed_actions(env, rng):
+    mask = env.observation.action_mask
+    return np.argmax(rng.random(mask.shape) * mask, axis=1)
+
+
+def play(env, steps, rng):
+    """Everything that comes out of `steps` steps with random allowed actions."""
+    stream = [env.observation.copy()]
+    for _ in range(steps):
+        result = env.step(allowed_actions(env, rng))
+        assert result.lost == []
+        stream += [result, env.observation.copy()]
+        stream.append(env.final_observation[result.truncated])
+    stream += [env.games(), env.next_episode]
+    return stream
+
+
+def assert_same(one, other):
+    if isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    elif hasattr(one, "__dataclass_fields__"):
+        for field in fields(one):
+            assert_same(getattr(one, field.name), getattr(other, field.name))
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other):
+            assert_same(mine, theirs)
+    else:
+        assert one == other
+
+
+def test_the_number_of_workers_changes_nothing():
+    streams = []
+    for num_workers in (1, 2, 5):
+        with make_env(num_workers=num_workers) as env:
+            env.start()
+            streams.append(play(env, 150, np.random.default_rng(0)))
+    assert_same(streams[0], streams[1])
+    assert_same(streams[0], streams[2])
+
+
+def test_the_run_seed_changes_everything():
+    with make_env(run_seed=1) as one, make_env(run_seed=2) as other:
+        one.start()
+        other.start()
+        hashes = [{game.observation_hash for game in env.games()} for env in (one, other)]
+    assert hashes[0].isdisjoint(hashes[1])
+    assert all(len(of_a_run) == 5 for of_a_run in hashes)
+
+
+def test_episode_seeds_depend_on_run_and_number_alone():
+    seeds = {episode_seeds(run, number) for run in range(20) for number in range(200)}
+    assert len(seeds) == 4000
+    assert all(0 <= seed < 2**63 for pair in seeds for seed in pair)
+    assert episode_seeds(3, 17) == episode_seeds(3, 17)
+
+
+def test_shapes_and_types_are_as_promised():
+    with make_env() as env:
+        env.start()
+        result = env.step(np.zeros(5, np.int64))
+        for name, (shape, dtype) in env.spec.fields().items():
+            for observation in (env.observation, env.final_observation):
+                array = getattr(observation, name)
+                assert (array.shape, array.dtype) == ((5, *shape), dtype)
+    assert (result.reward.dtype, result.reward.shape) == (np.float32, (5,))
+    assert (result.terminated.dtype, result.terminated.shape) == (np.bool_, (5,))
+    assert (result.truncated.dtype, result.truncated.shape) == (np.bool_, (5,))
+
+
+def test_truncation_numbers_the_next_episodes_and_keeps_the_last_observation():
+    rng = np.random.default_rng(1)
+    with make_env(max_steps=12) as env, make_env(max_steps=13) as longer:
+        env.start()
+        longer.start()
+        rewards = np.zeros(5)
+        for step in range(12):
+            assert [game.episode for game in env.games()] == [0, 1, 2, 3, 4]
+            actions = allowed_actions(env, rng)
+            result = env.step(actions)
+            longer.step(actions)
+            rewards += result.reward
+            assert result.truncated.all() == (step == 11)
+        assert not result.terminated.any()
+        assert_same(env.final_observation, longer.observation)
+        assert [episode.number for episode in result.episodes] == [0, 1, 2, 3, 4]
+        for episode, reward in zip(result.episodes, rewards):
+            assert (episode.length, episode.ending, episode.depth) == (12, "truncated", 1)
+            assert episode.reward == pytest.approx(reward, abs=1e-4)
+            assert episode.true_score == episode.last_observation_score
+        assert [game.episode for game in env.games()] == [5, 6, 7, 8, 9]
+        assert [game.actions for game in env.games()] == [b""] * 5
+        assert env.next_episode == 10
+        with make_env(next_episode=5) as fresh:
+            fresh.start()
+            assert_same(env.observation, fresh.observation)
+
+
+def test_deaths_have_a_true_score_and_a_zero_last_one():
+    rng = np.random.default_rng(2)
+    episodes, number = [], 16
+    with make_env(num_envs=16, max_steps=5000) as env:
+        env.start()
+        while len(episodes) < 4:
+            running = [game.episode for game in env.games()] if len(episodes) == 3 else None
+            result = env.step(allowed_actions(env, rng))
+            assert not (result.terminated & result.truncated).any()
+            assert result.terminated.sum() == len(result.episodes)
+            assert [episode.ending for episode in result.episodes].count("death") == len(
+                result.episodes
+            )
+            episodes += result.episodes
+            number += len(result.episodes)
+            assert env.next_episode == number
+            if running and result.episodes:
+                ended = np.flatnonzero(result.terminated)
+                assert [running[row] for row in ended] == [e.number for e in result.episodes]
+    assert all(episode.last_observation_score == 0 for episode in episodes)
+    assert any(episode.true_score > 0 for episode in episodes)
+    assert all(episode.length > 0 and episode.depth >= 1 for episode in episodes)
+
+
+def test_without_mask_every_action_is_allowed():
+    with make_env(use_mask=False, max_steps=5) as env:
+        env.start()
+        for _ in range(12):
+            assert env.observation.action_mask.all()
+            result = env.step(np.full(5, 18))
+        assert env.final_observation.action_mask[result.truncated].all()
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"num_envs": 0}, "num_envs must be at least 1, not 0"),
+        ({"num_workers": 0}, "num_workers must be at least 1, not 0"),
+        ({"num_workers": 6}, "num_workers (6) exceeds num_envs (5)"),
+        ({"max_steps": 0}, "max_steps must be at least 1, not 0"),
+        ({"run_seed": -1}, "run_seed must be at least 0, not -1"),
+        ({"next_episode": -1}, "next_episode must be at least 0, not -1"),
+    ],
+)
+def test_bad_settings_are_refused(changes, words):
+    with pytest.raises(ValueError) as error:
+        make_env(**changes)
+    assert str(error.value) == words
+
+
+def test_bad_actions_and_bad_moments_are_refused_without_harm():
+    env = make_env()
+    with pytest.raises(RuntimeError, match="call start"):
+        env.step(np.zeros(5, np.int64))
+    env.start()
+    for actions in (np.zeros(4, np.int64), np.zeros(5), np.full(5, 23), np.full(5, -1)):
+        with pytest.raises(ValueError, match="actions must"):
+            env.step(actions)
+    env.step(np.zeros(5, np.int64))
+    env.close()
+    env.close()
+    for call in (env.start, env.games, lambda: env.step(np.zeros(5, np.int64))):
+        with pytest.raises(RuntimeError, match="closed"):
+            call()
+
+
+def test_workers_are_light_and_use_no_torch():
+    with make_env() as env:
+        env.start()
+        for pid in env.worker_pids:
+            with open(f"/proc/{pid}/maps") as file:
+                assert "torch" not in file.read()
+
+
+def test_the_console_stays_silent_and_the_folder_empty(tmp_path):
+    program = """
+import numpy as np
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.vector_env import VectorEnv
+env = VectorEnv(load_hypergraph(), num_envs=4, num_workers=2, run_seed=0, max_steps=40)
+env.start()
+rng = np.random.default_rng(0)
+for _ in range(100):
+    env.step(rng.integers(0, 23, 4))
+env.close()
+"""
+    # Not guarded by __main__ and not a file: neither must matter.
+    search_path = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": search_path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert os.listdir(tmp_path) == []
+
+
+def test_resets_leak_neither_files_nor_memory():
+    def files_and_kilobytes(pid):
+        with open(f"/proc/{pid}/statm") as file:
+            pages = int(file.read().split()[1])
+        return len(os.listdir(f"/proc/{pid}/fd")), pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    with make_env(num_envs=2, max_steps=1) as env:
+        env.start()
+        pids = [os.getpid(), *env.worker_pids]
+        for _ in range(30):
+            env.step(np.ones(2, np.int64))
+        before = [files_and_kilobytes(pid) for pid in pids]
+        for _ in range(200):
+            env.step(np.ones(2, np.int64))
+        after = [files_and_kilobytes(pid) for pid in pids]
+    for (files, kilobytes), (files_after, kilobytes_after) in zip(before, after):
+        assert files_after == files
+        assert kilobytes_after - kilobytes < 2000

@@ -1,0 +1,188 @@
+"""Workers and trainers that die, hang or fail: what is lost, and what must not be left behind."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from test_vector_env import allowed_actions, assert_same, make_env
+
+from tedg_fast.nethack.worker_process import WorkerError
+
+FIRST = slice(0, 3)  # five environments on two workers
+SECOND = slice(3, 5)
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def steps_with_a_loss(harm, cause, **settings):
+    """Play beside an undisturbed twin; `harm` the second worker's process on the way."""
+    rng = np.random.default_rng(0)
+    with make_env(max_steps=500) as twin, make_env(max_steps=500, **settings) as env:
+        for each in (twin, env):
+            each.start()
+        for _ in range(20):
+            actions = allowed_actions(twin, rng)
+            twin.step(actions)
+            env.step(actions)
+        before = env.observation.copy()
+        pids = env.worker_pids
+        harm(env, pids[1])
+        actions = allowed_actions(twin, rng)
+        expected, result = twin.step(actions), env.step(actions)
+
+        assert env.crashes == 1
+        assert result.lost == [f"game worker {pids[1]} {cause}; episodes lost: 3, 4"]
+        assert result.episodes == []
+        assert result.truncated.tolist() == [False] * 3 + [True] * 2
+        assert not result.terminated.any()
+        assert not result.reward[SECOND].any()
+        assert_same(env.final_observation[SECOND], before[SECOND])
+        assert [game.episode for game in env.games()] == [0, 1, 2, 5, 6]
+        assert [len(game.actions) for game in env.games()] == [21, 21, 21, 0, 0]
+        assert not is_running(pids[1])
+        assert env.worker_pids[0] == pids[0]
+
+        # The others never noticed, and the new games are the ones their numbers say.
+        assert_same(result.reward[FIRST], expected.reward[FIRST])
+        with make_env(next_episode=2) as fresh:
+            fresh.start()
+            assert_same(env.observation[SECOND], fresh.observation[SECOND])
+        for _ in range(30):
+            actions = allowed_actions(twin, rng)
+            actions[SECOND] = 0
+            expected, result = twin.step(actions), env.step(actions)
+            assert result.lost == []
+            assert_same(result.reward[FIRST], expected.reward[FIRST])
+            assert_same(env.observation[FIRST], twin.observation[FIRST])
+        assert env.games()[FIRST] == twin.games()[FIRST]
+
+
+def test_a_killed_worker_costs_its_own_games_only():
+    def kill(env, pid):
+        os.kill(pid, signal.SIGKILL)
+
+    steps_with_a_loss(kill, "was killed by SIGKILL")
+
+
+def test_a_hung_worker_is_killed_after_a_bounded_time():
+    def stop(env, pid):
+        os.kill(pid, signal.SIGSTOP)
+
+    started = time.monotonic()
+    steps_with_a_loss(stop, "did not answer in time and was killed", timeout=2.0)
+    assert time.monotonic() - started < 15
+
+
+def test_a_worker_found_dead_while_saving_is_reported_by_the_next_step():
+    def kill_and_save(env, pid):
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(pid))
+        games = env.games()
+        assert [game.observation_hash == "" for game in games] == [False] * 3 + [True] * 2
+        assert all(len(game.actions) == 20 for game in games)
+
+    steps_with_a_loss(kill_and_save, "was killed by SIGKILL")
+
+
+def test_games_that_replay_lost_with_their_worker_begin_afresh():
+    with make_env() as env:
+        env.start()
+        for _ in range(10):
+            env.step(np.ones(5, np.int64))
+        games = env.games()
+    with make_env() as env:
+        pid = env.worker_pids[0]
+        os.kill(pid, signal.SIGKILL)
+        messages = env.restore(games, 5)
+        assert messages == [
+            f"episode {number} was not restored: its worker died when its 10 actions were replayed"
+            for number in range(3)
+        ]
+        assert [game.episode for game in env.games()] == [5, 6, 7, 3, 4]
+        assert env.crashes == 1
+        assert len(env.step(np.ones(5, np.int64)).lost) == 1
+
+
+def test_interrupts_and_termination_are_left_to_the_trainer():
+    with make_env() as env:
+        env.start()
+        for pid in env.worker_pids:
+            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGTERM)
+        assert env.step(np.ones(5, np.int64)).lost == []
+        pids = env.worker_pids
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_workers_that_die_at_every_start_are_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    env = make_env()
+    with pytest.raises(WorkerError, match=r"games cannot be started: .* exited with code 1;"):
+        env.start()
+    with pytest.raises(RuntimeError, match="closed"):
+        env.games()
+
+
+def test_an_exception_in_a_worker_is_the_callers_in_one_line():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try:
+        with make_env(num_envs=100, num_workers=1) as env:
+            with pytest.raises(WorkerError) as error:
+                env.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert "Too many open files" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+ORPHANS = """
+import sys, time
+import numpy as np
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.vector_env import VectorEnv
+env = VectorEnv(load_hypergraph(), num_envs=4, num_workers=2, run_seed=0, max_steps=40)
+env.start()
+print(*env.worker_pids, flush=True)
+while True:
+    env.step(np.zeros(4, np.int64))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_is_left_when_the_trainer_is_killed(tmp_path, how):
+    shared = set(os.listdir("/dev/shm"))
+    search_path = os.pathsep.join(path for path in sys.path if path)
+    trainer = subprocess.Popen(
+        [sys.executable, "-c", ORPHANS],
+        env={**os.environ, "PYTHONPATH": search_path, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with trainer:
+        pids = [int(pid) for pid in trainer.stdout.readline().split()]
+        assert len(pids) == 2 and all(is_running(pid) for pid in pids)
+        assert len(os.listdir(tmp_path)) == 1
+        time.sleep(0.2)
+        trainer.send_signal(how)
+    wait_until(lambda: not any(is_running(pid) for pid in pids))
+    assert os.listdir(tmp_path) == []
+    assert set(os.listdir("/dev/shm")) == shared
