@@ -77,7 +77,7 @@ def _no_answers(view: View) -> np.ndarray:
     """bool [G, 23]: keys that answer nothing at the prompt that is up."""
     scene = view.scene
 
-    def asks(which: Said) -> np.ndarray:
+    def asks(which: int) -> np.ndarray:
         return (scene.prompt & (scene.said & which != 0))[:, None]
 
     directions = np.zeros(NUM_ACTIONS, dtype=bool)

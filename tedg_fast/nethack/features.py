@@ -28,7 +28,7 @@ _SCALED = (
 _LOGS = (nethack.NLE_BL_SCORE, nethack.NLE_BL_GOLD, nethack.NLE_BL_EXP, nethack.NLE_BL_TIME)
 _COLUMNS, _OFFSETS, _SCALES = (np.array(column) for column in zip(*_SCALED, strict=True))
 _BITS = np.arange(nethack.BL_MASK_BITS)
-_NUM_PROGRESS = 3 + 3 + len(Goal)
+_NUM_PROGRESS = 3 + 3 + Goal.COUNT
 
 NUM_FEATURES = len(_SCALED) + len(_LOGS) + len(_BITS) + _NUM_PROGRESS + NUM_ACTIONS
 

@@ -4,7 +4,7 @@ Every table has 65,536 entries and is indexed with the glyph number reinterprete
 int16 (also a corrupt one) is a valid index; numbers beyond MAX_GLYPH mean nothing and map to 0.
 """
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 import numpy as np
 from nle import nethack
@@ -14,7 +14,8 @@ TABLE_SIZE = 1 << 16
 EDGE_GLYPH = TABLE_SIZE - 1
 
 
-class Terrain(IntEnum):
+# Terrain and Flag are plain integers: numpy is several times slower with enum members.
+class Terrain:
     """What a square is made of, as far as its glyph tells."""
 
     UNKNOWN = 0  # blank: solid rock, or not seen yet
@@ -32,9 +33,10 @@ class Terrain(IntEnum):
     HOLE = 12  # trap door or hole: leads down
     LIQUID = 13  # water or lava
     WALL = 14  # walls, trees, iron bars, raised drawbridges
+    COUNT = 15
 
 
-class Flag(IntFlag):
+class Flag:
     """Properties of a shown glyph; a glyph may have several."""
 
     HOSTILE = 1 << 0  # a monster that is neither pet nor of a usually peaceful kind
@@ -115,7 +117,7 @@ _CLASS_OF_TERRAIN = {
     Terrain.TRAP: GlyphClass.TRAP, Terrain.PIT: GlyphClass.PIT, Terrain.HOLE: GlyphClass.HOLE,
     Terrain.LIQUID: GlyphClass.LIQUID, Terrain.WALL: GlyphClass.WALL,
 }  # fmt: skip
-CLASS_OF_TERRAIN = np.array([_CLASS_OF_TERRAIN[t] for t in Terrain], dtype=np.uint8)
+CLASS_OF_TERRAIN = np.array([_CLASS_OF_TERRAIN[t] for t in range(Terrain.COUNT)], dtype=np.uint8)
 
 # Words in NLE's own explanation of a map symbol -> terrain; the first that fits is taken.
 _TERRAIN_WORDS = (
@@ -142,7 +144,7 @@ _MAGIC_CLASSES = (nethack.SCROLL_CLASS, nethack.POTION_CLASS, nethack.WAND_CLASS
                   nethack.RING_CLASS, nethack.AMULET_CLASS, nethack.SPBOOK_CLASS)  # fmt: skip
 
 
-def _terrain_of_symbol(symbol: int) -> Terrain:
+def _terrain_of_symbol(symbol: int) -> int:
     words = nethack.symdef.from_idx(symbol).explanation
     if symbol == 0:
         return Terrain.UNKNOWN
@@ -156,7 +158,7 @@ def _terrain_of_symbol(symbol: int) -> Terrain:
     return Terrain.UNKNOWN
 
 
-def _flags_of_terrain(terrain: Terrain) -> Flag:
+def _flags_of_terrain(terrain: int) -> int:
     match terrain:
         case Terrain.UNKNOWN:
             return Flag.SOLID
@@ -176,26 +178,26 @@ def _flags_of_terrain(terrain: Terrain) -> Flag:
             return Flag.WALKABLE
 
 
-def _flags_of_monster(index: int) -> Flag:
+def _flags_of_monster(index: int) -> int:
     monster = nethack.permonst(index)
     name = monster.mname
     if name in _KEEPERS:
         return Flag.KEEPER
     flags = Flag.HOSTILE
-    flags |= Flag.UNTOUCHABLE if name in _UNTOUCHABLE else Flag(0)
-    flags |= Flag.EXPLODER if name in _EXPLODERS else Flag(0)
-    flags |= Flag.PASSIVE if name in _PASSIVES else Flag(0)
-    flags |= Flag.COCKATRICE if name in ("cockatrice", "chickatrice", "Medusa") else Flag(0)
+    flags |= Flag.UNTOUCHABLE if name in _UNTOUCHABLE else 0
+    flags |= Flag.EXPLODER if name in _EXPLODERS else 0
+    flags |= Flag.PASSIVE if name in _PASSIVES else 0
+    flags |= Flag.COCKATRICE if name in ("cockatrice", "chickatrice", "Medusa") else 0
     kind = nethack.class_sym.from_mlet(monster.mlet).explain
-    flags |= Flag.THIEF if kind in ("nymph", "leprechaun") else Flag(0)
-    flags |= Flag.WEAK if monster.mlevel <= 1 else Flag(0)
-    flags |= Flag.STRONG if monster.mlevel >= 5 else Flag(0)
-    flags |= Flag.FAST if monster.mmove > 15 else Flag(0)
-    flags |= Flag.SLOW if monster.mmove < 9 else Flag(0)
+    flags |= Flag.THIEF if kind in ("nymph", "leprechaun") else 0
+    flags |= Flag.WEAK if monster.mlevel <= 1 else 0
+    flags |= Flag.STRONG if monster.mlevel >= 5 else 0
+    flags |= Flag.FAST if monster.mmove > 15 else 0
+    flags |= Flag.SLOW if monster.mmove < 9 else 0
     return flags
 
 
-def _class_of_monster(flags: Flag) -> GlyphClass:
+def _class_of_monster(flags: int) -> GlyphClass:
     if flags & Flag.KEEPER:
         return GlyphClass.KEEPER
     if flags & (Flag.UNTOUCHABLE | Flag.EXPLODER | Flag.COCKATRICE | Flag.PASSIVE):
@@ -205,14 +207,14 @@ def _class_of_monster(flags: Flag) -> GlyphClass:
     return GlyphClass.STRONG_MONSTER if flags & Flag.STRONG else GlyphClass.MONSTER
 
 
-def _describe(glyph: int) -> tuple[Terrain, Flag, GlyphClass]:
+def _describe(glyph: int) -> tuple[int, int, int]:
     """Terrain, flags and crop class of one valid glyph number."""
     covered = Terrain.COVERED
     if nethack.glyph_is_cmap(glyph):
         symbol = nethack.glyph_to_cmap(glyph)
         terrain = _terrain_of_symbol(symbol)
         if terrain == Terrain.UNKNOWN and symbol != 0:  # zaps, explosions
-            return covered, Flag(0), GlyphClass.EFFECT
+            return covered, 0, GlyphClass.EFFECT
         return terrain, _flags_of_terrain(terrain), GlyphClass(CLASS_OF_TERRAIN[terrain])
     if nethack.glyph_is_swallow(glyph):
         return Terrain.UNKNOWN, Flag.ENGULFED, GlyphClass.EFFECT
@@ -228,15 +230,15 @@ def _describe(glyph: int) -> tuple[Terrain, Flag, GlyphClass]:
     ):
         return covered, Flag.UNSEEN, GlyphClass.UNSEEN_MONSTER
     if nethack.glyph_is_statue(glyph):
-        return covered, Flag(0), GlyphClass.STATUE
+        return covered, 0, GlyphClass.STATUE
     if nethack.glyph_is_body(glyph):
         return covered, Flag.OBJECT | Flag.CORPSE | Flag.FOOD, GlyphClass.FOOD
     if nethack.glyph_is_object(glyph):
         return covered, *_describe_object(nethack.glyph_to_obj(glyph))
-    return covered, Flag(0), GlyphClass.EFFECT
+    return covered, 0, GlyphClass.EFFECT
 
 
-def _describe_object(index: int) -> tuple[Flag, GlyphClass]:
+def _describe_object(index: int) -> tuple[int, int]:
     if nethack.OBJ_NAME(nethack.objclass(index)) == "boulder":
         return Flag.BOULDER, GlyphClass.BOULDER
     kind = ord(nethack.objclass(index).oc_class)

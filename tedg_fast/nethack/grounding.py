@@ -1,12 +1,14 @@
 """From NLE's raw observations of a fixed group of games to the policy's Observation rows."""
 
 import difflib
+from itertools import chain
 
 import numpy as np
 
 from tedg_fast.hypergraph.schema import Hypergraph
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.detectors import DETECTORS, View
+from tedg_fast.nethack.detectors.registry import Function
 from tedg_fast.nethack.features import write_features
 from tedg_fast.nethack.glyphs import CLASS_OF_GLYPH, CLASS_OF_TERRAIN, GlyphClass
 from tedg_fast.nethack.memory import Memory
@@ -36,7 +38,7 @@ class Grounder:
     def __init__(self, hypergraph: Hypergraph, num_games: int):
         """Raises GroundingError if the hypergraph has conditions without a detector."""
         self.spec = ObservationSpec(hypergraph.num_conditions)
-        self._plan = _plan(hypergraph)
+        self._functions, self._columns = _plan(hypergraph)
         self._memory = Memory.empty(num_games)
         self._paths = Paths.empty(num_games)
         self._reader = MessageReader()
@@ -58,10 +60,9 @@ class Grounder:
         at the start; games: which games the rows belong to (distinct), all in order if None.
         """
         view = self.look(raw, last_action, games)
-        active = np.zeros((len(last_action), self.spec.num_conditions), dtype=bool)
-        for function, sources, columns in self._plan:
-            found = function(view).reshape(len(last_action), -1)
-            active[:, columns] = found if sources is None else found[:, sources]
+        rows = len(last_action)
+        found = [function(view).reshape(rows, -1) for function in self._functions]
+        active = np.concatenate(found, axis=1)[:, self._columns]
         out.active_bits[...] = np.packbits(active, axis=1)
         write_features(view.scene, view.memory, view.ways, last_action, out.features)
         out.crop[...] = _crop(view)
@@ -82,31 +83,21 @@ class Grounder:
         return View(scene, memory, ways, last_action)
 
 
-def _plan(hypergraph: Hypergraph) -> list[tuple]:
-    """(function, columns of its result that are used or None for all, condition numbers)."""
-    index = hypergraph.condition_index
-    plan = []
-    for detector in DETECTORS:
-        used = [i for i, name in enumerate(detector.conditions) if name in index]
-        if not used:
-            continue
-        columns = [index[detector.conditions[i]] for i in used]
-        sources = None if len(used) == len(detector.conditions) else np.array(used)
-        contiguous = columns == list(range(columns[0], columns[0] + len(columns)))
-        target = slice(columns[0], columns[-1] + 1) if contiguous else np.array(columns)
-        plan.append((detector.function, sources, target))
-    decided = [name for detector in DETECTORS for name in detector.conditions]
-    missing = [name for name in index if name not in set(decided)]
+def _plan(hypergraph: Hypergraph) -> tuple[list[Function], np.ndarray]:
+    """The detectors' functions that are needed, and each condition's column in their results."""
+    names = [condition.name for condition in hypergraph.conditions]
+    needed = [d for d in DETECTORS if any(name in d.descriptions for name in names)]
+    columns = {name: i for i, name in enumerate(chain(*(d.descriptions for d in needed)))}
+    missing = [name for name in names if name not in columns]
     if missing:
-        hints = [
-            name + (f" (did you mean {close[0]}?)" if close else "")
-            for name, close in ((n, difflib.get_close_matches(n, decided, 1)) for n in missing)
-        ]
+        known = list(chain(*(d.descriptions for d in DETECTORS)))
+        close = difflib.get_close_matches(missing[0], known, 1)
         raise GroundingError(
-            f"hypergraph '{hypergraph.name}': no detector for {len(missing)} condition(s): "
-            f"{', '.join(hints)}; rename them or add detectors in tedg_fast/nethack/detectors"
+            f"hypergraph '{hypergraph.name}': no detector for {', '.join(missing)}"
+            + (f" (did you mean {close[0]}?)" if close else "")
+            + "; rename the condition or add a detector in tedg_fast/nethack/detectors"
         )
-    return plan
+    return [d.function for d in needed], np.array([columns[name] for name in names])
 
 
 def _crop(view: View) -> np.ndarray:

@@ -62,6 +62,7 @@ class Memory(Rows):
     peaceful: np.ndarray  # int64 [G]: glyph of the monster the game asked about, -1 if none
     peaceful_until: np.ndarray  # int64 [G]: turn until which that kind counts as peaceful
     kicked: np.ndarray  # bool [G]: the last action answered a prompt with a direction
+    no_meal: np.ndarray  # bool [G]: the last eating prompt offered no letter that an action sends
     gold_gained: np.ndarray  # int64 [G]: in the last step
     experience_gained: np.ndarray  # int64 [G]: experience points, in the last step
     known: np.ndarray  # int64 [G]: number of squares with known terrain
@@ -70,7 +71,7 @@ class Memory(Rows):
     def empty(cls, games: int) -> Self:
         """Memory of games that have not begun."""
         maps = {"terrain", "marks", "searched"}
-        flags = {"fresh", "prompt", "trapped", "failed", "kicked"}
+        flags = {"fresh", "prompt", "trapped", "failed", "kicked", "no_meal"}
         arrays = {}
         for field in fields(cls):
             if field.name in maps:
@@ -93,6 +94,8 @@ class Memory(Rows):
         self._judge_step(scene, last_action, moved)
         self._walk(scene, last_action, moved, new_level)
         self._count(scene, last_action, moved, new_level)
+        eating = scene.prompt & (scene.said & Said.EAT_ITEM_PROMPT != 0)
+        self.no_meal[:] = np.where(eating, scene.offered == 0, self.no_meal)
         self.fresh[:] = False
 
     def _arrival_terrain(self, scene: Scene, last_action: np.ndarray) -> np.ndarray:
@@ -124,7 +127,8 @@ class Memory(Rows):
         self.trail[new_level] = -1
         self.arrival[new_level] = scene.time[new_level]
         begun = self.fresh
-        self.prompt[begun] = self.kicked[begun] = False
+        for array in (self.prompt, self.kicked, self.no_meal):
+            array[begun] = False
         for array, now in ((self.hp, scene.hp), (self.gold, scene.gold),
                            (self.experience, scene.experience), (self.time, scene.time)):  # fmt: skip
             array[begun] = now[begun]

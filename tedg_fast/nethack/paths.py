@@ -6,7 +6,6 @@ that was flooded; a flood stops as soon as it has reached the players it is made
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Self
 
 import numpy as np
@@ -23,26 +22,27 @@ _BURST = 4  # flood steps between two looks at whether the flood may stop
 _MOST_ROUNDS = 20
 
 
-class Goal(IntEnum):
+class Goal:
     """Kinds of goals, one field each."""
 
     STAIRS_DOWN = 0  # also holes and trap doors
     FRONTIER = 1  # unvisited squares next to something unseen
     GOLD = 2
     SEARCH_SPOT = 3  # where a hidden door or passage is likely, and locked doors to kick
+    COUNT = 4
 
 
 # Bits of a square's code. Two maps with equal codes have equal fields.
 _PASSABLE = 1
 _NO_SLANT = 2  # no diagonal step onto or off it
-_SHIFT = np.uint8(2) + np.arange(len(Goal), dtype=np.uint8)  # goal k has bit 1 << _SHIFT[k]
+_SHIFT = np.uint8(2) + np.arange(Goal.COUNT, dtype=np.uint8)  # goal k has bit 1 << _SHIFT[k]
 _GOAL_BITS = np.left_shift(np.uint8(1), _SHIFT)
 
 _SEARCHES_A_ROUND = 10
 
 
 def _codes_of_terrain() -> np.ndarray:
-    codes = np.full(len(Terrain), _PASSABLE, dtype=np.uint8)
+    codes = np.full(Terrain.COUNT, _PASSABLE, dtype=np.uint8)
     codes[[Terrain.UNKNOWN, Terrain.WALL, Terrain.LIQUID]] = 0
     codes[[Terrain.OPEN_DOOR, Terrain.CLOSED_DOOR]] |= _NO_SLANT
     codes[[Terrain.STAIRS_DOWN, Terrain.HOLE]] |= _GOAL_BITS[Goal.STAIRS_DOWN]
@@ -102,8 +102,8 @@ class Paths(Rows):
         """Fields of games that have not begun."""
         return cls(
             code=np.zeros((games, AREA), dtype=np.uint8),
-            distance=np.full((games, len(Goal), AREA), UNREACHED, dtype=np.uint8),
-            complete=np.zeros((games, len(Goal)), dtype=bool),
+            distance=np.full((games, Goal.COUNT, AREA), UNREACHED, dtype=np.uint8),
+            complete=np.zeros((games, Goal.COUNT), dtype=bool),
             explored=np.zeros(games, dtype=bool),
             round=np.zeros(games, dtype=np.int64),
         )
@@ -170,9 +170,9 @@ class Paths(Rows):
 
     def _read(self, scene: Scene, legal: np.ndarray) -> "Ways":
         rows = scene.rows[:, None]
-        here = self.distance[rows, np.arange(len(Goal)), scene.position[:, None]]
+        here = self.distance[rows, np.arange(Goal.COUNT), scene.position[:, None]]
         near = self.distance[
-            scene.rows[:, None, None], np.arange(len(Goal))[:, None], scene.around[:, None, :]
+            scene.rows[:, None, None], np.arange(Goal.COUNT)[:, None], scene.around[:, None, :]
         ]
         near = np.where(legal[:, None, :], near, UNREACHED)  # uint8 [G, Goal, 8]
         direction = near.argmin(axis=2)

@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from tedg_fast.nethack.actions import KICK, SEARCH
+from tedg_fast.nethack.actions import KICK, MOVES, SEARCH
 from tedg_fast.nethack.detectors.registry import detects
 from tedg_fast.nethack.detectors.view import View
 from tedg_fast.nethack.messages import Said
 
-_WEST_KEY = 1 << 4  # action "west" sends "h", the usual letter of a monk's oranges
+_MOVE_BITS = 1 << np.arange(MOVES.start, MOVES.stop)
 _ANY_PROMPT = (
     Said.DIRECTION_PROMPT | Said.EAT_ITEM_PROMPT | Said.EAT_HERE_PROMPT | Said.ATTACK_PROMPT
 )
 
 
-def _asked(view: View, which: Said) -> np.ndarray:
+def _asked(view: View, which: int) -> np.ndarray:
     return view.scene.prompt & (view.scene.said & which != 0)
 
 
@@ -53,10 +53,16 @@ def more_pending(view: View) -> np.ndarray:
     return view.scene.more
 
 
-@detects("west_key_offers_food")
-def west_key_offers_food(view: View) -> np.ndarray:
-    """The eating prompt lists the letter that the west action sends."""
-    return view.scene.prompt & (view.scene.offered & _WEST_KEY != 0)
+@detects("meal_key_{}")
+def meal_key(view: View) -> np.ndarray:
+    """The eating prompt lists the letter that that direction's key sends."""
+    return view.scene.prompt[:, None] & (view.scene.offered[:, None] & _MOVE_BITS != 0)
+
+
+@detects("no_meal_key")
+def no_meal_key(view: View) -> np.ndarray:
+    """The last eating prompt listed no letter that an action sends."""
+    return view.memory.no_meal
 
 
 @detects("trapped")

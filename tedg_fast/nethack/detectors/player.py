@@ -3,54 +3,83 @@
 import numpy as np
 from nle import nethack
 
-from tedg_fast.nethack.detectors.registry import detects
+from tedg_fast.nethack.detectors.registry import detects, detects_each
 from tedg_fast.nethack.detectors.view import View
 
 _GNOMISH_MINES, _SOKOBAN = 2, 4  # dungeon numbers in NetHack's dungeon.def order
+_MOST = np.iinfo(np.int64).max
+_HUNGER, _LEVEL, _DEPTH, _DUNGEON, _LOAD = (
+    nethack.NLE_BL_HUNGER, nethack.NLE_BL_XP, nethack.NLE_BL_DEPTH, nethack.NLE_BL_DNUM,
+    nethack.NLE_BL_CAP,
+)  # fmt: skip
+
+# Condition -> (blstats column, least, most, when it fires).
+_BANDS = {
+    "hunger_satiated": (_HUNGER, 0, 0, "The status line says Satiated."),
+    "hunger_none": (_HUNGER, 1, 1, "Neither satiated nor hungry."),
+    "hunger_hungry": (_HUNGER, 2, 2, "The status line says Hungry."),
+    "hunger_weak": (_HUNGER, 3, 3, "The status line says Weak."),
+    "hunger_fainting": (_HUNGER, 4, _MOST, "Fainting from hunger, or worse."),
+    "burdened": (_LOAD, 1, _MOST, "Carrying enough to be slowed down."),
+    "experience_low": (_LEVEL, 0, 2, "Experience level 1 or 2."),
+    "experience_medium": (_LEVEL, 3, 5, "Experience level 3 to 5."),
+    "experience_high": (_LEVEL, 6, _MOST, "Experience level 6 or more."),
+    "depth_1": (_DEPTH, 0, 1, "On the first dungeon level."),
+    "depth_2": (_DEPTH, 2, 2, "Two levels deep."),
+    "depth_3_to_4": (_DEPTH, 3, 4, "Three or four levels deep."),
+    "depth_5_to_9": (_DEPTH, 5, 9, "Five to nine levels deep."),
+    "depth_10_plus": (_DEPTH, 10, _MOST, "Ten levels deep or more."),
+    "in_gnomish_mines": (
+        _DUNGEON, _GNOMISH_MINES, _GNOMISH_MINES,
+        "In the Gnomish Mines, the branch without doors.",
+    ),
+    "in_sokoban": (_DUNGEON, _SOKOBAN, _SOKOBAN, "In Sokoban, which leads upwards only."),
+}  # fmt: skip
+_COLUMNS, _LEAST, _GREATEST = (np.array([b[i] for b in _BANDS.values()]) for i in range(3))
+
 _DYING = (
     nethack.BL_MASK_STONE | nethack.BL_MASK_SLIME | nethack.BL_MASK_STRNGL
     | nethack.BL_MASK_FOODPOIS | nethack.BL_MASK_TERMILL
 )  # fmt: skip
+# Condition -> (status bits of which one must be set, when it fires).
+_STATUS = {
+    "blind": (nethack.BL_MASK_BLIND, "The player is blind."),
+    "confused": (nethack.BL_MASK_CONF, "The player is confused."),
+    "stunned": (nethack.BL_MASK_STUN, "The player is stunned."),
+    "hallucinating": (nethack.BL_MASK_HALLU, "Monsters and objects are not what they seem."),
+    "dying_of_illness": (_DYING, "Turning to stone or slime, strangled, or terminally ill."),
+    "off_the_ground": (nethack.BL_MASK_LEV | nethack.BL_MASK_FLY, "Levitating or flying."),
+}
+_STATUS_BITS = np.array([bits for bits, _ in _STATUS.values()])
+
+# Condition -> (least share of the maximum HP, first share beyond it, when it fires).
+_HP = {
+    "hp_good": (0.7, np.inf, "HP is at least 70 % of the maximum."),
+    "hp_medium": (0.4, 0.7, "HP is between 40 % and 70 % of the maximum."),
+    "hp_low": (0.2, 0.4, "HP is between 20 % and 40 % of the maximum."),
+    "hp_critical": (-np.inf, 0.2, "HP is below 20 % of the maximum."),
+}
+_HP_FROM, _HP_TO = (np.array([band[i] for band in _HP.values()]) for i in range(2))
 
 
-def _share(view: View, low: float, high: float) -> np.ndarray:
-    return (view.scene.hp_share >= low) & (view.scene.hp_share < high)
+@detects_each({name: band[2] for name, band in _HP.items()})
+def hp(view: View) -> np.ndarray:
+    """bool [G, len(_HP)]."""
+    share = view.scene.hp_share[:, None]
+    return (share >= _HP_FROM) & (share < _HP_TO)
 
 
-def _stat(view: View, index: int) -> np.ndarray:
-    return view.scene.blstats[:, index]
+@detects_each({name: band[3] for name, band in _BANDS.items()})
+def bands(view: View) -> np.ndarray:
+    """bool [G, len(_BANDS)]."""
+    values = view.scene.blstats[:, _COLUMNS]
+    return (values >= _LEAST) & (values <= _GREATEST)
 
 
-def _between(values: np.ndarray, low: int, high: int) -> np.ndarray:
-    return (values >= low) & (values <= high)
-
-
-def _suffers(view: View, bits: int) -> np.ndarray:
-    return view.scene.conditions & bits != 0
-
-
-@detects("hp_good")
-def hp_good(view: View) -> np.ndarray:
-    """HP is at least 70 % of the maximum."""
-    return view.scene.hp_share >= 0.7
-
-
-@detects("hp_medium")
-def hp_medium(view: View) -> np.ndarray:
-    """HP is between 40 % and 70 % of the maximum."""
-    return _share(view, 0.4, 0.7)
-
-
-@detects("hp_low")
-def hp_low(view: View) -> np.ndarray:
-    """HP is between 20 % and 40 % of the maximum."""
-    return _share(view, 0.2, 0.4)
-
-
-@detects("hp_critical")
-def hp_critical(view: View) -> np.ndarray:
-    """HP is below 20 % of the maximum."""
-    return view.scene.hp_share < 0.2
+@detects_each({name: text for name, (_, text) in _STATUS.items()})
+def status(view: View) -> np.ndarray:
+    """bool [G, len(_STATUS)]."""
+    return view.scene.conditions[:, None] & _STATUS_BITS != 0
 
 
 @detects("hp_dropped")
@@ -62,139 +91,7 @@ def hp_dropped(view: View) -> np.ndarray:
 @detects("hp_dropped_badly")
 def hp_dropped_badly(view: View) -> np.ndarray:
     """The last step cost a quarter of the maximum HP or more."""
-    return view.memory.hurt * 4 >= np.maximum(_stat(view, nethack.NLE_BL_HPMAX), 1)
-
-
-@detects("hunger_satiated")
-def hunger_satiated(view: View) -> np.ndarray:
-    """The status line says Satiated."""
-    return _stat(view, nethack.NLE_BL_HUNGER) == 0
-
-
-@detects("hunger_none")
-def hunger_none(view: View) -> np.ndarray:
-    """Neither satiated nor hungry."""
-    return _stat(view, nethack.NLE_BL_HUNGER) == 1
-
-
-@detects("hunger_hungry")
-def hunger_hungry(view: View) -> np.ndarray:
-    """The status line says Hungry."""
-    return _stat(view, nethack.NLE_BL_HUNGER) == 2
-
-
-@detects("hunger_weak")
-def hunger_weak(view: View) -> np.ndarray:
-    """The status line says Weak."""
-    return _stat(view, nethack.NLE_BL_HUNGER) == 3
-
-
-@detects("hunger_fainting")
-def hunger_fainting(view: View) -> np.ndarray:
-    """Fainting from hunger, or worse."""
-    return _stat(view, nethack.NLE_BL_HUNGER) >= 4
-
-
-@detects("blind")
-def blind(view: View) -> np.ndarray:
-    """The player is blind."""
-    return _suffers(view, nethack.BL_MASK_BLIND)
-
-
-@detects("confused")
-def confused(view: View) -> np.ndarray:
-    """The player is confused."""
-    return _suffers(view, nethack.BL_MASK_CONF)
-
-
-@detects("stunned")
-def stunned(view: View) -> np.ndarray:
-    """The player is stunned."""
-    return _suffers(view, nethack.BL_MASK_STUN)
-
-
-@detects("hallucinating")
-def hallucinating(view: View) -> np.ndarray:
-    """The player hallucinates, so monsters and objects are not what they seem."""
-    return _suffers(view, nethack.BL_MASK_HALLU)
-
-
-@detects("dying_of_illness")
-def dying_of_illness(view: View) -> np.ndarray:
-    """Turning to stone or slime, strangled, or terminally ill."""
-    return _suffers(view, _DYING)
-
-
-@detects("off_the_ground")
-def off_the_ground(view: View) -> np.ndarray:
-    """Levitating or flying."""
-    return _suffers(view, nethack.BL_MASK_LEV | nethack.BL_MASK_FLY)
-
-
-@detects("burdened")
-def burdened(view: View) -> np.ndarray:
-    """Carrying enough to be slowed down."""
-    return _stat(view, nethack.NLE_BL_CAP) >= 1
-
-
-@detects("experience_low")
-def experience_low(view: View) -> np.ndarray:
-    """Experience level 1 or 2."""
-    return _stat(view, nethack.NLE_BL_XP) <= 2
-
-
-@detects("experience_medium")
-def experience_medium(view: View) -> np.ndarray:
-    """Experience level 3 to 5."""
-    return _between(_stat(view, nethack.NLE_BL_XP), 3, 5)
-
-
-@detects("experience_high")
-def experience_high(view: View) -> np.ndarray:
-    """Experience level 6 or more."""
-    return _stat(view, nethack.NLE_BL_XP) >= 6
-
-
-@detects("depth_1")
-def depth_1(view: View) -> np.ndarray:
-    """On the first dungeon level."""
-    return view.scene.depth <= 1
-
-
-@detects("depth_2")
-def depth_2(view: View) -> np.ndarray:
-    """Two levels deep."""
-    return view.scene.depth == 2
-
-
-@detects("depth_3_to_4")
-def depth_3_to_4(view: View) -> np.ndarray:
-    """Three or four levels deep."""
-    return _between(view.scene.depth, 3, 4)
-
-
-@detects("depth_5_to_9")
-def depth_5_to_9(view: View) -> np.ndarray:
-    """Five to nine levels deep."""
-    return _between(view.scene.depth, 5, 9)
-
-
-@detects("depth_10_plus")
-def depth_10_plus(view: View) -> np.ndarray:
-    """Ten levels deep or more."""
-    return view.scene.depth >= 10
-
-
-@detects("in_gnomish_mines")
-def in_gnomish_mines(view: View) -> np.ndarray:
-    """In the Gnomish Mines, the branch without doors."""
-    return _stat(view, nethack.NLE_BL_DNUM) == _GNOMISH_MINES
-
-
-@detects("in_sokoban")
-def in_sokoban(view: View) -> np.ndarray:
-    """In Sokoban, which leads upwards only."""
-    return _stat(view, nethack.NLE_BL_DNUM) == _SOKOBAN
+    return view.memory.hurt * 4 >= np.maximum(view.scene.blstats[:, nethack.NLE_BL_HPMAX], 1)
 
 
 @detects("gold_gained")

@@ -1,11 +1,10 @@
 """The registry of detectors.
 
-A detector is a function of one `View` that returns bool [G] for a single condition, or bool
-[G, len(ways)] for a family of conditions that end in a direction ("monster_{}" stands for
-"monster_north", "monster_east", ...). Its docstring is one line that says when it fires.
+A detector is a function of one `View` that returns bool [G] when it decides one condition, or bool
+[G, n] when it decides n of them. Each condition has a one-line description of when it fires.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,26 +14,40 @@ from tedg_fast.nethack.detectors.view import View
 
 STRAIGHT = COMPASS[:4]  # the four directions in which one can pass a door
 
+Function = Callable[[View], np.ndarray]
+
 
 @dataclass(frozen=True)
 class Detector:
-    """A registered function and the conditions it decides, one per column of its result."""
+    """A registered function; `descriptions` maps the conditions it decides, in column order."""
 
-    function: Callable[[View], np.ndarray]
-    conditions: tuple[str, ...]
+    function: Function
+    descriptions: Mapping[str, str]
 
 
 DETECTORS: list[Detector] = []
 
 
-def detects(
-    name: str, directions: Sequence[str] = COMPASS
-) -> Callable[[Callable[[View], np.ndarray]], Callable[[View], np.ndarray]]:
-    """Registers a function for condition `name`, or for one per direction if it has a "{}"."""
+def detects(name: str, ways: Sequence[str] = COMPASS) -> Callable[[Function], Function]:
+    """Registers a function for condition `name`; its docstring's first line describes it.
 
-    def register(function: Callable[[View], np.ndarray]) -> Callable[[View], np.ndarray]:
-        conditions = tuple(name.format(way) for way in directions) if "{}" in name else (name,)
-        DETECTORS.append(Detector(function, conditions))
+    A "{}" in the name stands for one condition for each of `ways`, in the function's columns.
+    """
+
+    def register(function: Function) -> Function:
+        text = (function.__doc__ or "").split("\n")[0]
+        names = [name.format(way) for way in ways] if "{}" in name else [name]
+        DETECTORS.append(Detector(function, dict.fromkeys(names, text)))
+        return function
+
+    return register
+
+
+def detects_each(descriptions: Mapping[str, str]) -> Callable[[Function], Function]:
+    """Registers a function whose columns are the described conditions, in order."""
+
+    def register(function: Function) -> Function:
+        DETECTORS.append(Detector(function, dict(descriptions)))
         return function
 
     return register

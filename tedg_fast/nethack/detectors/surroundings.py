@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tedg_fast.nethack.detectors.registry import STRAIGHT, detects
+from tedg_fast.nethack.detectors.registry import STRAIGHT, detects, detects_each
 from tedg_fast.nethack.detectors.view import View
 from tedg_fast.nethack.glyphs import Flag, Terrain
 from tedg_fast.nethack.memory import LOCKED
@@ -14,81 +14,87 @@ _RING = np.array(
 )
 
 
-def _in_sight(view: View, flags: Flag) -> np.ndarray:
-    return view.scene.seen & flags != 0
+# Condition -> (the terrains that count, when it fires).
+_GROUND = {
+    "on_stairs_down": ((Terrain.STAIRS_DOWN,), "Standing on stairs or a ladder down."),
+    "on_stairs_up": ((Terrain.STAIRS_UP,), "Standing on stairs or a ladder up."),
+    "on_hole": ((Terrain.HOLE,), "Standing at a hole or trap door."),
+    "on_doorway": ((Terrain.DOORWAY, Terrain.OPEN_DOOR,), "Standing in a doorway or an open door."),
+    "on_open_door": ((Terrain.OPEN_DOOR,), "Standing in a door frame that forbids diagonal steps."),
+    "in_corridor": ((Terrain.CORRIDOR,), "Standing in a corridor."),
+    "in_room": ((Terrain.FLOOR,), "Standing on a room's floor."),
+    "on_unknown_ground": ((Terrain.UNKNOWN, Terrain.COVERED,), "What lies under the player has never been seen."),
+    "on_furniture": ((Terrain.FURNITURE,), "Standing on an altar, fountain, sink, throne or grave."),
+}
+_GROUND_TABLE = np.zeros((Terrain.COUNT, len(_GROUND)), dtype=bool)
+for _column, (_terrains, _) in enumerate(_GROUND.values()):
+    _GROUND_TABLE[list(_terrains), _column] = True
+
+# Condition -> (glyph flags of which one must be on the map, when it fires).
+_IN_SIGHT = {
+    "engulfed": (Flag.ENGULFED, "Inside an engulfing monster."),
+    "hostile_in_sight": (Flag.HOSTILE, "A monster that may be hostile is on the map."),
+    "strong_hostile_in_sight": (Flag.STRONG, "A monster of level 5 or more is on the map."),
+    "untouchable_in_sight": (Flag.UNTOUCHABLE, "A floating eye or another monster that one must not hit is on the map."),
+    "pet_in_sight": (Flag.PET, "A pet is on the map."),
+    "keeper_in_sight": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is on the map."),
+    "gold_in_sight": (Flag.GOLD, "Gold is on the map."),
+    "magic_item_in_sight": (Flag.MAGIC_ITEM, "A scroll, potion, wand, ring, amulet or book is on the map."),
+    "food_in_sight": (Flag.FOOD, "Food or a corpse is on the map."),
+}
+# The same for the eight neighbours.
+_ADJACENT = {
+    "exploder_adjacent": (Flag.EXPLODER, "A gas spore, light or exploding sphere is adjacent."),
+    "untouchable_adjacent": (Flag.UNTOUCHABLE, "A floating eye or another monster that one must not hit is adjacent."),
+    "cockatrice_adjacent": (Flag.COCKATRICE, "A monster whose touch turns to stone is adjacent."),
+    "passive_adjacent": (Flag.PASSIVE, "An acid blob, mold, jelly or fungus is adjacent."),
+    "unseen_adjacent": (Flag.UNSEEN, "An invisible or merely sensed monster is adjacent."),
+    "pet_adjacent": (Flag.PET, "A pet is adjacent."),
+    "keeper_adjacent": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is adjacent."),
+    "food_adjacent": (Flag.FOOD, "Food or a corpse lies next to the player."),
+    "object_adjacent": (Flag.OBJECT, "Some object lies next to the player."),
+    "boulder_adjacent": (Flag.BOULDER, "A boulder is adjacent."),
+}
+# The same for those neighbours that hold a monster not known to be peaceful.
+_HOSTILE = {
+    "strong_hostile_adjacent": (Flag.STRONG, "An adjacent hostile monster is of level 5 or more."),
+    "weak_hostile_adjacent": (Flag.WEAK, "An adjacent hostile monster is of level 0 or 1."),
+    "fast_hostile_adjacent": (Flag.FAST, "An adjacent hostile monster is faster than the monk."),
+    "slow_hostile_adjacent": (Flag.SLOW, "An adjacent hostile monster is slow enough to walk away from."),
+    "thief_adjacent": (Flag.THIEF, "A nymph or leprechaun is adjacent."),
+}
+_SIGHT_BITS, _ADJACENT_BITS, _HOSTILE_BITS = (
+    np.array([bits for bits, _ in table.values()], dtype=np.uint32)
+    for table in (_IN_SIGHT, _ADJACENT, _HOSTILE)
+)
 
 
-def _adjacent(view: View, flags: Flag) -> np.ndarray:
-    return view.near_flags & flags != 0
+def _texts(table: dict[str, tuple]) -> dict[str, str]:
+    return {name: entry[1] for name, entry in table.items()}
 
 
-def _hostile_with(view: View, flags: Flag) -> np.ndarray:
-    return view.hostile_flags & flags != 0
+@detects_each(_texts(_GROUND))
+def ground(view: View) -> np.ndarray:
+    """bool [G, len(_GROUND)]: what the player stands on."""
+    return _GROUND_TABLE[view.here]
 
 
-def _walkable(view: View) -> np.ndarray:
-    ground = view.ground
-    return (ground != Terrain.UNKNOWN) & (ground != Terrain.WALL) & (ground != Terrain.LIQUID)
+@detects_each(_texts(_IN_SIGHT))
+def in_sight(view: View) -> np.ndarray:
+    """bool [G, len(_IN_SIGHT)]."""
+    return view.scene.seen[:, None] & _SIGHT_BITS != 0
 
 
-@detects("on_stairs_down")
-def on_stairs_down(view: View) -> np.ndarray:
-    """Standing on stairs or a ladder down."""
-    return view.here == Terrain.STAIRS_DOWN
+@detects_each(_texts(_ADJACENT))
+def adjacent(view: View) -> np.ndarray:
+    """bool [G, len(_ADJACENT)]."""
+    return view.near_flags[:, None] & _ADJACENT_BITS != 0
 
 
-@detects("on_stairs_up")
-def on_stairs_up(view: View) -> np.ndarray:
-    """Standing on stairs or a ladder up."""
-    return view.here == Terrain.STAIRS_UP
-
-
-@detects("on_hole")
-def on_hole(view: View) -> np.ndarray:
-    """Standing at a hole or trap door."""
-    return view.here == Terrain.HOLE
-
-
-@detects("on_doorway")
-def on_doorway(view: View) -> np.ndarray:
-    """Standing in a doorway or an open door."""
-    return (view.here == Terrain.DOORWAY) | (view.here == Terrain.OPEN_DOOR)
-
-
-@detects("on_open_door")
-def on_open_door(view: View) -> np.ndarray:
-    """Standing in a door frame that forbids diagonal steps."""
-    return view.here == Terrain.OPEN_DOOR
-
-
-@detects("in_corridor")
-def in_corridor(view: View) -> np.ndarray:
-    """Standing in a corridor."""
-    return view.here == Terrain.CORRIDOR
-
-
-@detects("in_room")
-def in_room(view: View) -> np.ndarray:
-    """Standing on a room's floor."""
-    return view.here == Terrain.FLOOR
-
-
-@detects("on_unknown_ground")
-def on_unknown_ground(view: View) -> np.ndarray:
-    """What lies under the player has never been seen."""
-    return view.here <= Terrain.COVERED
-
-
-@detects("on_furniture")
-def on_furniture(view: View) -> np.ndarray:
-    """Standing on an altar, fountain, sink, throne or grave."""
-    return view.here == Terrain.FURNITURE
-
-
-@detects("engulfed")
-def engulfed(view: View) -> np.ndarray:
-    """Inside an engulfing monster."""
-    return _in_sight(view, Flag.ENGULFED)
+@detects_each(_texts(_HOSTILE))
+def hostile_kinds(view: View) -> np.ndarray:
+    """bool [G, len(_HOSTILE)]."""
+    return view.hostile_flags[:, None] & _HOSTILE_BITS != 0
 
 
 @detects("hostile_{}")
@@ -123,154 +129,16 @@ def hostile_close(view: View) -> np.ndarray:
     return (view.scene.flags[view.scene.rows_column, squares] & Flag.HOSTILE != 0).any(axis=1)
 
 
-@detects("hostile_in_sight")
-def hostile_in_sight(view: View) -> np.ndarray:
-    """A monster that may be hostile is on the map."""
-    return _in_sight(view, Flag.HOSTILE)
-
-
 @detects("nobody_in_sight")
 def nobody_in_sight(view: View) -> np.ndarray:
     """No monster that may be hostile is on the map."""
-    return ~_in_sight(view, Flag.HOSTILE | Flag.UNSEEN)
-
-
-@detects("strong_hostile_adjacent")
-def strong_hostile_adjacent(view: View) -> np.ndarray:
-    """An adjacent hostile monster is of level 5 or more."""
-    return _hostile_with(view, Flag.STRONG)
-
-
-@detects("strong_hostile_in_sight")
-def strong_hostile_in_sight(view: View) -> np.ndarray:
-    """A monster of level 5 or more is on the map."""
-    return _in_sight(view, Flag.STRONG)
-
-
-@detects("weak_hostile_adjacent")
-def weak_hostile_adjacent(view: View) -> np.ndarray:
-    """An adjacent hostile monster is of level 0 or 1."""
-    return _hostile_with(view, Flag.WEAK)
-
-
-@detects("fast_hostile_adjacent")
-def fast_hostile_adjacent(view: View) -> np.ndarray:
-    """An adjacent hostile monster is faster than the monk."""
-    return _hostile_with(view, Flag.FAST)
-
-
-@detects("slow_hostile_adjacent")
-def slow_hostile_adjacent(view: View) -> np.ndarray:
-    """An adjacent hostile monster is slow enough to walk away from."""
-    return _hostile_with(view, Flag.SLOW)
-
-
-@detects("thief_adjacent")
-def thief_adjacent(view: View) -> np.ndarray:
-    """A nymph or leprechaun is adjacent."""
-    return _hostile_with(view, Flag.THIEF)
-
-
-@detects("exploder_adjacent")
-def exploder_adjacent(view: View) -> np.ndarray:
-    """A gas spore, light or exploding sphere is adjacent."""
-    return _adjacent(view, Flag.EXPLODER)
-
-
-@detects("untouchable_adjacent")
-def untouchable_adjacent(view: View) -> np.ndarray:
-    """A floating eye or another monster that one must not hit is adjacent."""
-    return _adjacent(view, Flag.UNTOUCHABLE)
-
-
-@detects("untouchable_in_sight")
-def untouchable_in_sight(view: View) -> np.ndarray:
-    """A floating eye or another monster that one must not hit is on the map."""
-    return _in_sight(view, Flag.UNTOUCHABLE)
-
-
-@detects("cockatrice_adjacent")
-def cockatrice_adjacent(view: View) -> np.ndarray:
-    """A monster whose touch turns to stone is adjacent."""
-    return _adjacent(view, Flag.COCKATRICE)
-
-
-@detects("passive_adjacent")
-def passive_adjacent(view: View) -> np.ndarray:
-    """An acid blob, mold, jelly or fungus is adjacent."""
-    return _adjacent(view, Flag.PASSIVE)
-
-
-@detects("unseen_adjacent")
-def unseen_adjacent(view: View) -> np.ndarray:
-    """An invisible or merely sensed monster is adjacent."""
-    return _adjacent(view, Flag.UNSEEN)
-
-
-@detects("pet_adjacent")
-def pet_adjacent(view: View) -> np.ndarray:
-    """A pet is adjacent."""
-    return _adjacent(view, Flag.PET)
-
-
-@detects("pet_in_sight")
-def pet_in_sight(view: View) -> np.ndarray:
-    """A pet is on the map."""
-    return _in_sight(view, Flag.PET)
+    return view.scene.seen & (Flag.HOSTILE | Flag.UNSEEN) == 0
 
 
 @detects("peaceful_adjacent")
 def peaceful_adjacent(view: View) -> np.ndarray:
     """A monster of the kind that the game called peaceful a short while ago is adjacent."""
     return view.spared.any(axis=1)
-
-
-@detects("keeper_adjacent")
-def keeper_adjacent(view: View) -> np.ndarray:
-    """A shopkeeper, priest, guard or watchman is adjacent."""
-    return _adjacent(view, Flag.KEEPER)
-
-
-@detects("keeper_in_sight")
-def keeper_in_sight(view: View) -> np.ndarray:
-    """A shopkeeper, priest, guard or watchman is on the map."""
-    return _in_sight(view, Flag.KEEPER)
-
-
-@detects("gold_in_sight")
-def gold_in_sight(view: View) -> np.ndarray:
-    """Gold is on the map."""
-    return _in_sight(view, Flag.GOLD)
-
-
-@detects("magic_item_in_sight")
-def magic_item_in_sight(view: View) -> np.ndarray:
-    """A scroll, potion, wand, ring, amulet or book is on the map."""
-    return _in_sight(view, Flag.MAGIC_ITEM)
-
-
-@detects("food_in_sight")
-def food_in_sight(view: View) -> np.ndarray:
-    """Food or a corpse is on the map."""
-    return _in_sight(view, Flag.FOOD)
-
-
-@detects("food_adjacent")
-def food_adjacent(view: View) -> np.ndarray:
-    """Food or a corpse lies next to the player."""
-    return _adjacent(view, Flag.FOOD)
-
-
-@detects("object_adjacent")
-def object_adjacent(view: View) -> np.ndarray:
-    """Some object lies next to the player."""
-    return _adjacent(view, Flag.OBJECT)
-
-
-@detects("boulder_adjacent")
-def boulder_adjacent(view: View) -> np.ndarray:
-    """A boulder is adjacent."""
-    return _adjacent(view, Flag.BOULDER)
 
 
 @detects("trap_adjacent")
@@ -302,19 +170,16 @@ def _locked(view: View) -> np.ndarray:
     return (marks & LOCKED != 0) & (view.ground[:, :4] == Terrain.CLOSED_DOOR)
 
 
-@detects("dead_end")
-def dead_end(view: View) -> np.ndarray:
-    """At most one adjacent square can be walked on."""
-    return np.count_nonzero(_walkable(view), axis=1) <= 1
-
-
-@detects("narrow_place")
-def narrow_place(view: View) -> np.ndarray:
-    """Exactly two adjacent squares can be walked on, as in a corridor."""
-    return np.count_nonzero(_walkable(view), axis=1) == 2
-
-
-@detects("open_space")
-def open_space(view: View) -> np.ndarray:
-    """At least seven adjacent squares can be walked on."""
-    return np.count_nonzero(_walkable(view), axis=1) >= 7
+@detects_each(
+    {
+        "dead_end": "At most one adjacent square can be walked on.",
+        "narrow_place": "Exactly two adjacent squares can be walked on, as in a corridor.",
+        "open_space": "At least seven adjacent squares can be walked on.",
+    }
+)
+def room_to_move(view: View) -> np.ndarray:
+    """bool [G, 3]."""
+    ground = view.ground
+    free = (ground != Terrain.UNKNOWN) & (ground != Terrain.WALL) & (ground != Terrain.LIQUID)
+    ways = np.count_nonzero(free, axis=1)
+    return np.stack((ways <= 1, ways == 2, ways >= 7), axis=1)

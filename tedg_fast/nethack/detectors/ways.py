@@ -12,19 +12,19 @@ from tedg_fast.nethack.scene import AREA, NEIGHBOURS
 _EIGHT = np.arange(8)
 
 
-def _towards(view: View, goal: Goal) -> np.ndarray:
+def _towards(view: View, goal: int) -> np.ndarray:
     return view.ways.direction[:, goal, None] == _EIGHT
 
 
-def _reachable(view: View, goal: Goal) -> np.ndarray:
+def _reachable(view: View, goal: int) -> np.ndarray:
     return view.ways.steps[:, goal] != UNREACHED
 
 
-def _near(view: View, goal: Goal, steps: int) -> np.ndarray:
+def _near(view: View, goal: int, steps: int) -> np.ndarray:
     return view.ways.steps[:, goal] <= steps
 
 
-def _known(view: View, terrain: Terrain) -> np.ndarray:
+def _known(view: View, terrain: int) -> np.ndarray:
     return (view.memory.terrain == terrain).any(axis=1)
 
 
