@@ -1,0 +1,164 @@
+"""V3's network: usable on its own, and in place of ``tedg_fast.policy.Policy`` in training."""
+
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tedg_fast.hypergraph import ACTIONS
+from tedg_fast.legacy.atoms import Atoms
+from tedg_fast.legacy.checkpoint import V3Checkpoint
+from tedg_fast.legacy.errors import LegacyError
+from tedg_fast.legacy.gat import HIDDEN, V3Manager
+from tedg_fast.legacy.hypergraph import V3Hypergraph
+from tedg_fast.legacy.observer import NUM_FEATURES, Observer
+from tedg_fast.ops import route
+from tedg_fast.policy import Logic, PolicyOutput, Routing
+from tedg_fast.policy.policy import StateInput
+
+_LOGIT_LIMIT = 20.0
+V3_ROUTING = Routing("softmax", 1.0)
+"""How V3's evaluation routed."""
+
+
+class V3Output(NamedTuple):
+    """V3's outputs: ``logits`` [B, 23] (clamped to ±20), ``alpha`` [B, K], ``value`` [B, 1],
+    ``operator_scores`` [B, O], ``h_logic`` [B, 256], ``expert_logits`` [B, K, 23]."""
+
+    logits: Tensor
+    alpha: Tensor
+    value: Tensor
+    operator_scores: Tensor
+    h_logic: Tensor
+    expert_logits: Tensor
+
+
+class V3Policy(nn.Module):
+    """V3's network with its own parameter names, so that its state dict loads one to one.
+
+    On its own::
+
+        policy = V3Policy.load("model_00100.pth", "hypergraph folder")
+        features, active = policy.observe(glyphs, blstats, step)
+        output = policy(features, active)          # V3Output
+
+    In training it takes the place of ``tedg_fast.policy.Policy``: ``manager``, ``unpack``,
+    ``device`` and ``policy(state, logic, routing)`` are that class's, with the active bits of
+    ``V3Grounder``'s observations standing for all N nodes. V3's dropout is left out.
+    """
+
+    def __init__(self, hypergraph: V3Hypergraph, num_experts: int):
+        super().__init__()
+        if num_experts < 1:
+            raise LegacyError(f"num_experts is {num_experts}; the policy needs at least 1 expert")
+        self.observer = Observer(hypergraph)
+        self.gat = V3Manager(hypergraph, num_experts)
+        self.visual_encoder = _layers(NUM_FEATURES, HIDDEN, HIDDEN)
+        # V3 wrapped these in classes of its own; dictionaries of one entry give the same names.
+        router = nn.Sequential(*_layers(2 * HIDDEN, 128, 64), nn.Linear(64, num_experts))
+        self.router = nn.ModuleDict({"router": router})
+        self.experts = nn.ModuleList()
+        for _ in range(num_experts):
+            network = nn.Sequential(*_layers(HIDDEN, 128, 128), nn.Linear(128, len(ACTIONS)))
+            self.experts.append(nn.ModuleDict({"network": network}))
+        self.critic = nn.Sequential(*_layers(2 * HIDDEN, 256, 128), nn.Linear(128, 1))
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, hypergraph: str | Path) -> "V3Policy":
+        """The policy of a V3 .pth file, with the folder of the hypergraph it was trained with.
+
+        Raises LegacyError, one line, if either cannot be used or they do not fit together.
+        """
+        return cls.of(V3Checkpoint.load(checkpoint), V3Hypergraph.load(hypergraph))
+
+    @classmethod
+    def of(cls, checkpoint: V3Checkpoint, hypergraph: V3Hypergraph) -> "V3Policy":
+        """The policy of what was read already; errors as in ``load``."""
+        policy = cls(hypergraph, checkpoint.num_experts)
+        checkpoint.load_weights(policy)
+        return policy
+
+    @property
+    def manager(self) -> V3Manager:
+        """The graph network, under the name that training knows it by."""
+        return self.gat
+
+    @property
+    def device(self) -> torch.device:
+        return self.gat.ln1.weight.device
+
+    def observe(
+        self, glyphs: np.ndarray | Tensor, blstats: np.ndarray | Tensor, step: np.ndarray | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """NLE's ``glyphs`` [B, 21, 79] and ``blstats`` [B, 27], and ``step`` [B], the steps played
+        in the episode before, all integers → features [B, 115] float32, active nodes [B, N] bool.
+
+        Any numbers are accepted; other shapes or types raise LegacyError.
+        """
+        return tuple(
+            torch.from_numpy(part).to(self.device)
+            for part in self.observer(*map(_array, (glyphs, blstats, step)))
+        )
+
+    def atoms(self, glyphs: np.ndarray | Tensor, blstats: np.ndarray | Tensor) -> Atoms:
+        """Which of V3's atoms hold, before they are looked up in the hypergraph."""
+        return self.observer.atoms(_array(glyphs), _array(blstats))
+
+    def unpack(self, active_bits: np.ndarray) -> Tensor:
+        """Packed active nodes [U, ceil(N/8)] uint8 → [U, N] bool on the policy's device."""
+        bits = np.unpackbits(active_bits, axis=1, count=self.observer.num_nodes)
+        return torch.from_numpy(bits).to(self.device).bool()
+
+    @overload
+    def forward(self, state: Tensor, logic: Tensor) -> V3Output: ...
+
+    @overload
+    def forward(self, state: StateInput, logic: Logic, routing: Routing) -> PolicyOutput: ...
+
+    def forward(self, state, logic, routing=V3_ROUTING):
+        """``policy(features, active)`` as from ``observe``, or ``policy(state, logic, routing)``
+        as in training; ``routing`` is V3's own, softmax at temperature 1, if not given."""
+        if isinstance(logic, Logic):
+            output = self._evaluate(state.features, logic, routing)
+            lowest = torch.finfo(output.logits.dtype).min
+            return output._replace(logits=output.logits.masked_fill(~state.action_mask, lowest))
+        distinct, inverse = logic.unique(dim=0, return_inverse=True)
+        logic = self.gat(distinct).rows(inverse)
+        output = self._evaluate(state, logic, routing)
+        return V3Output(
+            output.logits,
+            output.alpha,
+            output.value.unsqueeze(1),
+            logic.operator_scores,
+            logic.h_logic,
+            output.expert_logits,
+        )
+
+    def _evaluate(self, features: Tensor, logic: Logic, routing: Routing) -> PolicyOutput:
+        """Everything but the graph, without an action mask."""
+        h_vis = self.visual_encoder(features)
+        h_both = torch.cat([h_vis, logic.h_logic], 1)
+        router_logits = self.router["router"](h_both)
+        expert_logits = torch.stack([expert["network"](h_vis) for expert in self.experts], 1)
+        alpha, logits = route(
+            router_logits, expert_logits, mapping=routing.mapping, temperature=routing.temperature
+        )
+        logits = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
+        value = self.critic(h_both).squeeze(1)
+        return PolicyOutput(
+            logits, value, alpha, router_logits, expert_logits, logic.advice_scores
+        )
+
+
+def _layers(*widths: int) -> nn.Sequential:
+    """Linear, ReLU, LayerNorm for each step from one width to the next."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.LayerNorm(outputs)]
+    return nn.Sequential(*layers)
+
+
+def _array(value: np.ndarray | Tensor) -> np.ndarray:
+    return value.cpu().numpy() if isinstance(value, Tensor) else value
