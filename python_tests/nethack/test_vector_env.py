@@ -3,51 +3,12 @@
 import os
 import subprocess
 import sys
-from dataclasses import fields
 
 import numpy as np
 import pytest
+from vector_games import allowed_actions, assert_same, make_env, play
 
-from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.episode import episode_seeds
-from tedg_fast.nethack.vector_env import VectorEnv
-
-
-def make_env(**changes):
-    settings = dict(num_envs=5, num_workers=2, run_seed=7, max_steps=60)
-    return VectorEnv(load_hypergraph(), **(settings | changes))
-
-
-def allowed_actions(env, rng):
-    mask = env.observation.action_mask
-    return np.argmax(rng.random(mask.shape) * mask, axis=1)
-
-
-def play(env, steps, rng):
-    """Everything that comes out of `steps` steps with random allowed actions."""
-    stream = [env.observation.copy()]
-    for _ in range(steps):
-        result = env.step(allowed_actions(env, rng))
-        assert result.lost == []
-        stream += [result, env.observation.copy()]
-        stream.append(env.final_observation[result.truncated])
-    stream += [env.games(), env.next_episode]
-    return stream
-
-
-def assert_same(one, other):
-    if isinstance(one, np.ndarray):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
-    elif hasattr(one, "__dataclass_fields__"):
-        for field in fields(one):
-            assert_same(getattr(one, field.name), getattr(other, field.name))
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other)
-        for mine, theirs in zip(one, other):
-            assert_same(mine, theirs)
-    else:
-        assert one == other
 
 
 def test_the_number_of_workers_changes_nothing():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_vector_env import allowed_actions, assert_same, make_env, play
+from vector_games import allowed_actions, assert_same, make_env, play
 
 
 @pytest.fixture(scope="module")

@@ -73,7 +73,6 @@ class Game:
         # NLE forgets its seeds after each reset.
         self._nethack.set_initial_seeds(core_seed, display_seed, False)
         self._nethack.reset()
-        correct_library(self._nethack.dlpath)
         self.length = 0
         self.reward = 0.0
         self.terminated = self.truncated = False
@@ -87,6 +86,7 @@ class Game:
                 f"NetHack with seeds ({core_seed}, {display_seed}) did not begin within "
                 f"{_MAX_OPENING_KEYS} keys"
             )
+        correct_library(self._nethack.dlpath)
         self._time = self._blstats.item(nethack.NLE_BL_TIME)
         self.true_score = self._blstats.item(nethack.NLE_BL_SCORE)
         self.depth = self._blstats.item(nethack.NLE_BL_DEPTH)

@@ -40,8 +40,8 @@ _libc.mmap.argtypes = (
 def correct_library(path: str) -> None:
     """Stop the game's clock and share its code with all other games.
 
-    `path` is `Nethack.dlpath`. To be called after each reset: shops and their keepers are made
-    below the first level only, so nothing has used the clock by then.
+    `path` is `Nethack.dlpath`. To be called whenever a game has begun: by then it has noted the
+    time, and nothing has used it, as shops and their keepers are made below the first level only.
     """
     # This only counts a reference. It must not outlive the call, or the next reset would not
     # load the library anew and would keep the old game's variables.
