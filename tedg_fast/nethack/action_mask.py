@@ -13,6 +13,8 @@ from tedg_fast.nethack.actions import (
     DOWN,
     EAT,
     FAR_MOVES,
+    FIRST_FAR_MOVE,
+    FIRST_MOVE,
     IS_DIAGONAL,
     MORE,
     MOVES,
@@ -31,7 +33,10 @@ _UNSURE = (
 _ERRATIC = nethack.BL_MASK_CONF | nethack.BL_MASK_STUN
 _OFF_GROUND = nethack.BL_MASK_LEV | nethack.BL_MASK_FLY
 _BITS = np.arange(NUM_ACTIONS)
-_ANSWERS = np.isin(_BITS, (MORE, YES, NO))
+# Yes/no questions take capital letters too, which the long moves send.
+_YES = (YES, YES + FIRST_FAR_MOVE - FIRST_MOVE)
+_NO = (NO, NO + FIRST_FAR_MOVE - FIRST_MOVE)
+_ANSWERS = np.isin(_BITS, (MORE, *_YES, *_NO))
 
 
 def allowed_actions(view: View) -> np.ndarray:
@@ -49,13 +54,12 @@ def impossible(view: View) -> np.ndarray:
     scene, here = view.scene, view.here
     nothing = np.zeros((len(here), NUM_ACTIONS), dtype=bool)
     free = ~scene.prompt & ~scene.more & (scene.seen & Flag.ENGULFED == 0)
-    loose = free & ~view.memory.trapped
+    loose = free & ~view.memory.trapped & (view.near_flags & Flag.STICKY == 0)
     sure = loose & (scene.conditions & _UNSURE == 0)
     blocked = _blocked(view) & sure[:, None]
-    occupied = (scene.near & (Flag.HOSTILE | Flag.PET | Flag.KEEPER) != 0) & sure[:, None]
     nothing[:, MORE] = free
     nothing[:, MOVES] = blocked
-    nothing[:, FAR_MOVES] = blocked | occupied
+    nothing[:, FAR_MOVES] = blocked
     known = loose & (here > Terrain.COVERED) & (here != Terrain.PIT)
     top = (scene.depth == 1) & (scene.blstats[:, nethack.NLE_BL_DNUM] == 0)
     nothing[:, UP] = known & ((here != Terrain.STAIRS_UP) | top)
@@ -65,7 +69,7 @@ def impossible(view: View) -> np.ndarray:
 
 
 def _blocked(view: View) -> np.ndarray:
-    """bool [G, 8]: walls, rock, the map's edge, and diagonal steps through a door's frame."""
+    """bool [G, 8]: walls, rock, and diagonal steps through a door's frame."""
     near = view.scene.near
     solid = near & Flag.SOLID != 0
     into_door = near & Flag.OPEN_DOOR != 0
@@ -100,13 +104,14 @@ def harmful(view: View) -> np.ndarray:
     sees = scene.conditions & nethack.BL_MASK_BLIND == 0
     wet = (scene.near & Flag.LAVA_OR_WATER != 0) & (scene.conditions & _OFF_GROUND == 0)[:, None]
     paralyses = (scene.near & Flag.UNTOUCHABLE != 0) & sees[:, None]
-    bad[:, MOVES] = (wet | paralyses) & free[:, None]
-    bad[:, FAR_MOVES] = wet & free[:, None]
+    off_map = scene.near & Flag.EDGE != 0  # costs a turn and leads nowhere
+    bad[:, MOVES] = (wet | off_map | paralyses) & free[:, None]
+    bad[:, FAR_MOVES] = (wet | off_map) & free[:, None]
     bad[:, EAT] = free & (scene.blstats[:, nethack.NLE_BL_HUNGER] == 0)  # risks choking
     kicks = scene.prompt & (scene.said & Said.DIRECTION_PROMPT != 0)
     sore = Flag.SOLID | Flag.UNTOUCHABLE | Flag.COCKATRICE | Flag.PET | Flag.KEEPER
     bad[:, MOVES] |= (scene.near & sore != 0) & kicks[:, None]
     attacks = scene.said & Said.ATTACK_PROMPT != 0
     deadly = (scene.said & Said.EAT_HERE_PROMPT != 0) & (scene.said & Said.DEADLY_FOOD != 0)
-    bad[:, YES] |= scene.prompt & (attacks | deadly)
+    bad[:, _YES] |= (scene.prompt & (attacks | deadly))[:, None]
     return bad

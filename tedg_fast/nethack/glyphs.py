@@ -58,7 +58,7 @@ class Flag:
     MAGIC_ITEM = 1 << 16  # scroll, potion, wand, ring, amulet, spellbook
     OBJECT = 1 << 17  # anything that lies there, boulders and statues excepted
     BOULDER = 1 << 18
-    SOLID = 1 << 19  # shown as wall, rock or map edge
+    SOLID = 1 << 19  # shown as wall or rock
     LAVA_OR_WATER = 1 << 20
     SEEN_TRAP = 1 << 21
     FURNITURE = 1 << 22
@@ -66,7 +66,8 @@ class Flag:
     CLOSED_DOOR = 1 << 24
     OPEN_DOOR = 1 << 25
     WALKABLE = 1 << 26  # a terrain glyph that one can step on
-    WALL = 1 << 27
+    EDGE = 1 << 27  # beyond the map
+    STICKY = 1 << 28  # holds on to its victim, who then cannot just walk away
 
 
 ANY_MONSTER = Flag.HOSTILE | Flag.PET | Flag.KEEPER | Flag.UNSEEN
@@ -140,6 +141,9 @@ _EXPLODERS = ("gas spore", "yellow light", "black light", "flaming sphere", "fre
               "shocking sphere")  # fmt: skip
 _PASSIVES = ("acid blob", "spotted jelly", "ochre jelly", "green mold", "yellow mold",
              "brown mold", "red mold", "lichen", "violet fungus", "shrieker")  # fmt: skip
+_STICKY = ("lichen", "violet fungus", "small mimic", "large mimic", "giant mimic", "owlbear",
+           "python", "rope golem", "giant eel", "electric eel", "kraken", "trapper",
+           "lurker above")  # fmt: skip
 _MAGIC_CLASSES = (nethack.SCROLL_CLASS, nethack.POTION_CLASS, nethack.WAND_CLASS,
                   nethack.RING_CLASS, nethack.AMULET_CLASS, nethack.SPBOOK_CLASS)  # fmt: skip
 
@@ -160,10 +164,8 @@ def _terrain_of_symbol(symbol: int) -> int:
 
 def _flags_of_terrain(terrain: int) -> int:
     match terrain:
-        case Terrain.UNKNOWN:
+        case Terrain.UNKNOWN | Terrain.WALL:
             return Flag.SOLID
-        case Terrain.WALL:
-            return Flag.SOLID | Flag.WALL
         case Terrain.LIQUID:
             return Flag.LAVA_OR_WATER
         case Terrain.CLOSED_DOOR:
@@ -186,6 +188,7 @@ def _flags_of_monster(index: int) -> int:
     flags = Flag.HOSTILE
     flags |= Flag.UNTOUCHABLE if name in _UNTOUCHABLE else 0
     flags |= Flag.EXPLODER if name in _EXPLODERS else 0
+    flags |= Flag.STICKY if name in _STICKY else 0
     flags |= Flag.PASSIVE if name in _PASSIVES else 0
     flags |= Flag.COCKATRICE if name in ("cockatrice", "chickatrice", "Medusa") else 0
     kind = nethack.class_sym.from_mlet(monster.mlet).explain
@@ -258,7 +261,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for glyph in range(nethack.MAX_GLYPH):
         terrain[glyph], flags[glyph], classes[glyph] = _describe(glyph)
     terrain[EDGE_GLYPH] = Terrain.WALL
-    flags[EDGE_GLYPH] = Flag.SOLID | Flag.WALL
+    flags[EDGE_GLYPH] = Flag.EDGE
     classes[EDGE_GLYPH] = GlyphClass.EDGE
     return terrain, flags, classes
 

@@ -4,7 +4,6 @@ A level's memory is dropped when the level changes; all of it when a new game be
 """
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
 
@@ -68,7 +67,7 @@ class Memory(Rows):
     known: np.ndarray  # int64 [G]: number of squares with known terrain
 
     @classmethod
-    def empty(cls, games: int) -> Self:
+    def empty(cls, games: int) -> "Memory":
         """Memory of games that have not begun."""
         maps = {"terrain", "marks", "searched"}
         flags = {"fresh", "prompt", "trapped", "failed", "kicked", "no_meal"}

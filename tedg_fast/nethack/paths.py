@@ -6,7 +6,6 @@ that was flooded; a flood stops as soon as it has reached the players it is made
 """
 
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
@@ -98,7 +97,7 @@ class Paths(Rows):
     round: np.ndarray  # int64 [G]: how often every search spot within reach was used up
 
     @classmethod
-    def empty(cls, games: int) -> Self:
+    def empty(cls, games: int) -> "Paths":
         """Fields of games that have not begun."""
         return cls(
             code=np.zeros((games, AREA), dtype=np.uint8),
