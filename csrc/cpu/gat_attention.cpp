@@ -97,7 +97,7 @@ double unit_work(const GatProblem& p) {
 int64_t runs_of(const GatProblem& p) {
   const int64_t threads = torch::stable::get_num_threads();
   const int64_t units = p.batch * p.heads;
-  if (threads <= 1 || units >= 4 * threads) return 1;
+  if (units == 0 || threads <= 1 || units >= 4 * threads) return 1;
   const int64_t affordable = static_cast<int64_t>(unit_work(p) / 20000) + 1;
   return std::min((4 * threads + units - 1) / units, affordable);
 }
@@ -145,14 +145,14 @@ std::tuple<Tensor, Tensor> gat_attention(
   return {out, lse};
 }
 
-// bias_grad <- the sum over the parts [parts, H, R], in order, as [R, H].
+// The sum over the parts [count, H, R], in order, as [R, H] of type A.
 template <class A>
-void sum_bias(const A* parts, int64_t count, int64_t heads, int64_t relations, Tensor& out) {
+void sum_bias(const std::vector<double>& parts, int64_t heads, int64_t relations, Tensor& out) {
   std::vector<double> sums(relations * heads);
-  for (int64_t part = 0; part < count; ++part) {
+  for (size_t at = 0; at < parts.size(); at += sums.size()) {
     for (int64_t h = 0; h < heads; ++h) {
       for (int64_t r = 0; r < relations; ++r) {
-        sums[r * heads + h] += parts[(part * heads + h) * relations + r];
+        sums[r * heads + h] += parts[at + h * relations + r];
       }
     }
   }
@@ -163,14 +163,14 @@ void sum_bias(const A* parts, int64_t count, int64_t heads, int64_t relations, T
 // The gradients, given a problem whose pointers are set, but for those of edge_bias: returned
 // as parts [B * runs, H, R], one for each unit of the first walk.
 template <class A>
-std::vector<A> walk_backward(const GatProblem& p, const GatKernels& kernel) {
+std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel) {
   const int64_t heads = p.batch * p.heads;
   const int64_t runs = runs_of(p);
-  std::vector<A> bias(p.edge_bias == nullptr ? 0 : heads * runs * p.relations);
+  std::vector<double> bias(p.edge_bias == nullptr ? 0 : heads * runs * p.relations);
   const auto targets = [&](int64_t head, int64_t run, A* weight, A* dscore, void* scratch) {
     const int64_t b = head / p.heads, h = head % p.heads;
-    A* part = bias.empty() ? nullptr
-                           : &bias[((b * runs + run) * p.heads + h) * p.relations];
+    double* part = bias.empty() ? nullptr
+                                : &bias[((b * runs + run) * p.heads + h) * p.relations];
     kernel.backward_targets(p, b, h, run_begin(p.rowptr, p.targets, run, runs),
                             run_begin(p.rowptr, p.targets, run + 1, runs), weight, dscore, part,
                             scratch);
@@ -254,10 +254,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
   const GatKernels& kernel = kernels().gat[storage_of(kept.x)];
   const auto run = [&](auto zero) {
     using A = decltype(zero);
-    const std::vector<A> parts = walk_backward<A>(p, kernel);
-    const int64_t width = p.heads * p.relations;
-    const int64_t count = width > 0 ? static_cast<int64_t>(parts.size()) / width : 0;
-    sum_bias(parts.data(), count, p.heads, p.relations, grad_bias);
+    sum_bias<A>(walk_backward<A>(p, kernel), p.heads, p.relations, grad_bias);
   };
   acc == ScalarType::Double ? run(double{}) : run(float{});
   if (acc != type) grad_bias = torch::stable::to(grad_bias, type);

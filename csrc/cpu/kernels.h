@@ -44,9 +44,9 @@ struct GatKernels {
   void (*forward)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
                   void* scratch);
   // The same walk in backward: fills weight and dscore (acc [E]) for these targets' edges, their
-  // grad_score_dst, and adds to bias_grad (acc [R], null without edge_bias).
+  // grad_score_dst, and adds to bias_grad ([R], null without edge_bias).
   void (*backward_targets)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
-                           void* weight, void* dscore, void* bias_grad, void* scratch);
+                           void* weight, void* dscore, double* bias_grad, void* scratch);
   // Sources [begin, end): grad_x and grad_score_src from weight and dscore of all edges.
   void (*backward_sources)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
                            const void* weight, const void* dscore);
@@ -60,7 +60,7 @@ struct RouteProblem {
   int64_t experts, actions;
   bool sparse;
   double temperature;
-  const void* scores;          // [B, K] router logits; backward: alpha
+  const void* scores;          // [B, K] router logits
   const void* expert_logits;   // [B, K, A]
   const bool* action_mask;     // [B, A] or null
   void* alpha;                 // [B, K]

@@ -38,39 +38,41 @@ std::tuple<Tensor, Tensor> route(const Tensor& router_logits, const Tensor& expe
 }
 
 std::tuple<Tensor, Tensor> route_backward(OptionalTensor grad_alpha, OptionalTensor grad_logits,
-                                          const Tensor& alpha, const Tensor& expert_logits,
+                                          const Tensor& router_logits,
+                                          const Tensor& expert_logits,
                                           bool sparse, double temperature,
                                           OptionalTensor action_mask) {
-  check_experts("alpha", alpha, expert_logits);
+  check_experts("router_logits", router_logits, expert_logits);
   check_temperature(temperature);
-  const int64_t batch = alpha.size(0), experts = alpha.size(1), actions = expert_logits.size(2);
-  const ScalarType type = alpha.scalar_type();
-  check_optional("grad_alpha", grad_alpha, {batch, experts}, type, alpha);
-  check_optional("grad_logits", grad_logits, {batch, actions}, type, alpha);
-  check_optional("action_mask", action_mask, {batch, actions}, ScalarType::Bool, alpha);
+  const int64_t batch = router_logits.size(0), experts = router_logits.size(1);
+  const int64_t actions = expert_logits.size(2);
+  const ScalarType type = router_logits.scalar_type();
+  check_optional("grad_alpha", grad_alpha, {batch, experts}, type, router_logits);
+  check_optional("grad_logits", grad_logits, {batch, actions}, type, router_logits);
+  check_optional("action_mask", action_mask, {batch, actions}, ScalarType::Bool, router_logits);
 
-  const Tensor weights = packed(alpha);
+  const Tensor scores = packed(router_logits);
   const Tensor logits = packed(expert_logits);
   const OptionalTensor by_alpha = packed(grad_alpha);
   const OptionalTensor by_logits = packed(grad_logits);
   const OptionalTensor mask = packed(action_mask);
-  Tensor grad_scores = new_tensor(alpha, {batch, experts}, type);
-  Tensor grad_experts = new_tensor(alpha, {batch, experts, actions}, type);
+  Tensor grad_scores = new_tensor(scores, {batch, experts}, type);
+  Tensor grad_experts = new_tensor(scores, {batch, experts, actions}, type);
   RouteProblem problem{};
   problem.experts = experts;
   problem.actions = actions;
   problem.sparse = sparse;
   problem.temperature = temperature;
-  problem.scores = weights.const_data_ptr();
+  problem.scores = scores.const_data_ptr();
   problem.expert_logits = logits.const_data_ptr();
   problem.action_mask = static_cast<const bool*>(data_or_null(mask));
   problem.grad_alpha = data_or_null(by_alpha);
   problem.grad_logits = data_or_null(by_logits);
   problem.grad_scores = grad_scores.mutable_data_ptr();
   problem.grad_expert_logits = grad_experts.mutable_data_ptr();
-  const RouteKernels& kernel = kernels().route[storage_of(weights)];
+  const RouteKernels& kernel = kernels().route[storage_of(scores)];
   parallel(batch, 2 * row_work(problem), [&](int64_t begin, int64_t end) {
-    Scratch scratch(kernel.scratch(problem) * accumulate_bytes(weights));
+    Scratch scratch(kernel.scratch(problem) * accumulate_bytes(scores));
     kernel.backward(problem, begin, end, scratch.get());
   });
   return {grad_scores, grad_experts};

@@ -51,7 +51,12 @@ inline const char* dtype_text(ScalarType type) {
   }
 }
 
+inline void check_given(const char* name, const Tensor& tensor) {
+  if (!tensor.defined()) refuse(name, " must be a tensor, got None");
+}
+
 inline void check_dim(const char* name, const Tensor& tensor, int64_t dim, const char* shape) {
+  check_given(name, tensor);
   if (tensor.dim() != dim) {
     refuse(name, " must have shape ", shape, ", got ", shape_text(tensor.sizes()));
   }
@@ -65,6 +70,7 @@ inline void check_dtype(const char* name, const Tensor& tensor, ScalarType type)
 }
 
 inline void check_floating(const char* name, const Tensor& tensor) {
+  check_given(name, tensor);
   switch (tensor.scalar_type()) {
     case ScalarType::Float:
     case ScalarType::Double:
@@ -79,6 +85,7 @@ inline void check_floating(const char* name, const Tensor& tensor) {
 inline void check_tensor(const char* name, const Tensor& tensor,
                          std::initializer_list<int64_t> shape, ScalarType type,
                          const Tensor& like) {
+  check_given(name, tensor);
   const auto sizes = tensor.sizes();
   bool same = sizes.size() == shape.size();
   for (size_t i = 0; same && i < sizes.size(); ++i) same = sizes[i] == shape.begin()[i];

@@ -23,7 +23,7 @@ STABLE_TORCH_LIBRARY(tedg, m) {
       "route(Tensor router_logits, Tensor expert_logits, bool sparse, float temperature, "
       "Tensor? action_mask) -> (Tensor alpha, Tensor logits)");
   m.def(
-      "route_backward(Tensor? grad_alpha, Tensor? grad_logits, Tensor alpha, "
+      "route_backward(Tensor? grad_alpha, Tensor? grad_logits, Tensor router_logits, "
       "Tensor expert_logits, bool sparse, float temperature, Tensor? action_mask) "
       "-> (Tensor grad_router_logits, Tensor grad_expert_logits)");
   m.def("sparsemax(Tensor x) -> Tensor");

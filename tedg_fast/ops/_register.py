@@ -83,20 +83,26 @@ def _(router_logits, expert_logits, sparse, temperature, action_mask):
 
 
 @torch.library.register_fake("tedg::route_backward")
-def _(grad_alpha, grad_logits, alpha, expert_logits, sparse, temperature, action_mask):
-    return alpha.new_empty(alpha.shape), expert_logits.new_empty(expert_logits.shape)
+def _(grad_alpha, grad_logits, router_logits, expert_logits, *rest):
+    return router_logits.new_empty(router_logits.shape), expert_logits.new_empty(expert_logits.shape)
 
 
 def _route_setup(ctx, inputs, output):
-    _, expert_logits, ctx.sparse, ctx.temperature, action_mask = inputs
-    ctx.save_for_backward(output[0], expert_logits, action_mask)
+    router_logits, expert_logits, ctx.sparse, ctx.temperature, action_mask = inputs
+    ctx.save_for_backward(router_logits, expert_logits, action_mask)
     ctx.set_materialize_grads(False)
 
 
 def _route_backward(ctx, grad_alpha, grad_logits):
-    alpha, expert_logits, action_mask = ctx.saved_tensors
+    router_logits, expert_logits, action_mask = ctx.saved_tensors
     grads = ops.route_backward(
-        grad_alpha, grad_logits, alpha, expert_logits, ctx.sparse, ctx.temperature, action_mask
+        grad_alpha,
+        grad_logits,
+        router_logits,
+        expert_logits,
+        ctx.sparse,
+        ctx.temperature,
+        action_mask,
     )
     return *grads, None, None, None
 

@@ -100,7 +100,8 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
     support = (rank * top > sums) | top[..., :1].isnan()
     size = support.sum(-1, keepdim=True)
     threshold = sums.gather(-1, size - 1) / size
-    return torch.clamp(z - threshold, min=0).movedim(-1, dim).to(x.dtype)
+    weight = z - threshold
+    return torch.where(weight <= 0, 0, weight).movedim(-1, dim).to(x.dtype)
 
 
 def routing_map(mapping: str, scores: Tensor) -> Tensor:
@@ -149,6 +150,8 @@ def sparsemax_loss(scores: Tensor, target: Tensor) -> Tensor:
 def _cosines(expert_logits: Tensor) -> Tensor:
     """cos(z_i, z_j) of each sample [B, K, K] with a zero diagonal; a zero vector has cosine 0."""
     z = expert_logits.to(accumulate_dtype(expert_logits.dtype))
+    if z.shape[-1] == 0:
+        return z @ z.transpose(-1, -2)
     # The cosine does not depend on a vector's length: scaling first keeps its square finite.
     scale = z.detach().abs().amax(-1, keepdim=True)
     z = z / scale.masked_fill(scale == 0, 1)

@@ -203,7 +203,7 @@ void recompute_weights(const GatProblem& p, int64_t b, int64_t h, int64_t begin,
 
 template <class T>
 void backward_targets(const GatProblem& p, int64_t b, int64_t h, int64_t begin, int64_t end,
-                      void* all_weights, void* all_dscores, void* bias_grad, void* memory) {
+                      void* all_weights, void* all_dscores, double* bias, void* memory) {
   using A = acc_t<T>;
   A* room = static_cast<A*>(memory);
   const ScoreTables<A> tables = score_tables<T>(p, b, h, room);
@@ -221,7 +221,6 @@ void backward_targets(const GatProblem& p, int64_t b, int64_t h, int64_t begin, 
   const A* grad_lse =
       p.grad_lse == nullptr ? nullptr : head_of<A>(p.grad_lse, b, p.targets, p.heads, h);
   T* grad_dst = head_of<T>(p.grad_score_dst, b, p.targets, p.heads, h);
-  A* bias = static_cast<A*>(bias_grad);
   const int64_t stride = p.heads * p.width;
   for (int64_t i = begin; i < end; ++i) {
     A mean = 0;

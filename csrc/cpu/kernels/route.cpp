@@ -134,6 +134,8 @@ TEDG_INLINE void unmix_row(const acc_t<T>* weight, const T* experts, const T* gr
   }
 }
 
+// The weights are computed again: those of the forward pass were rounded to the storage type, and
+// a low temperature would magnify that error.
 template <class T, bool kSparse>
 void backward_rows(const RouteProblem& p, int64_t begin, int64_t end, void* scratch) {
   using A = acc_t<T>;
@@ -144,6 +146,8 @@ void backward_rows(const RouteProblem& p, int64_t begin, int64_t end, void* scra
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = end - row < kLanes<A> ? end - row : kLanes<A>;
     load_rows(static_cast<const T*>(p.scores) + row * count, rows, count, alpha);
+    for (int64_t k = 0; k < count; ++k) alpha[k] = alpha[k] / temperature;
+    map_row<kSparse>(alpha, count);
     if (p.grad_alpha != nullptr) {
       load_rows(static_cast<const T*>(p.grad_alpha) + row * count, rows, count, grad);
     } else {
