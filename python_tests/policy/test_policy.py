@@ -1,0 +1,94 @@
+"""The policy: what its parts must depend on."""
+
+import numpy as np
+import pytest
+import torch
+from probe import tiny_hypergraph
+
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.observation import ObservationSpec
+from tedg_fast.policy import Policy, PolicyConfig, Routing, StateInput
+
+SMALL = PolicyConfig(hidden_size=16, gat_heads=2, gat_head_size=8)
+ONE_EACH = np.packbits(np.eye(4, dtype=bool), axis=1)
+
+
+def make_policy(num_experts=4, hypergraph=None, config=SMALL):
+    torch.manual_seed(0)
+    return Policy(hypergraph or tiny_hypergraph(), num_experts, config)
+
+
+def random_state(rows, seed=0):
+    rng = np.random.default_rng(seed)
+    observation = ObservationSpec(num_conditions=4).empty(rows)
+    observation.features[:] = rng.normal(size=observation.features.shape)
+    observation.crop[:] = rng.integers(0, 4, observation.crop.shape)
+    observation.action_mask[:] = rng.random(observation.action_mask.shape) < 0.7
+    observation.action_mask[:, 0] = True
+    return StateInput.of(observation)
+
+
+def logic_of(policy, bits):
+    """The Manager's answer for packed active conditions."""
+    return policy.manager(policy.manager.rules(), policy.unpack(bits))
+
+
+def test_h_logic_differs_between_active_sets():
+    """Fault (b): nodes without identity gave one and the same vector for every state."""
+    h_logic = logic_of(make_policy(), ONE_EACH).h_logic
+    distance = torch.cdist(h_logic, h_logic) + torch.eye(4)
+    assert distance.min() > 0.05
+
+
+def test_h_logic_differs_in_the_packaged_hypergraph():
+    """Fault (b) again, where it matters: any single condition changes the Manager's answer."""
+    hypergraph = load_hypergraph()
+    manager = make_policy(hypergraph=hypergraph, config=PolicyConfig()).manager
+    active = torch.eye(hypergraph.num_conditions, dtype=torch.bool)
+    h_logic = manager(manager.rules(), active).h_logic
+    distance = torch.cdist(h_logic, h_logic)
+    distance.fill_diagonal_(torch.inf)
+    assert distance.min() > 1e-2
+
+
+def test_an_applicable_rule_speaks_for_its_expert():
+    advice = logic_of(make_policy(), ONE_EACH).advice_scores
+    assert advice.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_attention_variance_is_0_for_uniform_and_1_for_one_hot_rows():
+    manager = make_policy(hypergraph=load_hypergraph()).manager
+    active = torch.rand(3, manager.num_conditions) < 0.3
+    with torch.no_grad():
+        manager.second.attend_source.zero_()
+        manager.second.attend_target.zero_()
+    assert manager.attention_variance(active) == pytest.approx(0, abs=1e-5)
+    with torch.no_grad():
+        manager.second.attend_source.normal_().mul_(1e4)
+    assert manager.attention_variance(active) > 0.95
+
+
+def test_alpha_is_a_distribution_and_masked_actions_are_impossible():
+    policy, state = make_policy(), random_state(32)
+    logic = logic_of(policy, ONE_EACH[np.arange(32) % 4])
+    for mapping in ("softmax", "sparsemax"):
+        output = policy(state, logic, Routing(mapping, 0.5))
+        torch.testing.assert_close(output.alpha.sum(1), torch.ones(32))
+        assert (output.logits.softmax(1)[~state.action_mask] == 0).all()
+        mixed = torch.einsum("bk,bka->ba", output.alpha, output.expert_logits)
+        torch.testing.assert_close(output.logits[state.action_mask], mixed[state.action_mask])
+
+
+@pytest.mark.parametrize("num_experts", [1, 2, 4, 6])
+def test_any_number_of_experts(num_experts):
+    policy, state = make_policy(num_experts), random_state(8)
+    logic = logic_of(policy, ONE_EACH[np.arange(8) % 4])
+    output = policy(state, logic, Routing("sparsemax", 1.0))
+    assert output.alpha.shape == (8, num_experts)
+    assert output.expert_logits.shape == (8, num_experts, 23)
+    assert torch.isfinite(logic.advice_scores).all()
+
+
+def test_no_experts_are_refused():
+    with pytest.raises(ValueError, match="num_experts is 0"):
+        make_policy(num_experts=0)

@@ -1,0 +1,158 @@
+"""The whole policy: state stream and logic stream → router → experts → action logits, and V."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.nethack.features import NUM_FEATURES
+from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
+from tedg_fast.nethack.observation import CROP, Observation
+from tedg_fast.hypergraph.schema import ACTIONS
+from tedg_fast.ops import route
+from tedg_fast.policy.gat import Logic, Manager
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Sizes of the networks; saved in every checkpoint, which only loads into equal sizes."""
+
+    hidden_size: int = 128
+    """Width of h_state, h_logic and the experts' hidden layer."""
+    glyph_embedding: int = 8
+    """Width of the embedding of one glyph class of the egocentric crop."""
+    gat_heads: int = 4
+    """Attention heads of the Manager."""
+    gat_head_size: int = 16
+    """Features a head; heads are concatenated."""
+
+
+class Routing(NamedTuple):
+    """How router logits become weights: ``mapping`` "softmax" or "sparsemax", at a temperature."""
+
+    mapping: str
+    temperature: float
+
+
+class PolicyOutput(NamedTuple):
+    """``logits`` [B, A] (masked), ``value`` [B], ``alpha`` [B, K], ``router_logits`` [B, K],
+    ``expert_logits`` [B, K, A], ``advice_scores`` [B, K]."""
+
+    logits: Tensor
+    value: Tensor
+    alpha: Tensor
+    router_logits: Tensor
+    expert_logits: Tensor
+    advice_scores: Tensor
+
+
+class StateInput(NamedTuple):
+    """The state stream's part of an observation: ``features`` [B, F] float32, ``crop``
+    [B, CROP²] uint8, ``action_mask`` [B, A] bool."""
+
+    features: Tensor
+    crop: Tensor
+    action_mask: Tensor
+
+    @classmethod
+    def of(cls, observation: Observation, device: torch.device | str = "cpu") -> "StateInput":
+        """Tensors of an observation with one leading dimension; shares memory on the CPU."""
+        arrays = (observation.features, observation.crop, observation.action_mask)
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+
+
+class StateEncoder(nn.Module):
+    """Features and glyph crop → ``h_state`` [B, hidden]."""
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        self.glyphs = nn.Embedding(NUM_GLYPH_CLASSES, config.glyph_embedding)
+        width = NUM_FEATURES + CROP * CROP * config.glyph_embedding
+        hidden = config.hidden_size
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.LayerNorm(hidden),
+            nn.Linear(hidden, hidden), nn.ReLU(), nn.LayerNorm(hidden),
+        )  # fmt: skip
+
+    def forward(self, features: Tensor, crop: Tensor) -> Tensor:
+        window = self.glyphs(crop.int()).flatten(1)
+        return self.mlp(torch.cat([features, window], 1))
+
+
+class Experts(nn.Module):
+    """K two-layer MLPs over the same input, evaluated as one product a layer → [B, K, A]."""
+
+    def __init__(self, num_experts: int, hidden_size: int, num_actions: int):
+        super().__init__()
+        self.hidden = nn.Linear(hidden_size, num_experts * hidden_size)
+        self.weight = nn.Parameter(torch.empty(num_experts, hidden_size, num_actions))
+        self.bias = nn.Parameter(torch.zeros(num_experts, 1, num_actions))
+        # Small first logits: play starts close to uniform, whatever the experts' differences.
+        nn.init.normal_(self.weight, std=0.1 / math.sqrt(hidden_size))
+
+    def forward(self, h_state: Tensor) -> Tensor:
+        hidden = F.relu(self.hidden(h_state)).unflatten(1, (self.weight.shape[0], -1))
+        return torch.baddbmm(self.bias, hidden.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class Policy(nn.Module):
+    """Graph-guided mixture of experts over NetHack observations.
+
+    The Manager comes first, ``logic = manager(manager.rules(), active)``; ``rules`` depends on the
+    parameters alone, so a rollout evaluates it once.
+    """
+
+    def __init__(self, hypergraph: Hypergraph, num_experts: int, config: PolicyConfig):
+        super().__init__()
+        if num_experts < 1:
+            raise ValueError(f"num_experts is {num_experts}; the policy needs at least 1 expert")
+        hidden = config.hidden_size
+        self.manager = Manager(
+            hypergraph,
+            hidden_size=hidden,
+            heads=config.gat_heads,
+            head_size=config.gat_head_size,
+            num_experts=num_experts,
+        )
+        self.state = StateEncoder(config)
+        self.router = nn.Sequential(
+            nn.Linear(2 * hidden, hidden // 2), nn.ReLU(), nn.LayerNorm(hidden // 2),
+            nn.Linear(hidden // 2, num_experts),
+        )  # fmt: skip
+        nn.init.normal_(self.router[-1].weight, std=0.1 / math.sqrt(hidden))
+        nn.init.zeros_(self.router[-1].bias)
+        self.experts = Experts(num_experts, hidden, len(ACTIONS))
+        self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+    @property
+    def device(self) -> torch.device:
+        return self.manager.identity.device
+
+    def unpack(self, active_bits: np.ndarray) -> Tensor:
+        """Packed active conditions [B, ceil(C/8)] uint8 → [B, C] bool on the policy's device."""
+        bits = np.unpackbits(active_bits, axis=1, count=self.manager.num_conditions)
+        return torch.from_numpy(bits).to(self.device).bool()
+
+    def forward(self, state: StateInput, logic: Logic, routing: Routing) -> PolicyOutput:
+        """One row of ``logic`` for each row of ``state``."""
+        h_state = self.state(state.features, state.crop)
+        h_both = torch.cat([h_state, logic.h_logic], 1)
+        router_logits = self.router(h_both)
+        expert_logits = self.experts(h_state)
+        alpha, logits = route(
+            router_logits,
+            expert_logits,
+            mapping=routing.mapping,
+            temperature=routing.temperature,
+            action_mask=state.action_mask,
+        )
+        value = self.critic(h_both).squeeze(1)
+        return PolicyOutput(
+            logits, value, alpha, router_logits, expert_logits, logic.advice_scores
+        )
+
