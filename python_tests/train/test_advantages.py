@@ -1,0 +1,95 @@
+"""GAE and reward normalisation against values worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
+
+GAMMA, LAM = 0.9, 0.5
+
+
+def advantages(reward, value, next_value, terminated, truncated):
+    column = [torch.tensor(x).view(-1, 1) for x in (reward, value, next_value)]
+    ends = [torch.tensor(x).view(-1, 1) for x in (terminated, truncated)]
+    return generalised_advantages(*column, *ends, gamma=GAMMA, gae_lambda=LAM).flatten()
+
+
+def test_death_truncation_and_rollout_cut():
+    """Five steps: a death at step 1, a truncation at step 3, the rollout's cut after step 4."""
+    reward = [1.0, 2.0, 3.0, 4.0, 5.0]
+    value = [10.0, 20.0, 30.0, 40.0, 50.0]
+    # After step 1 another game begins (value 30, which must not count); the truncated game's last
+    # observation is worth 7; the observation after the cut is worth 60.
+    next_value = [20.0, 30.0, 40.0, 7.0, 60.0]
+    terminated = [False, True, False, False, False]
+    truncated = [False, False, False, True, False]
+
+    delta = [
+        1 + 0.9 * 20 - 10,  # 9
+        2 - 20,  # death: nothing to come
+        3 + 0.9 * 40 - 30,  # 9
+        4 + 0.9 * 7 - 40,  # bootstrapped from the last valid observation
+        5 + 0.9 * 60 - 50,  # 9: bootstrapped at the cut
+    ]
+    expected = [
+        delta[0] + 0.45 * delta[1],
+        delta[1],
+        delta[2] + 0.45 * delta[3],
+        delta[3],
+        delta[4],
+    ]
+    got = advantages(reward, value, next_value, terminated, truncated)
+    torch.testing.assert_close(got, torch.tensor(expected))
+
+
+def test_advantages_need_the_order_of_time():
+    """Shuffled rows give other advantages: the fault of computing them per shuffled minibatch."""
+    reward = [0.0, 0.0, 1.0]
+    got = advantages(reward, [0.0] * 3, [0.0] * 3, [False] * 3, [False] * 3)
+    torch.testing.assert_close(got, torch.tensor([0.45**2, 0.45, 1.0]))
+    shuffled = advantages([1.0, 0.0, 0.0], [0.0] * 3, [0.0] * 3, [False] * 3, [False] * 3)
+    assert not torch.allclose(got.sort().values, shuffled.sort().values)
+
+
+def test_games_do_not_mix():
+    """Each column is a game of its own."""
+    generator = torch.Generator().manual_seed(0)
+    args = [torch.rand(6, 3, generator=generator) for _ in range(3)]
+    ends = [torch.rand(6, 3, generator=generator) < 0.3 for _ in range(2)]
+    together = generalised_advantages(*args, *ends, gamma=GAMMA, gae_lambda=LAM)
+    for game in range(3):
+        alone = generalised_advantages(
+            *(x[:, game : game + 1] for x in args + ends), gamma=GAMMA, gae_lambda=LAM
+        )
+        torch.testing.assert_close(together[:, game], alone[:, 0], rtol=0, atol=0)
+
+
+def test_normaliser_tracks_the_discounted_return():
+    normaliser = RewardNormaliser(num_envs=2, gamma=0.5, clip=10.0)
+    rewards = np.array([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]])
+    done = np.array([[False, True], [False, False], [True, False]])
+    returns = [0.0, 1.0, 0.0, 3.5, 2.0, 1.75, 2.0]  # the imagined first one, then step by step
+    scaled = [normaliser(r, d) for r, d in zip(rewards, done)]
+    spread = np.sum((np.array(returns) - np.mean(returns)) ** 2) + 1.0
+    assert normaliser.count == 7
+    assert normaliser.mean == pytest.approx(np.mean(returns))
+    assert normaliser.spread == pytest.approx(spread)
+    np.testing.assert_allclose(scaled[-1], rewards[-1] / np.sqrt(spread / 7), rtol=1e-6)
+
+
+def test_normaliser_clips():
+    normaliser = RewardNormaliser(num_envs=4, gamma=0.9, clip=10.0)
+    for _ in range(1000):
+        normaliser(np.zeros(4), np.zeros(4, bool))
+    assert normaliser(np.array([1e9, -1e9, 0.0, 0.0]), np.zeros(4, bool)).max() <= 10.0
+
+
+def test_normaliser_resumes_exactly():
+    rng = np.random.default_rng(0)
+    one, other = (RewardNormaliser(3, 0.9, 10.0) for _ in range(2))
+    for _ in range(5):
+        one(rng.normal(size=3), rng.random(3) < 0.3)
+    other.load_state_dict(one.state_dict())
+    reward, done = rng.normal(size=3), np.zeros(3, bool)
+    np.testing.assert_array_equal(one(reward, done), other(reward, done))

@@ -1,0 +1,247 @@
+"""Whole runs on real games: the files, resuming, and bad input, through the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from exact import differences
+
+from tedg_fast import cli
+from tedg_fast.train import checkpoint
+
+SHORT = [
+    "--max-steps", "40", "--num-envs", "4", "--save-every", "6", "--threads", "1",
+    "--ppo.rollout-steps", "16", "--ppo.minibatch-size", "32", "--policy.hidden-size", "32",
+]  # fmt: skip
+
+
+def tedg_train(monkeypatch, *arguments):
+    """Run ``tedg-train`` in this process."""
+    monkeypatch.setattr(sys, "argv", ["tedg-train", *map(str, arguments)])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads = torch.get_num_threads()
+    try:
+        cli.train()
+    finally:
+        torch.set_num_threads(threads)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def series(folder):
+    return json.loads((folder / "logs" / "training_log.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run to 12 episodes in one go → its folder."""
+    results = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        tedg_train(patch, "--results", results, "--exp-name", "whole", "--episodes", 12, *SHORT)
+    return results / "whole"
+
+
+def test_files_of_a_run(trained):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    expected = {
+        "training.log", "logs/training_log.json", "checkpoints/model_00006.pth",
+        "checkpoints/model_00012.pth", "checkpoints/model_final.pth",
+    }  # fmt: skip
+    assert expected <= names
+    assert any("tfevents" in name for name in names)
+    assert not any(".writing-" in name for name in names)
+
+
+def test_log_holds_every_episode_and_signal(trained):
+    log = series(trained)
+    episodes, updates = log["episodes"], log["updates"]
+    assert len(episodes["number"]) >= 12
+    assert len({len(values) for values in episodes.values()}) == 1
+    assert len({len(values) for values in updates.values()}) == 1
+    assert len(set(episodes["number"])) == len(episodes["number"])
+    assert all(length <= 40 for length in episodes["length"])
+    for score, last, ending in zip(
+        episodes["true_score"], episodes["last_observation_score"], episodes["ending"]
+    ):
+        assert last == (score if ending == "truncated" else 0)
+    for signal_name in (
+        "grad_norm", "attention_variance", "alpha_entropy", "alignment_loss", "semantic_loss",
+        "temporal_loss", "overlap_loss", "usage_survival", "usage_combat", "usage_exploration",
+        "usage_general", "rollbacks", "mean_true_score", "mean_last_observation_score",
+    ):  # fmt: skip
+        assert all(isinstance(value, int | float) for value in updates[signal_name]), signal_name
+    assert max(updates["first_ratio_error"]) < 1e-6
+    assert min(updates["alignment_loss"]) > 0
+    assert log["config"]["seed"] == 0
+
+
+def test_mask_and_conditions_act_in_real_games(trained):
+    """Fault (g): atoms that name no node, and a mask that never masks."""
+    from tedg_fast.hypergraph import load_hypergraph
+    from tedg_fast.nethack.vector_env import VectorEnv
+
+    with VectorEnv(
+        load_hypergraph(), num_envs=2, num_workers=1, run_seed=0, max_steps=50
+    ) as env:
+        env.start()
+        assert not env.observation.action_mask.all()
+        assert env.observation.active_bits.any(axis=1).all()
+
+
+def test_resumed_run_equals_the_uninterrupted_one(trained, tmp_path, monkeypatch):
+    """Parameters, optimizer, generator, games and series, bit for bit."""
+    arguments = ["--results", tmp_path, "--exp-name", "whole"]
+    tedg_train(monkeypatch, *arguments, "--episodes", 6, *SHORT)
+    tedg_train(monkeypatch, "--resume", tmp_path / "whole", "--episodes", 12)
+    one = checkpoint.load(trained / "checkpoints" / "model_final.pth")
+    two = checkpoint.load(tmp_path / "whole" / "checkpoints" / "model_final.pth")
+    for state in (one, two):
+        state.pop("config")  # names the results folder
+        for name in ("steps_per_second", "seconds"):
+            state["log"]["updates"].pop(name, None)
+    assert not differences(two, one)
+
+
+def test_resume_under_another_name(trained, tmp_path, monkeypatch):
+    source = trained / "checkpoints" / "model_00006.pth"
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    tedg_train(
+        monkeypatch, "--resume", source, "--exp-name", "branch", "--results", tmp_path,
+        "--episodes", 10,
+    )  # fmt: skip
+    log = series(tmp_path / "branch")
+    start = checkpoint.load(source)
+    assert log["first_episode"] == start["completed"]
+    assert log["parent"] == str(source)
+    final = checkpoint.load(tmp_path / "branch" / "checkpoints" / "model_final.pth")
+    assert final["completed"] == start["completed"] + len(log["episodes"]["number"]) >= 10
+    assert log["updates"]["env_steps"][0] > start["env_steps"]
+    assert before == {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+
+
+def test_other_number_of_games_on_resume_says_so(trained, tmp_path, monkeypatch):
+    tedg_train(
+        monkeypatch, "--resume", trained / "checkpoints" / "model_00006.pth", "--exp-name", "b",
+        "--results", tmp_path, "--episodes", 8, "--num-envs", 2,
+    )  # fmt: skip
+    messages = [event["message"] for event in series(tmp_path / "b")["events"]]
+    assert any("not bit for bit" in message for message in messages)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_name_the_way_back(tmp_path, number):
+    command = [
+        sys.executable, "-c", "from tedg_fast.cli import train; train()",
+        "--results", str(tmp_path), "--exp-name", "stopped", "--episodes", "100000", *SHORT,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    log = tmp_path / "stopped" / "training.log"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and "episode 1 " in log.read_text()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    resume = output.splitlines()[-1].removeprefix("go on with: tedg-train --resume ")
+    assert checkpoint.load(tmp_path / "stopped" / resume.split("/stopped/")[1])["completed"] >= 1
+
+
+def bad_input(monkeypatch, capsys, *arguments):
+    """The one line that ``tedg-train`` refuses its input with."""
+    with pytest.raises(SystemExit) as stop:
+        tedg_train(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--num-experts", "0"], "--num-experts is 0; it must be at least 1"),
+        (["--episodes", "0"], "--episodes is 0"),
+        (["--exp-name", "../up"], "--exp-name is '../up'"),
+        (["--device", "gpu"], "--device is 'gpu'; expected cpu, cuda or cuda:N"),
+        (["--resume", "nowhere.pth"], "no checkpoint at nowhere.pth"),
+        (["--hypergraph", "nowhere.json"], "nowhere.json"),
+        (["--ppo.minibatch-size", "10"], "--ppo.minibatch-size is 10"),
+        (["--policy.gat-heads", "0"], "--policy.gat-heads is 0"),
+    ],
+)
+def test_bad_settings(tmp_path, monkeypatch, capsys, arguments, words):
+    assert words in bad_input(monkeypatch, capsys, "--results", tmp_path, *arguments)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_cuda_without_cuda(tmp_path, monkeypatch, capsys):
+    line = bad_input(monkeypatch, capsys, "--results", tmp_path, "--device", "cuda")
+    assert "sees no CUDA device; use --device cpu" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("", "empty"), ("{", "line 1"), ("[]", "object"), ('{"format": "tedg-hypergraph"}', "version")],
+)
+def test_malformed_hypergraphs(tmp_path, monkeypatch, capsys, content, words):
+    path = tmp_path / "rules.json"
+    path.write_text(content)
+    line = bad_input(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
+    assert str(path) in line
+    assert words in line
+
+
+def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):
+    line = bad_input(
+        monkeypatch, capsys, "--results", trained.parent, "--exp-name", "whole", "--episodes", 1
+    )
+    assert "already exists: go on with it by --resume" in line
+
+
+def test_older_checkpoint_does_not_rewind_its_run(trained, monkeypatch, capsys):
+    source = trained / "checkpoints" / "model_00006.pth"
+    line = bad_input(monkeypatch, capsys, "--resume", source, "--episodes", 20)
+    assert "newer checkpoint" in line
+    assert "choose another --exp-name" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--policy.hidden-size", "64"], "policy.hidden-size is 32 there and 64 here"),
+        (["--num-experts", "3"], "num-experts is 4 there and 3 here"),
+    ],
+)
+def test_checkpoint_of_another_configuration(trained, tmp_path, monkeypatch, capsys, change, words):
+    line = bad_input(
+        monkeypatch, capsys, "--resume", trained, "--results", tmp_path, "--exp-name", "b", *change
+    )
+    assert words in line
+
+
+def test_checkpoint_of_another_hypergraph(trained, tmp_path, monkeypatch, capsys):
+    from tedg_fast.hypergraph import loader
+
+    rules = json.loads(loader.PACKAGED.read_text())
+    rules["operators"][0]["description"] += " or so"
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(rules))
+    line = bad_input(
+        monkeypatch, capsys, "--resume", trained, "--results", tmp_path, "--exp-name", "b",
+        "--hypergraph", path,
+    )  # fmt: skip
+    assert "the hypergraph is" in line
+
+
+def test_unknown_flag(monkeypatch):
+    with pytest.raises(SystemExit) as stop:
+        tedg_train(monkeypatch, "--frobnicate")
+    assert stop.value.code == 2

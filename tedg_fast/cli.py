@@ -1,0 +1,74 @@
+"""Command line entry points."""
+
+import signal
+import sys
+from pathlib import Path
+
+import tyro
+
+from tedg_fast.hypergraph import HypergraphError, load_hypergraph
+from tedg_fast.nethack.grounding import GroundingError
+from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.train.config import ConfigError, TrainConfig, from_dict
+from tedg_fast.train.display import Display
+from tedg_fast.train.resume import Source, check_takeover, find_checkpoint
+from tedg_fast.train.run_folder import RunFolder, RunFolderError
+from tedg_fast.train.trainer import Trainer
+
+BAD_INPUT = (CheckpointError, ConfigError, GroundingError, HypergraphError, RunFolderError)
+
+
+def train() -> None:
+    """``tedg-train``: exit code 0 at the end of a run, 2 for bad input with one line on stderr."""
+    try:
+        _train(sys.argv[1:])
+    except BAD_INPUT as error:
+        print(f"tedg-train: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _train(arguments: list[str]) -> None:
+    config, source = _configuration(arguments)
+    config.check()
+    hypergraph = load_hypergraph(config.hypergraph)
+    folder = RunFolder(config.results, config.exp_name)
+    if source is not None:
+        check_takeover(source, config, hypergraph)
+    if source is None or source.state["config"]["exp_name"] != config.exp_name:
+        folder.refuse_existing()
+    display = Display(config.episodes, source.state["completed"] if source else 0)
+    trainer = Trainer(config, hypergraph, display)
+    if source is not None:
+        trainer.resume(source.state, source.path)
+    folder.create()
+    for remark in config.ineffective_flags() + (source.remarks if source else []):
+        display.warn(remark)
+    _stop_on_signals(trainer)
+    with display:
+        end = trainer.run()
+    print(f"{trainer.completed} episodes done; results are in {folder.path}")
+    resume = f"tedg-train --resume {folder.path} --episodes {max(2 * trainer.completed, 100)}"
+    if trainer.completed < config.episodes:
+        resume = f"tedg-train --resume {end}"
+    print(f"go on with: {resume}")
+
+
+def _configuration(arguments: list[str]) -> tuple[TrainConfig, Source | None]:
+    """The command line's configuration; what it leaves open comes from the resumed checkpoint."""
+    config = tyro.cli(TrainConfig, args=arguments, prog="tedg-train")
+    if config.resume is None:
+        return config, None
+    source = find_checkpoint(Path(config.resume))
+    saved = from_dict(source.state["config"])
+    return tyro.cli(TrainConfig, args=arguments, prog="tedg-train", default=saved), source
+
+
+def _stop_on_signals(trainer: Trainer) -> None:
+    """The first SIGINT or SIGTERM ends the run after the current update; a second one at once."""
+
+    def request_stop(number: int, _frame: object) -> None:
+        trainer.stop_requested = True
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, request_stop)

@@ -1,0 +1,93 @@
+"""Is the run healthy? The signals of a training run, their thresholds and warnings."""
+
+from dataclasses import dataclass
+
+from tedg_fast.hypergraph import EXPERTS
+
+ALIGNMENT_WINDOW = 50
+"""Episodes over which the alignment loss is watched."""
+
+
+def expert_name(k: int) -> str:
+    """Name of expert k; those beyond the semantic four are called by number."""
+    return EXPERTS[k] if k < len(EXPERTS) else f"expert{k}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The watched signals after one update."""
+
+    completed: int
+    phase: str
+    grad_norm: float
+    attention_variance: float
+    alpha_entropy: float
+    usage: tuple[float, ...]
+    """Mean α of each expert over the rollout."""
+    alignment_loss: float
+
+
+class HealthMonitor:
+    """Turns readings into warnings; a warning is given when it sets in, not at every update."""
+
+    def __init__(self):
+        self.active: set[str] = set()
+        self.alignment: list[tuple[int, float]] = []
+        self.phase = ""
+
+    def __call__(self, reading: Reading) -> list[str]:
+        """Warnings that set in with this reading."""
+        warnings = self._warnings(reading)
+        new = [text for kind, text in warnings.items() if kind not in self.active]
+        self.active = set(warnings)
+        return new
+
+    def _warnings(self, reading: Reading) -> dict[str, str]:
+        found = {}
+        if reading.grad_norm > 10:
+            found["grad_norm"] = f"gradient norm {reading.grad_norm:.1f} is above 10"
+        if reading.attention_variance < 0.05:
+            found["attention"] = (
+                f"attention variance {reading.attention_variance:.3f} is below 0.05: "
+                "the graph network smooths everything alike"
+            )
+        if len(reading.usage) > 1:
+            found |= self._routing_warnings(reading)
+        if self._alignment_rises(reading):
+            found["alignment"] = f"alignment loss has risen over {ALIGNMENT_WINDOW} episodes"
+        return found
+
+    def _routing_warnings(self, reading: Reading) -> dict[str, str]:
+        found = {}
+        if reading.alpha_entropy < 0.3:
+            found["collapse"] = f"α entropy {reading.alpha_entropy:.3f} is below 0.3: collapse"
+        if reading.phase == "fine-tune" and reading.alpha_entropy > 1.2:
+            found["undecided"] = f"α entropy {reading.alpha_entropy:.3f} is above 1.2 in fine-tune"
+        for k, share in enumerate(reading.usage):
+            if share > 0.8:
+                found[f"over{k}"] = f"expert {expert_name(k)} is used {share:.0%}, above 80 %"
+            if share < 0.02:
+                found[f"under{k}"] = f"expert {expert_name(k)} is used {share:.1%}, below 2 %"
+        return found
+
+    def _alignment_rises(self, reading: Reading) -> bool:
+        """Whether the later half of the window lies more than 5 % above the earlier half."""
+        if reading.phase != self.phase:  # another phase has another alignment loss
+            self.phase, self.alignment = reading.phase, []
+        self.alignment.append((reading.completed, reading.alignment_loss))
+        start = reading.completed - ALIGNMENT_WINDOW
+        while len(self.alignment) > 1 and self.alignment[1][0] <= start:
+            self.alignment.pop(0)
+        if self.alignment[0][0] > start:
+            return False
+        middle = start + ALIGNMENT_WINDOW / 2
+        early = [loss for at, loss in self.alignment if at <= middle]
+        late = [loss for at, loss in self.alignment if at > middle]
+        return bool(late) and sum(late) / len(late) > 1.05 * sum(early) / len(early)
+
+    def state_dict(self) -> dict:
+        return {"active": sorted(self.active), "alignment": self.alignment, "phase": self.phase}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.active, self.phase = set(state["active"]), state["phase"]
+        self.alignment = [tuple(entry) for entry in state["alignment"]]

@@ -1,0 +1,91 @@
+"""The training loss, term by term."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tedg_fast.ops import fenchel_young_loss, routing_losses
+from tedg_fast.policy import PolicyOutput
+from tedg_fast.train.phases import Settings
+
+
+class Minibatch(NamedTuple):
+    """Rows of a rollout in segments of consecutive steps: row s·L + l is step l of segment s.
+
+    ``action`` [B] int64, ``log_prob`` [B] and ``advantage`` [B] (normalised) and ``returns`` [B]
+    as of the rollout; ``continues`` [S, L − 1] bool: steps l and l + 1 belong to one episode.
+    """
+
+    action: Tensor
+    log_prob: Tensor
+    advantage: Tensor
+    returns: Tensor
+    continues: Tensor
+
+
+def temporal_loss(alpha: Tensor, continues: Tensor) -> Tensor:
+    """Mean squared change of α between consecutive steps of the same episode.
+
+    ``alpha`` [B, K] in segments of L rows, ``continues`` [S, L − 1]; 0 where no pair continues.
+    """
+    segments = alpha.unflatten(0, (continues.shape[0], -1))
+    change = (segments[:, 1:] - segments[:, :-1]).square().mean(-1)
+    return (change * continues).sum() / continues.sum().clamp_min(1)
+
+
+def advice(advice_scores: Tensor, temperature: float) -> Tensor:
+    """The graph's advice ``t = softmax(e / τ)`` [B, K]; a target, so no gradient passes."""
+    return (advice_scores.detach() / temperature).softmax(-1)
+
+
+def ppo_loss(
+    output: PolicyOutput, batch: Minibatch, settings: Settings, *, clip: float, value_coef: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The total loss of a minibatch and its terms (detached scalars, before their coefficients)."""
+    log_probs = output.logits.log_softmax(-1)
+    log_prob = log_probs.gather(1, batch.action[:, None]).squeeze(1)
+    log_ratio = log_prob - batch.log_prob
+    ratio = log_ratio.exp()
+    clipped = ratio.clamp(1 - clip, 1 + clip)
+    policy = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
+    value = (output.value - batch.returns).square().mean()
+    entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
+
+    routing = routing_losses(output.alpha, output.expert_logits)
+    alignment = fenchel_young_loss(
+        settings.routing,
+        output.router_logits / settings.temperature,
+        advice(output.advice_scores, settings.alignment_temperature),
+    )
+    temporal = temporal_loss(output.alpha, batch.continues)
+
+    total = (
+        policy
+        + value_coef * value
+        - settings.entropy_coef * entropy
+        + settings.alpha_entropy_coef * routing.entropy
+        + settings.load_balance_coef * routing.load_balance
+        + settings.diversity_coef * routing.diversity
+        + settings.alignment_coef * alignment
+        + settings.semantic_coef * routing.semantic
+        + settings.temporal_coef * temporal
+        + settings.overlap_coef * routing.overlap
+    )
+    terms = {
+        "loss": total,
+        "policy_loss": policy,
+        "value_loss": value,
+        "entropy": entropy,
+        "alpha_entropy": routing.entropy,
+        "load_balance_loss": routing.load_balance,
+        "diversity_loss": routing.diversity,
+        "alignment_loss": alignment,
+        "semantic_loss": routing.semantic,
+        "temporal_loss": temporal,
+        "overlap_loss": routing.overlap,
+        "approx_kl": (ratio - 1 - log_ratio).mean(),
+        "clip_fraction": ((ratio - 1).abs() > clip).float().mean(),
+        "ratio_error": (ratio - 1).abs().max(),
+    }
+    return total, {name: term.detach() for name, term in terms.items()}

@@ -1,0 +1,130 @@
+"""What a run writes down: ``training.log``, ``training_log.json`` and TensorBoard events.
+
+The series live in memory and in every checkpoint; the JSON file is written from them as a whole,
+so a resumed run goes on without a missing or doubled episode.
+"""
+
+import json
+import logging
+import math
+from dataclasses import asdict
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from tedg_fast.nethack.episode import Episode
+from tedg_fast.train.files import write_whole
+from tedg_fast.train.run_folder import RunFolder
+
+SCORE_WINDOW = 100
+"""Episodes of the moving means."""
+
+
+class RunLog:
+    """Series of a run: one entry an episode, one an update, and events (warnings, losses, saves)."""
+
+    def __init__(self, folder: RunFolder, config: dict[str, Any], parent: str | None):
+        self.folder, self.config, self.parent = folder, config, parent
+        self.first_episode = 0
+        self.episodes: dict[str, list] = {}
+        self.updates: dict[str, list] = {}
+        self.events: list[dict[str, Any]] = []
+        self.text = logging.getLogger("tedg_fast.train")
+        self.tensorboard: SummaryWriter | None = None
+
+    def open(self, env_steps: int) -> None:
+        """Start writing; TensorBoard entries of an abandoned future are purged."""
+        handler = logging.FileHandler(self.folder.log, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        self.text.setLevel(logging.INFO)
+        self.text.propagate = False
+        self.text.addHandler(handler)
+        self.tensorboard = SummaryWriter(self.folder.tensorboard, purge_step=env_steps + 1)
+
+    def close(self) -> None:
+        self.write_json()
+        self.tensorboard.close()
+        for handler in list(self.text.handlers):
+            self.text.removeHandler(handler)
+            handler.close()
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes in this log; those before ``first_episode`` are in the parent's."""
+        return len(self.episodes.get("number", []))
+
+    def episode(self, episode: Episode, env_steps: int) -> None:
+        """Record a finished episode."""
+        _append(self.episodes, asdict(episode) | {"env_steps": env_steps})
+        self.text.info(
+            "episode %d (game %d): true score %d, last-observation score %d, reward %.2f, "
+            "%d steps, depth %d, %s",
+            self.first_episode + self.num_episodes, episode.number, episode.true_score,
+            episode.last_observation_score, episode.reward, episode.length, episode.depth,
+            episode.ending,
+        )  # fmt: skip
+        for name in ("true_score", "last_observation_score", "reward", "length", "depth"):
+            self.tensorboard.add_scalar(f"episode/{name}", getattr(episode, name), env_steps)
+
+    def update(self, signals: dict[str, float | int | str], env_steps: int) -> None:
+        """Record the signals of one update."""
+        _append(self.updates, signals)
+        self.text.info(
+            " ".join(
+                f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+                for name, value in signals.items()
+            )
+        )
+        for name, value in signals.items():
+            if not isinstance(value, str):
+                self.tensorboard.add_scalar(f"train/{name}", value, env_steps)
+
+    def event(self, kind: str, message: str, completed: int, level: int = logging.WARNING) -> None:
+        """Record a warning, a loss of games, a rollback, a save."""
+        self.events.append({"kind": kind, "completed": completed, "message": message})
+        self.text.log(level, "%s: %s", kind, message)
+
+    def recent(self, series: str) -> float:
+        """Mean of an episode series over the last ``SCORE_WINDOW`` episodes; NaN before any."""
+        values = self.episodes.get(series, [])[-SCORE_WINDOW:]
+        return sum(values) / len(values) if values else math.nan
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "first_episode": self.first_episode,
+            "parent": self.parent,
+            "episodes": {name: list(values) for name, values in self.episodes.items()},
+            "updates": {name: list(values) for name, values in self.updates.items()},
+            "events": list(self.events),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.first_episode, self.parent = state["first_episode"], state["parent"]
+        self.episodes, self.updates = state["episodes"], state["updates"]
+        self.events = state["events"]
+
+    def write_json(self) -> None:
+        """Write ``training_log.json``, whole or not at all."""
+        record = {
+            "format": "tedg-training-log",
+            "version": 1,
+            "config": self.config,
+            **self.state_dict(),
+        }
+        write_whole(self.folder.json, json.dumps(_finite(record)).encode())
+
+
+def _append(series: dict[str, list], entry: dict[str, Any]) -> None:
+    for name, value in entry.items():
+        series.setdefault(name, []).append(value)
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinities as null: JSON has no words for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
