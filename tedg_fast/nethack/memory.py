@@ -60,7 +60,6 @@ class Memory(Rows):
     failed: np.ndarray  # bool [G]: the last step did not move the player and fought nothing
     peaceful: np.ndarray  # int64 [G]: glyph of the monster the game asked about, -1 if none
     peaceful_until: np.ndarray  # int64 [G]: turn until which that kind counts as peaceful
-    kicked: np.ndarray  # bool [G]: the last action answered a prompt with a direction
     no_meal: np.ndarray  # bool [G]: the last eating prompt offered no letter that an action sends
     gold_gained: np.ndarray  # int64 [G]: in the last step
     experience_gained: np.ndarray  # int64 [G]: experience points, in the last step
@@ -70,7 +69,7 @@ class Memory(Rows):
     def empty(cls, games: int) -> "Memory":
         """Memory of games that have not begun."""
         maps = {"terrain", "marks", "searched"}
-        flags = {"fresh", "prompt", "trapped", "failed", "kicked", "no_meal"}
+        flags = {"fresh", "prompt", "trapped", "failed", "no_meal"}
         arrays = {}
         for field in fields(cls):
             if field.name in maps:
@@ -126,7 +125,7 @@ class Memory(Rows):
         self.trail[new_level] = -1
         self.arrival[new_level] = scene.time[new_level]
         begun = self.fresh
-        for array in (self.prompt, self.kicked, self.no_meal):
+        for array in (self.prompt, self.no_meal):
             array[begun] = False
         for array, now in ((self.hp, scene.hp), (self.gold, scene.gold),
                            (self.experience, scene.experience), (self.time, scene.time)):  # fmt: skip
@@ -153,7 +152,6 @@ class Memory(Rows):
         aim = np.where(near, last_action - FIRST_MOVE, last_action - FIRST_FAR_MOVE)
         aim = np.where(near | far, aim, -1)
         answered = self.prompt
-        self.kicked[:] = answered & near
         self.aim[:] = np.where(answered & ~near, -1, aim)
         step = (near | far) & ~answered & ~moved & ~scene.prompt & ~scene.more
         target = scene.position + NEIGHBOURS[self.aim]

@@ -26,26 +26,23 @@ class Said:
     NO_DIAGONAL = 1 << 8
     BOULDER_STUCK = 1 << 9
     IN_THE_WAY = 1 << 10
-    BUMPED = 1 << 11
-    USELESS = 1 << 12
-    KILLED = 1 << 13
-    HIT_ME = 1 << 14
-    MISSED_ME = 1 << 15
-    I_HIT = 1 << 16
-    I_MISSED = 1 << 17
-    OBJECT_HERE = 1 << 18
-    CORPSE_HERE = 1 << 19
-    TRAPPED = 1 << 20
-    SHOP = 1 << 21
-    FOUND = 1 << 22
-    STAIRS_DOWN_HERE = 1 << 23
-    STAIRS_UP_HERE = 1 << 24
-    GOT_GOLD = 1 << 25
-    DEADLY_FOOD = 1 << 26
-    RISKY_FOOD = 1 << 27
-    PAIN = 1 << 28
-    NOISE = 1 << 29
-    OVERFULL = 1 << 30
+    KILLED = 1 << 11
+    HIT_ME = 1 << 12
+    MISSED_ME = 1 << 13
+    I_HIT = 1 << 14
+    I_MISSED = 1 << 15
+    OBJECT_HERE = 1 << 16
+    CORPSE_HERE = 1 << 17
+    TRAPPED = 1 << 18
+    SHOP = 1 << 19
+    FOUND = 1 << 20
+    STAIRS_DOWN_HERE = 1 << 21
+    STAIRS_UP_HERE = 1 << 22
+    DEADLY_FOOD = 1 << 23
+    RISKY_FOOD = 1 << 24
+    PAIN = 1 << 25
+    NOISE = 1 << 26
+    OVERFULL = 1 << 27
 
 
 _PATTERNS = {
@@ -60,8 +57,6 @@ _PATTERNS = {
     Said.NO_DIAGONAL: rb"can't move diagonally|carrying too much to get through|tight squeeze",
     Said.BOULDER_STUCK: rb"boulder, but in vain|cannot move past|[Tt]here is a boulder in your way",
     Said.IN_THE_WAY: rb"in the way|blocks your path|want to swap places|move out of .{1,40} way",
-    Said.BUMPED: rb"It's (a|an|solid) |solid stone|cannot pass through|gone as far",
-    Said.USELESS: rb"You can't go (up|down)|Unknown command|strange direction|Never mind|no return!",
     Said.KILLED: rb"You (kill|destroy) |is (killed|destroyed)",
     Said.HIT_ME: rb"(bites|hits|stings|touches you|claws|kicks|butts|burns|zaps|stabs)( you)?!",
     Said.MISSED_ME: rb"(?<!You )misses( you)?[!.]",
@@ -70,16 +65,15 @@ _PATTERNS = {
     Said.OBJECT_HERE: rb"You (see|feel) here|(several|many) objects here",
     Said.CORPSE_HERE: rb"(see|feel) here .{0,60}corpse",
     Said.TRAPPED: rb"You (fall into|land on|are still in|crawl to|are stuck|cannot pull)"
-    rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|cannot escape|held by|stuck to",
+    rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|trap ?door|cannot escape|held by|stuck to",
     Said.SHOP: rb"for sale|Welcome( again)? to |zorkmid|shopkeeper|leave the .{1,20} outside",
     Said.FOUND: rb"You find ",
     Said.STAIRS_DOWN_HERE: rb"(staircase|ladder) down here",
     Said.STAIRS_UP_HERE: rb"(staircase|ladder) up here",
-    Said.GOT_GOLD: rb"\$ - ",
-    Said.DEADLY_FOOD: rb"(cockatrice|chickatrice|Medusa|green slime|Death|Pestilence|Famine)",
+    Said.DEADLY_FOOD: rb"(cockatrice|chickatrice|Medusa|green slime) (corpse|egg)",
     Said.RISKY_FOOD: rb"(kobold|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra"
     rb"|moccasin|viper|jelly|mold|acid blob|gremlin|spider|werejackal|wererat|werewolf|bat|dog"
-    rb"|cat|kitten|human|elf|leprechaun|nymph|stalker|mimic|lizardman|zombie|mummy)",
+    rb"|cat|kitten|human|elf|leprechaun|nymph|stalker|mimic|zombie|mummy) corpse",
     Said.PAIN: rb"Ouch!|That hurts|Your leg",
     Said.NOISE: rb"You hear ",
     Said.OVERFULL: rb"hard time getting all of it down|stuffed|choke",

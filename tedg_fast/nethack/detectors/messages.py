@@ -14,8 +14,6 @@ _TOLD = {
     "told_no_diagonal": (Said.NO_DIAGONAL, "A diagonal step was refused (doorway or tight squeeze)."),
     "told_boulder_stuck": (Said.BOULDER_STUCK, "A boulder would not move."),
     "told_way_occupied": (Said.IN_THE_WAY, "A monster stands in the way and was not attacked."),
-    "told_bumped": (Said.BUMPED, "The move ran into a wall or solid stone."),
-    "told_useless": (Said.USELESS, "The last command made no sense here."),
     "told_killed": (Said.KILLED, "A monster was killed."),
     "told_hit_me": (Said.HIT_ME, "A monster's attack hit."),
     "told_missed_me": (Said.MISSED_ME, "A monster's attack missed."),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tedg_fast.nethack.actions import KICK, MOVES, SEARCH
+from tedg_fast.nethack.actions import MOVES
 from tedg_fast.nethack.detectors.registry import detects
 from tedg_fast.nethack.detectors.view import View
 from tedg_fast.nethack.messages import Said
@@ -79,8 +79,8 @@ def step_failed(view: View) -> np.ndarray:
 
 @detects("standing_still")
 def standing_still(view: View) -> np.ndarray:
-    """On the same square for 4 to 14 observations."""
-    return (view.memory.still >= 4) & (view.memory.still < 15)
+    """On the same square for 6 to 14 observations."""
+    return (view.memory.still >= 6) & (view.memory.still < 15)
 
 
 @detects("stuck_in_place")
@@ -117,23 +117,11 @@ def long_on_level(view: View) -> np.ndarray:
 
 @detects("nothing_new")
 def nothing_new(view: View) -> np.ndarray:
-    """No new square seen for more than 60 turns."""
-    return view.scene.time - view.memory.discovery > 60
-
-
-@detects("just_searched")
-def just_searched(view: View) -> np.ndarray:
-    """The last action was a search."""
-    return view.last_action == SEARCH
+    """No new square seen for more than 100 turns."""
+    return view.scene.time - view.memory.discovery > 100
 
 
 @detects("searched_here")
 def searched_here(view: View) -> np.ndarray:
     """At least ten turns of searching were spent on this square."""
     return view.memory.searched[view.scene.rows, view.scene.position] >= 10
-
-
-@detects("just_kicked")
-def just_kicked(view: View) -> np.ndarray:
-    """A kick was asked for or carried out in the last step."""
-    return (view.last_action == KICK) | view.memory.kicked

@@ -6,6 +6,7 @@ from tedg_fast.nethack.detectors.registry import STRAIGHT, detects, detects_each
 from tedg_fast.nethack.detectors.view import View
 from tedg_fast.nethack.glyphs import Flag, Terrain
 from tedg_fast.nethack.memory import LOCKED
+from tedg_fast.nethack.messages import Said
 from tedg_fast.nethack.scene import AREA, WIDTH
 
 # The sixteen squares at distance two.
@@ -36,7 +37,6 @@ _IN_SIGHT = {
     "hostile_in_sight": (Flag.HOSTILE, "A monster that may be hostile is on the map."),
     "strong_hostile_in_sight": (Flag.STRONG, "A monster of level 5 or more is on the map."),
     "untouchable_in_sight": (Flag.UNTOUCHABLE, "A floating eye or another monster that one must not hit is on the map."),
-    "pet_in_sight": (Flag.PET, "A pet is on the map."),
     "keeper_in_sight": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is on the map."),
     "gold_in_sight": (Flag.GOLD, "Gold is on the map."),
     "magic_item_in_sight": (Flag.MAGIC_ITEM, "A scroll, potion, wand, ring, amulet or book is on the map."),
@@ -49,7 +49,6 @@ _ADJACENT = {
     "cockatrice_adjacent": (Flag.COCKATRICE, "A monster whose touch turns to stone is adjacent."),
     "passive_adjacent": (Flag.PASSIVE, "An acid blob, mold, jelly or fungus is adjacent."),
     "unseen_adjacent": (Flag.UNSEEN, "An invisible or merely sensed monster is adjacent."),
-    "pet_adjacent": (Flag.PET, "A pet is adjacent."),
     "keeper_adjacent": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is adjacent."),
     "food_adjacent": (Flag.FOOD, "Food or a corpse lies next to the player."),
     "object_adjacent": (Flag.OBJECT, "Some object lies next to the player."),
@@ -133,6 +132,18 @@ def hostile_close(view: View) -> np.ndarray:
 def nobody_in_sight(view: View) -> np.ndarray:
     """No monster that may be hostile is on the map."""
     return view.scene.seen & (Flag.HOSTILE | Flag.UNSEEN) == 0
+
+
+@detects("pet_in_fight")
+def pet_in_fight(view: View) -> np.ndarray:
+    """A pet and a hostile monster are both adjacent."""
+    return (view.near_flags & Flag.PET != 0) & (view.num_hostile > 0)
+
+
+@detects("pet_in_the_way")
+def pet_in_the_way(view: View) -> np.ndarray:
+    """A pet is adjacent, and a monster was in the way of the last move."""
+    return (view.near_flags & Flag.PET != 0) & (view.scene.said & Said.IN_THE_WAY != 0)
 
 
 @detects("peaceful_adjacent")

@@ -13,7 +13,9 @@ _EIGHT = np.arange(8)
 
 
 def _towards(view: View, goal: int) -> np.ndarray:
-    return view.ways.direction[:, goal, None] == _EIGHT
+    # At a prompt a direction key answers the prompt instead of moving.
+    direction = np.where(view.scene.prompt, -1, view.ways.direction[:, goal])
+    return direction[:, None] == _EIGHT
 
 
 def _reachable(view: View, goal: int) -> np.ndarray:
@@ -135,4 +137,5 @@ def escape_towards(view: View) -> np.ndarray:
     free &= scene.near & (ANY_MONSTER | Flag.BOULDER) == 0
     in_door = (view.here == Terrain.OPEN_DOOR)[:, None] | (ground == Terrain.OPEN_DOOR)
     free &= ~(in_door & IS_DIAGONAL)
-    return free & ~hostile.any(axis=2) & (view.num_hostile > 0)[:, None]
+    pressed = (view.num_hostile > 0) & ~view.scene.prompt
+    return free & ~hostile.any(axis=2) & pressed[:, None]
