@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -30,8 +29,8 @@ from tedg_fast.nethack.worker import BEGIN, DIGEST, STEP, WorkerSetup
 from tedg_fast.nethack.worker_process import WorkerError, WorkerProcess
 
 _MAX_DEATHS_IN_A_ROW = 3
-# A replayed step takes well under a tenth of this.
-_SECONDS_PER_REPLAYED_STEP = 1e-3
+# Generous: a step with its grounding takes at most a few milliseconds.
+_SECONDS_PER_REPLAYED_STEP = 1e-2
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,7 @@ class VectorEnv:
         """End the workers and free everything they held. May be called twice."""
         self._release()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VectorEnv":
         return self
 
     def __exit__(self, *exception: object) -> None:
