@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../ops/checks.h"
+#include "../ops/tensors.h"
 #include "kernels.h"
 
 namespace tedg {
@@ -22,14 +23,6 @@ inline Storage storage_of(const Tensor& tensor) {
 
 inline size_t accumulate_bytes(const Tensor& tensor) {
   return tensor.scalar_type() == ScalarType::Double ? 8 : 4;
-}
-
-inline Tensor packed(const Tensor& tensor) {
-  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
-}
-
-inline OptionalTensor packed(const OptionalTensor& tensor) {
-  return tensor.has_value() ? OptionalTensor(packed(*tensor)) : std::nullopt;
 }
 
 inline const void* data_or_null(const OptionalTensor& tensor) {
@@ -49,11 +42,6 @@ inline void write_scalar(const Tensor& scalar, double value) {
   } else {
     *static_cast<float*>(p) = static_cast<float>(value);
   }
-}
-
-inline Tensor new_tensor(const Tensor& like, std::initializer_list<int64_t> shape,
-                         ScalarType type) {
-  return torch::stable::new_empty(like, shape, type);
 }
 
 // Calls f(begin, end) on parts of [0, count) in parallel; `work` is the cost of one of them in

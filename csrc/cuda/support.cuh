@@ -1,0 +1,67 @@
+// What the CUDA ops share: the current stream and device, typed pointers, dispatch on the dtype.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <torch/csrc/inductor/aoti_torch/c/shim.h>
+
+#include "../ops/checks.h"
+#include "../ops/tensors.h"
+
+namespace tedg {
+
+inline void check_cuda(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) refuse("CUDA error in ", what, ": ", cudaGetErrorString(error));
+}
+
+inline void check_launch(const char* what) { check_cuda(cudaGetLastError(), what); }
+
+// Makes a tensor's device the current one for as long as it lives.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(const Tensor& tensor) {
+    check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
+    check_cuda(cudaSetDevice(tensor.get_device_index()), "cudaSetDevice");
+  }
+  ~DeviceGuard() { cudaSetDevice(before_); }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+inline cudaStream_t current_stream(const Tensor& tensor) {
+  void* stream = nullptr;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
+  return static_cast<cudaStream_t>(stream);
+}
+
+template <class T>
+const T* data(const Tensor& tensor) {
+  return static_cast<const T*>(tensor.const_data_ptr());
+}
+template <class T>
+const T* data_or_null(const OptionalTensor& tensor) {
+  return tensor.has_value() ? data<T>(*tensor) : nullptr;
+}
+template <class T>
+T* mutable_data(Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
+// Calls f with a value of the C++ type that a dtype is stored as.
+template <class F>
+void for_storage(ScalarType type, const F& f) {
+  switch (type) {
+    case ScalarType::Float: return f(float{});
+    case ScalarType::Double: return f(double{});
+    case ScalarType::BFloat16: return f(__nv_bfloat16{});
+    case ScalarType::Half: return f(__half{});
+    default: refuse("tensor of ", dtype_text(type), " where floats are expected");
+  }
+}
+
+}  // namespace tedg
