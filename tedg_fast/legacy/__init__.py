@@ -15,7 +15,6 @@ from tedg_fast.legacy.observer import Observer
 _NEED_TORCH = {
     "V3Checkpoint": "checkpoint",
     "is_v3_checkpoint": "checkpoint",
-    "V3Manager": "gat",
     "V3Output": "policy",
     "V3Policy": "policy",
 }

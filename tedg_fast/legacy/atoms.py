@@ -1,4 +1,4 @@
-"""V3's atoms: the facts it reads off one observation's numbers and the 3×3 glyphs around the player.
+"""V3's atoms: facts read off one observation's numbers and the 3×3 glyphs around the player.
 
 An observation's atoms are a row of bools; the atoms' order here is the order in which V3 lists
 them, which its features depend on.

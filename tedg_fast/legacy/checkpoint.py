@@ -4,6 +4,7 @@ import io
 import re
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +51,10 @@ class V3Checkpoint:
                 raise LegacyError(f"{path}: {_WEIGHTS}[{name!r}] is no tensor under a name")
         episode = _entry(path, content, "episode", int)
         if isinstance(episode, bool) or episode < -1:
-            raise LegacyError(f"{path}: episode is {episode}; expected the last finished one's index")
+            raise LegacyError(f"{path}: episode is {episode}; expected an index, or -1")
         experts = {match[0] for name in weights if (match := re.match(r"experts\.\d+\.", name))}
         if not experts:
-            raise LegacyError(f"{path}: {_WEIGHTS} has no experts; expected experts.0.… and so on")
+            raise LegacyError(f"{path}: {_WEIGHTS} has no experts, experts.0.… and so on")
         adam = _read_adam(path, _entry(path, content, "optimizer", dict), weights)
         return cls(path, dict(weights), adam, episode + 1, len(experts))
 
@@ -79,7 +80,7 @@ class V3Checkpoint:
         module.load_state_dict(self.weights)
 
     def adam_state_dict(self, module: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Any]:
-        """A state dict for ``optimizer.load_state_dict``: V3's moments, the optimizer's own settings.
+        """A state dict for ``optimizer``: V3's moments, the optimizer's own settings.
 
         ``optimizer`` must be an Adam over ``module.parameters()``, ``module`` a V3Policy that
         ``load_weights`` accepted. Parameters without a state in the file (in V3 the GAT's) begin
@@ -149,20 +150,38 @@ def _read(path: Path) -> Any:
         raise LegacyError(f"{path} is no checkpoint: it does not begin like a torch file (zip)")
     # What zipfile, the unpickler and torch raise on damaged bytes is not limited to a few types.
     try:
-        damaged = zipfile.ZipFile(io.BytesIO(data)).testzip()  # torch does not look at checksums
+        archive = _verified(data)
     except Exception:
         raise LegacyError(f"{path} is damaged or cut short; take another checkpoint") from None
-    if damaged is not None:
-        raise LegacyError(f"{path} is damaged: the checksum of its part {damaged!r} is wrong")
     try:
         with torch.serialization.safe_globals(_NUMPY_SCALARS):
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            return torch.load(archive, map_location="cpu", weights_only=True)
     except Exception as error:
         refused = re.search(r"GLOBAL (\S+) was not", str(error))
         what = f"a {refused[1]}, which" if refused else "something that"
         raise LegacyError(
             f"{path} holds {what} no V3 checkpoint has, or is damaged; nothing in it was executed"
         ) from None
+
+
+def _verified(data: bytes) -> io.BytesIO:
+    """The torch file ``data`` packed anew from parts whose sizes and checksums are right.
+
+    torch itself looks at neither, and a zip file says some things twice.
+    """
+    repacked = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(data)) as archive,
+        zipfile.ZipFile(repacked, "w") as verified,
+    ):
+        for part in archive.infolist():
+            content = archive.read(part)
+            sizes = {len(content), part.file_size, part.compress_size}
+            if len(sizes) != 1 or zlib.crc32(content) != part.CRC:
+                raise zipfile.BadZipFile(part.filename)
+            verified.writestr(part.filename, content)
+    repacked.seek(0)
+    return repacked
 
 
 def _entry(path: Path, content: Any, key: str, kind: type) -> Any:

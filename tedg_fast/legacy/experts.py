@@ -30,9 +30,9 @@ def operator_expert(label: str) -> int:
     """Index into ``EXPERTS`` of the expert that the operator node ``label`` belongs to.
 
     Decided by the operator's name alone, the label without its variant
-    (``eat_autoascend_dlvl_5`` and ``eat_rule_c35a0846`` are both ``eat``): what keeps the hero fed, armed
-    against harm or out of a fight is survival; what hurts or equips to hurt is combat; moving,
-    ways and their obstacles, looking, searching and the strategies named for places are
-    exploration; every other name is general.
+    (``eat_autoascend_dlvl_5`` and ``eat_rule_c35a0846`` are both ``eat``): what keeps the hero fed,
+    protected or out of a fight is survival; what hurts or equips to hurt is combat; moving, ways
+    and their obstacles, looking, searching and the strategies named for places are exploration;
+    every other name is general.
     """
     return EXPERTS.index(_EXPERT.get(_VARIANT.sub("", label), "general"))

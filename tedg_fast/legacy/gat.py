@@ -1,11 +1,11 @@
 """V3's graph attention network, on this package's attention op.
 
 In V3's graph an edge leads from a condition to an operator or from an operator to an effect, only
-conditions are ever active, effects are never read, and nodes have no identity of their own. So two
-operators with equally many active and equally many inactive conditions have the same vectors in
-every layer, whatever the sample; and all active conditions share one vector, all inactive ones
-another. The network is therefore evaluated on the graph of such classes, once for a whole batch:
-a few dozen nodes instead of 527 a sample, with the same result.
+conditions are ever active, effects are never read, and nodes have no identity of their own. So all
+active conditions share one vector, all inactive ones another, and what an operator ends up with
+depends on two numbers alone: how many of its edges come from active and how many from inactive
+conditions. All these cases are the rows of one table (669 for V3's graph), evaluated once for as
+long as the parameters stay as they are; a sample looks up one row for each operator.
 """
 
 from typing import NamedTuple
@@ -16,13 +16,67 @@ from torch.nn import functional as F
 
 from tedg_fast.legacy.experts import operator_expert
 from tedg_fast.legacy.hypergraph import NODE_TYPES, V3Hypergraph
-from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
+from tedg_fast.ops import Graph, gat_attention
 from tedg_fast.policy import Logic
 
 HIDDEN = 256
 HEADS = 4
+_CONDITION, _OPERATOR = NODE_TYPES.index("condition"), NODE_TYPES.index("operator")
 
-_INACTIVE, _ACTIVE, _FIRST_OPERATOR = 0, 1, 2  # nodes of the graph of classes
+
+class V3Rules(NamedTuple):
+    """What V3's graph says to any sample: ``scores`` [R] of the ``OperatorTable``'s rows, and
+    ``active`` [hidden], the final vector of an active condition."""
+
+    scores: Tensor
+    active: Tensor
+
+
+class OperatorTable(nn.Module):
+    """The cases (inactive edges, active edges) that an operator can be in: R rows.
+
+    ``edges`` int64 [R, 3]: how many edges each row has from inactive conditions, from active ones
+    and from itself (1). ``graph``: these edges; its sources are an inactive and an active
+    condition and the R rows, its targets the rows. ``sources`` float32 [1, R + 2, heads, 3]: which
+    of the three kinds each source is of.
+    """
+
+    def __init__(self, hypergraph: V3Hypergraph):
+        super().__init__()
+        edges, operators = torch.tensor(hypergraph.edge_index), torch.tensor(hypergraph.operators)
+        kinds = torch.tensor(hypergraph.node_type)
+        # [O, N]: how many edges lead from each node to each operator; V3 counts repeated ones.
+        source, target = edges[:, kinds[edges[1]] == _OPERATOR]
+        incoming = torch.zeros(len(operators), hypergraph.num_nodes)
+        place = (torch.searchsorted(operators, target), source)
+        incoming.index_put_(place, torch.ones(len(source)), accumulate=True)
+        self.register_buffer("incoming", incoming, persistent=False)
+
+        degree, of_operator = incoming.sum(1).long().unique(return_inverse=True)
+        rows = degree + 1
+        first_row = (rows.cumsum(0) - rows)[of_operator]
+        self.register_buffer("first_row", first_row, persistent=False)
+        total = degree.repeat_interleave(rows)
+        active = torch.cat([torch.arange(number) for number in rows.tolist()])
+        counts = torch.stack([total - active, active, torch.ones_like(active)], 1)
+        self.register_buffer("edges", counts, persistent=False)
+
+        row = torch.arange(len(active))
+        source = torch.stack([torch.zeros_like(row), torch.ones_like(row), row + 2], 1)
+        pairs = torch.stack([source, row.unsqueeze(1).expand(-1, 3)]).flatten(1)
+        self.graph = Graph(pairs.repeat_interleave(counts.flatten(), 1), len(row) + 2, len(row))
+        kind = F.one_hot(torch.arange(len(row) + 2).clamp(max=2)).float()
+        kind = kind.unsqueeze(1).repeat(1, HEADS, 1).unsqueeze(0)
+        self.register_buffer("sources", kind, persistent=False)
+
+    def _apply(self, fn, *args, **kwargs):
+        super()._apply(fn, *args, **kwargs)
+        self.graph = self.graph.to(self.edges.device)
+        return self
+
+    def rows(self, active: Tensor) -> Tensor:
+        """Each operator's row, int64 [B, O], for ``active`` [B, N], 1 for active conditions."""
+        return self.first_row + (active @ self.incoming.T).long()
 
 
 class V3GraphAttention(nn.Module):
@@ -41,31 +95,29 @@ class V3GraphAttention(nn.Module):
             nn.init.xavier_uniform_(weight)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [1, N, heads, hidden], source and target scores [1, N, heads]."""
-        projected = self.lin(x.unsqueeze(0)).unflatten(-1, (HEADS, HIDDEN))
+        """Features [S, heads, hidden], source and target scores [S, heads] of ``x`` [S, hidden]."""
+        projected = self.lin(x).unflatten(-1, (HEADS, HIDDEN))
         source, target = ((projected * a).sum(-1) for a in (self.att_src, self.att_dst))
         return projected, source, target
 
-    def forward(self, x: Tensor, graph: Graph) -> Tensor:
-        """``x`` [N, hidden] → [N, hidden]."""
-        out, _ = gat_attention(*self._project(x), graph)
-        return out.squeeze(0).mean(1) + self.bias
+    def forward(
+        self, conditions: Tensor, rows: Tensor, table: OperatorTable
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``conditions`` [2, hidden], inactive and active; ``rows`` [R, hidden], or [1, hidden] if
+        all are alike → new [2, hidden], new [R, hidden], attention [R, heads, 3] by kind of source.
 
-    def attention(self, x: Tensor, graph: Graph) -> Tensor:
-        """Attention weights [E, heads], edges in the order the graph was built from."""
-        _, source, target = self._project(x)
-        return gat_attention_weights(source, target, graph).squeeze(0)
-
-
-class _Classes(NamedTuple):
-    """Operators of a batch by what they see: P classes; node p + 2 of ``graph`` is class p.
-
-    ``of_operator`` int64 [U, O]; ``target`` int64 [E'], the target of each of the graph's edges.
-    """
-
-    graph: Graph
-    target: Tensor
-    of_operator: Tensor
+        As sources of one kind are alike, the op only has to add up the attention to each kind.
+        """
+        told, told_source, _ = self._project(conditions)
+        own, own_source, own_target = self._project(rows)
+        size = table.graph.num_targets
+        source = torch.cat([told_source, own_source.expand(size, -1)]).unsqueeze(0)
+        target = own_target.expand(size, -1).unsqueeze(0)
+        attention = gat_attention(table.sources, source, target, table.graph)[0].squeeze(0)
+        heard = torch.einsum("rhk,khd->rd", attention[..., :2], told)
+        heard = heard + (attention[..., 2:] * own).sum(1)
+        # A condition hears nothing but its self-loop.
+        return told.mean(1) + self.bias, heard / HEADS + self.bias, attention
 
 
 class V3Manager(nn.Module):
@@ -83,20 +135,13 @@ class V3Manager(nn.Module):
 
     def __init__(self, hypergraph: V3Hypergraph, num_experts: int):
         super().__init__()
-        edges, operators = torch.tensor(hypergraph.edge_index), torch.tensor(hypergraph.operators)
-        self.register_buffer("_edge_index", edges)
+        self.table = OperatorTable(hypergraph)
+        self.register_buffer("_edge_index", torch.tensor(hypergraph.edge_index))
         self.register_buffer("_edge_attr", torch.tensor(hypergraph.edge_type))
         self.register_buffer("_node_types", torch.tensor(hypergraph.node_type))
-        self.register_buffer("_operator_indices", operators)
-        # [O, N]: how many edges lead from each node to each operator; V3 counts repeated ones.
-        incoming = torch.zeros(hypergraph.num_nodes, len(operators))
-        source, target = edges[:, self._node_types[edges[1]] == NODE_TYPES.index("operator")]
-        place = (source, torch.searchsorted(operators, target))
-        incoming.index_put_(place, torch.ones(len(source)), accumulate=True)
-        self.register_buffer("_incoming", incoming.T.contiguous(), persistent=False)
-        is_condition = self._node_types == NODE_TYPES.index("condition")
-        self.register_buffer("_is_condition", is_condition, persistent=False)
-        expert = torch.tensor([operator_expert(hypergraph.labels[i]) for i in operators.tolist()])
+        self.register_buffer("_operator_indices", torch.tensor(hypergraph.operators))
+        labels = [hypergraph.labels[node] for node in hypergraph.operators]
+        expert = torch.tensor([operator_expert(label) for label in labels])
         member = F.one_hot(expert.clamp(max=num_experts - 1), num_experts).T.float()
         self.register_buffer("_expert_of", member, persistent=False)
 
@@ -112,49 +157,36 @@ class V3Manager(nn.Module):
             nn.Linear(HIDDEN, HIDDEN), nn.LayerNorm(HIDDEN),
         )  # fmt: skip
 
-    def forward(self, active: Tensor) -> Logic:
-        """``active`` [U, N] bool, one row per distinct set of active nodes."""
-        active = (active & self._is_condition).float()
-        classes = self._classify(active)
-        x = self._first(classes)
-        x = x + F.relu(self.ln2(self.gat2(x, classes.graph)))
-        length = torch.linalg.vector_norm(x[_FIRST_OPERATOR:], dim=1)
-        scores = length.index_select(0, classes.of_operator.flatten())
-        scores = scores.view_as(classes.of_operator)
-        count = active.sum(1, keepdim=True)
-        mean = count * x[_ACTIVE] / (count + 1e-8)
-        return Logic(self.readout(mean), scores, self._advice(scores))
-
-    def _classify(self, active: Tensor) -> _Classes:
-        """``active`` [U, N] float, 1 for active conditions."""
-        lit = (active @ self._incoming.T).long()
-        degree = self._incoming.sum(1).long()
-        base = int(degree.max()) + 1
-        keys, of_operator = torch.unique(lit * base + degree, return_inverse=True)
-        lit = keys // base
-        dark = keys % base - lit
-        loops = torch.arange(_FIRST_OPERATOR + len(keys), device=keys.device)
-        operators = loops[_FIRST_OPERATOR:]
-        target = torch.cat(
-            [loops, operators.repeat_interleave(dark), operators.repeat_interleave(lit)]
-        )
-        source = torch.full_like(target, _ACTIVE)
-        source[: len(loops)] = loops
-        source[len(loops) : len(loops) + int(dark.sum())] = _INACTIVE
-        graph = Graph(torch.stack([source, target]), len(loops), len(loops))
-        return _Classes(graph, target, of_operator)
-
-    def _first(self, classes: _Classes) -> Tensor:
-        """Vectors of the classes after the first layer, [P + 2, hidden]."""
+    def _evaluate(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Final vectors of the conditions [2, hidden] and of the table's rows [R, hidden]; the
+        rows' attention in the last round [R, heads, 3]."""
         kind, activation = self.node_type_embedding.weight, self.activation_embedding.weight
-        conditions = kind[NODE_TYPES.index("condition")] + activation
-        operator = kind[NODE_TYPES.index("operator")] + activation[0]
-        num_operators = classes.graph.num_targets - _FIRST_OPERATOR
-        x = torch.cat([conditions, operator.expand(num_operators, -1)])
-        return x + F.relu(self.ln1(self.gat1(x, classes.graph)))
+        conditions, rows = kind[_CONDITION] + activation, kind[_OPERATOR, None] + activation[:1]
+        for layer, norm in ((self.gat1, self.ln1), (self.gat2, self.ln2)):
+            told, heard, attention = layer(conditions, rows, self.table)
+            conditions, rows = conditions + F.relu(norm(told)), rows + F.relu(norm(heard))
+        return conditions, rows, attention
+
+    def rules(self) -> V3Rules:
+        """Evaluate the graph; once for as long as the parameters stay as they are."""
+        conditions, rows, _ = self._evaluate()
+        return V3Rules(torch.linalg.vector_norm(rows, dim=1), conditions[1])
+
+    def forward(self, rules: V3Rules, active: Tensor) -> Logic:
+        """What ``rules`` say to samples with the active nodes ``active`` [B, N] (bool)."""
+        active = self._conditions(active)
+        rows = self.table.rows(active)
+        # Unlike indexing with [rows], this has a backward pass whose sums have a fixed order.
+        scores = rules.scores.index_select(0, rows.flatten()).view_as(rows)
+        count = active.sum(1, keepdim=True)
+        h_logic = self.readout(count * rules.active / (count + 1e-8))
+        return Logic(h_logic, scores, self._advice(scores))
+
+    def _conditions(self, active: Tensor) -> Tensor:
+        return (active & (self._node_types == _CONDITION)).to(self.table.incoming.dtype)
 
     def _advice(self, scores: Tensor) -> Tensor:
-        """Operator scores [U, O] → advice scores [U, K]."""
+        """Operator scores [B, O] → advice scores [B, K]."""
         owned = self._expert_of.any(1)
         weight = self._expert_of[owned]
         weight = (weight / weight.sum(1, keepdim=True)).log()  # −inf: another expert's operator
@@ -165,15 +197,15 @@ class V3Manager(nn.Module):
 
     @torch.no_grad()
     def attention_variance(self, active: Tensor) -> float:
-        """How far the operators' attention in the last layer is from uniform, 0 to 1.
+        """How far the operators' attention in the last round is from uniform, 0 to 1.
 
-        As ``tedg_fast.policy.Manager.attention_variance`` defines it for one target (self-loops
-        included), averaged over heads, operators and the rows of ``active`` [U, N] bool.
+        As ``tedg_fast.policy.Manager.attention_variance`` defines it, self-loops included; the
+        mean over heads, operators and the samples ``active`` [B, N] bool.
         """
-        classes = self._classify((active & self._is_condition).float())
-        weights = self.gat2.attention(self._first(classes), classes.graph)
-        degree = classes.target.bincount()
-        energy = weights.new_zeros(len(degree), HEADS).index_add_(0, classes.target, weights**2)
-        uniform = 1.0 / degree[:, None]
-        variance = ((energy - uniform) / (1 - uniform)).mean(1)[_FIRST_OPERATOR:]
-        return variance[classes.of_operator].nanmean().item()  # NaN: nothing but the self-loop
+        _, _, attention = self._evaluate()
+        edges = self.table.edges.unsqueeze(1)
+        energy = (attention.square() / edges.clamp_min(1)).sum(-1)  # of n equal weights: sum² / n
+        uniform = 1 / edges.sum(-1).to(energy.dtype)
+        variance = ((energy - uniform) / (1 - uniform)).mean(1)
+        # NaN stands for operators with nothing but their self-loop.
+        return variance[self.table.rows(self._conditions(active))].nanmean().item()

@@ -28,7 +28,7 @@ _BELIEF, _PRE, _SCENE, _CONFIDENCE, _GOAL = 0, 50, 65, 98, 99
 
 _PLACES = 10  # atoms are hashed to so many places
 _BEST_RULES = 8
-_BLSTATS = nethack.BLSTATS_SHAPE[0]
+_ROW_SHAPES = {"glyphs": (ROWS, COLUMNS), "blstats": nethack.BLSTATS_SHAPE, "step": ()}
 
 
 class Observed(NamedTuple):
@@ -67,7 +67,7 @@ class Observer:
         ``glyphs`` [B, 21, 79], ``blstats`` [B, 27] and ``step`` [B] (steps played in the episode
         before this observation), all integers. Raises LegacyError for other shapes or dtypes.
         """
-        _check(glyphs, blstats, step)
+        _check(glyphs=glyphs, blstats=blstats, step=step)
         counts = count_glyphs(glyphs, blstats)
         atoms = find_atoms(blstats, counts)
         features = np.zeros((len(blstats), NUM_FEATURES), np.float32)
@@ -84,7 +84,7 @@ class Observer:
 
     def atoms(self, glyphs: np.ndarray, blstats: np.ndarray) -> Atoms:
         """Which of V3's atoms hold; arguments and errors as in a call."""
-        _check(glyphs, blstats, np.zeros(len(blstats), np.int64))
+        _check(glyphs=glyphs, blstats=blstats)
         return find_atoms(blstats, count_glyphs(glyphs, blstats))
 
 
@@ -160,15 +160,14 @@ def _write_belief(
     out[:, 19] = counts[:, WALLS] <= 2
 
 
-def _check(glyphs: np.ndarray, blstats: np.ndarray, step: np.ndarray) -> None:
-    batch = len(blstats) if np.ndim(blstats) else 0
-    for name, array, shape in (
-        ("glyphs", glyphs, (batch, ROWS, COLUMNS)),
-        ("blstats", blstats, (batch, _BLSTATS)),
-        ("step", step, (batch,)),
-    ):
+def _check(**arrays: np.ndarray) -> None:
+    """LegacyError unless all are arrays of integers with the rows of the first of them."""
+    for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
             kind = getattr(array, "dtype", type(array).__name__)
             raise LegacyError(f"{name} is of type {kind}; expected an array of integers")
-        if array.shape != shape:
-            raise LegacyError(f"{name} has shape {array.shape}; expected {shape}")
+    batch = next(iter(arrays.values())).shape[:1]
+    for name, array in arrays.items():
+        if array.shape != batch + _ROW_SHAPES[name]:
+            expected = batch + _ROW_SHAPES[name]
+            raise LegacyError(f"{name} has shape {array.shape}; expected {expected}")

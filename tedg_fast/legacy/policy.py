@@ -15,8 +15,7 @@ from tedg_fast.legacy.gat import HIDDEN, V3Manager
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.ops import route
-from tedg_fast.policy import Logic, PolicyOutput, Routing
-from tedg_fast.policy.policy import StateInput
+from tedg_fast.policy import Logic, PolicyOutput, Routing, StateInput
 
 _LOGIT_LIMIT = 20.0
 V3_ROUTING = Routing("softmax", 1.0)
@@ -124,8 +123,7 @@ class V3Policy(nn.Module):
             output = self._evaluate(state.features, logic, routing)
             lowest = torch.finfo(output.logits.dtype).min
             return output._replace(logits=output.logits.masked_fill(~state.action_mask, lowest))
-        distinct, inverse = logic.unique(dim=0, return_inverse=True)
-        logic = self.gat(distinct).rows(inverse)
+        logic = self.gat(self.gat.rules(), logic)
         output = self._evaluate(state, logic, routing)
         return V3Output(
             output.logits,
