@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import resources
 
 import pytest
 import torch
 from exact import differences
 
 from tedg_fast import cli
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.vector_env import VectorEnv
 from tedg_fast.train import checkpoint
 
 SHORT = [
@@ -72,7 +75,7 @@ def test_log_holds_every_episode_and_signal(trained):
     for signal_name in (
         "grad_norm", "attention_variance", "alpha_entropy", "alignment_loss", "semantic_loss",
         "temporal_loss", "overlap_loss", "usage_survival", "usage_combat", "usage_exploration",
-        "usage_general", "rollbacks", "mean_true_score", "mean_last_observation_score",
+        "usage_general", "rollbacks", "returns_explained", "steps_per_second",
     ):  # fmt: skip
         assert all(isinstance(value, int | float) for value in updates[signal_name]), signal_name
     assert max(updates["first_ratio_error"]) < 1e-6
@@ -82,9 +85,6 @@ def test_log_holds_every_episode_and_signal(trained):
 
 def test_mask_and_conditions_act_in_real_games(trained):
     """Fault (g): atoms that name no node, and a mask that never masks."""
-    from tedg_fast.hypergraph import load_hypergraph
-    from tedg_fast.nethack.vector_env import VectorEnv
-
     with VectorEnv(
         load_hypergraph(), num_envs=2, num_workers=1, run_seed=0, max_steps=50
     ) as env:
@@ -169,6 +169,7 @@ def bad_input(monkeypatch, capsys, *arguments):
         (["--num-experts", "0"], "--num-experts is 0; it must be at least 1"),
         (["--episodes", "0"], "--episodes is 0"),
         (["--exp-name", "../up"], "--exp-name is '../up'"),
+        (["--character", "monk"], "--character is 'monk'; expected role-race-alignment-gender"),
         (["--device", "gpu"], "--device is 'gpu'; expected cpu, cuda or cuda:N"),
         (["--resume", "nowhere.pth"], "no checkpoint at nowhere.pth"),
         (["--hypergraph", "nowhere.json"], "nowhere.json"),
@@ -228,9 +229,8 @@ def test_checkpoint_of_another_configuration(trained, tmp_path, monkeypatch, cap
 
 
 def test_checkpoint_of_another_hypergraph(trained, tmp_path, monkeypatch, capsys):
-    from tedg_fast.hypergraph import loader
-
-    rules = json.loads(loader.PACKAGED.read_text())
+    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
+    rules = json.loads(packaged.read_text())
     rules["operators"][0]["description"] += " or so"
     path = tmp_path / "rules.json"
     path.write_text(json.dumps(rules))

@@ -1,6 +1,7 @@
 """The configuration of a run: one frozen dataclass, mirrored to the command line and saved."""
 
 import os
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,6 +121,11 @@ class TrainConfig:
         for name, value in asdict(self.policy).items():
             if value < 1:
                 raise ConfigError(f"--policy.{name.replace('_', '-')} is {value}; it must be at least 1")
+        if not _CHARACTER.fullmatch(self.character):
+            raise ConfigError(
+                f"--character is {self.character!r}; expected role-race-alignment-gender in "
+                "NetHack's three-letter words, as mon-hum-neu-mal"
+            )
         self.ppo.check()
         check_device(self.device)
 
@@ -149,6 +155,11 @@ class TrainConfig:
 
 
 MAX_EPISODE_STEPS = 1_000_000
+# NetHack takes a word it does not know for a request of a random role.
+_CHARACTER = re.compile(
+    "(arc|bar|cav|hea|kni|mon|pri|ran|rog|sam|tou|val|wiz)-(hum|elf|dwa|gno|orc)"
+    "-(law|neu|cha)-(mal|fem)"
+)
 
 
 def check_device(name: str) -> torch.device:
