@@ -127,9 +127,8 @@ class Memory(Rows):
         begun = self.fresh
         for array in (self.prompt, self.no_meal):
             array[begun] = False
-        for array, now in ((self.hp, scene.hp), (self.gold, scene.gold),
-                           (self.experience, scene.experience), (self.time, scene.time)):  # fmt: skip
-            array[begun] = now[begun]
+        for name in ("hp", "gold", "experience", "time"):
+            getattr(self, name)[begun] = getattr(scene, name)[begun]
 
     def _see(self, scene: Scene, new_level: np.ndarray, arrival_terrain: np.ndarray) -> None:
         kept = np.maximum(self.terrain, scene.shown)

@@ -65,7 +65,8 @@ _PATTERNS = {
     Said.OBJECT_HERE: rb"You (see|feel) here|(several|many) objects here",
     Said.CORPSE_HERE: rb"(see|feel) here .{0,60}corpse",
     Said.TRAPPED: rb"You (fall into|land on|are still in|crawl to|are stuck|cannot pull)"
-    rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|trap ?door|cannot escape|held by|stuck to",
+    rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|trap ?door|cannot escape|held by"
+    rb"|stuck to",
     Said.SHOP: rb"for sale|Welcome( again)? to |zorkmid|shopkeeper|leave the .{1,20} outside",
     Said.FOUND: rb"You find ",
     Said.STAIRS_DOWN_HERE: rb"(staircase|ladder) down here",

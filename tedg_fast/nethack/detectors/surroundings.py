@@ -20,11 +20,13 @@ _GROUND = {
     "on_stairs_down": ((Terrain.STAIRS_DOWN,), "Standing on stairs or a ladder down."),
     "on_stairs_up": ((Terrain.STAIRS_UP,), "Standing on stairs or a ladder up."),
     "on_hole": ((Terrain.HOLE,), "Standing at a hole or trap door."),
-    "on_doorway": ((Terrain.DOORWAY, Terrain.OPEN_DOOR,), "Standing in a doorway or an open door."),
-    "on_open_door": ((Terrain.OPEN_DOOR,), "Standing in a door frame that forbids diagonal steps."),
+    "on_doorway": ((Terrain.DOORWAY, Terrain.OPEN_DOOR), "Standing in a doorway or open door."),
+    "on_open_door": ((Terrain.OPEN_DOOR,), "Standing in a door frame that forbids diagonals."),
     "in_corridor": ((Terrain.CORRIDOR,), "Standing in a corridor."),
     "in_room": ((Terrain.FLOOR,), "Standing on a room's floor."),
-    "on_unknown_ground": ((Terrain.UNKNOWN, Terrain.COVERED,), "What lies under the player has never been seen."),
+    "on_unknown_ground": (
+        (Terrain.UNKNOWN, Terrain.COVERED), "What lies under the player has never been seen."
+    ),
     "on_furniture": ((Terrain.FURNITURE,), "Standing on an altar, fountain, sink, throne or grave."),
 }
 _GROUND_TABLE = np.zeros((Terrain.COUNT, len(_GROUND)), dtype=bool)
@@ -36,16 +38,20 @@ _IN_SIGHT = {
     "engulfed": (Flag.ENGULFED, "Inside an engulfing monster."),
     "hostile_in_sight": (Flag.HOSTILE, "A monster that may be hostile is on the map."),
     "strong_hostile_in_sight": (Flag.STRONG, "A monster of level 5 or more is on the map."),
-    "untouchable_in_sight": (Flag.UNTOUCHABLE, "A floating eye or another monster that one must not hit is on the map."),
+    "untouchable_in_sight": (
+        Flag.UNTOUCHABLE, "A floating eye, or another monster that one must not hit, is on the map."
+    ),
     "keeper_in_sight": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is on the map."),
     "gold_in_sight": (Flag.GOLD, "Gold is on the map."),
-    "magic_item_in_sight": (Flag.MAGIC_ITEM, "A scroll, potion, wand, ring, amulet or book is on the map."),
+    "magic_item_in_sight": (Flag.MAGIC_ITEM, "A scroll, potion, wand, ring or the like is on the map."),
     "food_in_sight": (Flag.FOOD, "Food or a corpse is on the map."),
 }
 # The same for the eight neighbours.
 _ADJACENT = {
     "exploder_adjacent": (Flag.EXPLODER, "A gas spore, light or exploding sphere is adjacent."),
-    "untouchable_adjacent": (Flag.UNTOUCHABLE, "A floating eye or another monster that one must not hit is adjacent."),
+    "untouchable_adjacent": (
+        Flag.UNTOUCHABLE, "A floating eye, or another monster that one must not hit, is adjacent."
+    ),
     "cockatrice_adjacent": (Flag.COCKATRICE, "A monster whose touch turns to stone is adjacent."),
     "passive_adjacent": (Flag.PASSIVE, "An acid blob, mold, jelly or fungus is adjacent."),
     "unseen_adjacent": (Flag.UNSEEN, "An invisible or merely sensed monster is adjacent."),
@@ -59,7 +65,7 @@ _HOSTILE = {
     "strong_hostile_adjacent": (Flag.STRONG, "An adjacent hostile monster is of level 5 or more."),
     "weak_hostile_adjacent": (Flag.WEAK, "An adjacent hostile monster is of level 0 or 1."),
     "fast_hostile_adjacent": (Flag.FAST, "An adjacent hostile monster is faster than the monk."),
-    "slow_hostile_adjacent": (Flag.SLOW, "An adjacent hostile monster is slow enough to walk away from."),
+    "slow_hostile_adjacent": (Flag.SLOW, "An adjacent hostile monster can be outrun easily."),
     "thief_adjacent": (Flag.THIEF, "A nymph or leprechaun is adjacent."),
 }
 _SIGHT_BITS, _ADJACENT_BITS, _HOSTILE_BITS = (

@@ -1,4 +1,4 @@
-"""Conditions about ways to walk: to stairs, unexplored parts, gold, search spots, or out of danger."""
+"""Conditions about ways to walk: to stairs, unexplored parts, gold, search spots, safety."""
 
 import numpy as np
 

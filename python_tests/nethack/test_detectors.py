@@ -1,0 +1,81 @@
+"""Every condition has a detector, and every detector fires on what it describes."""
+
+import numpy as np
+import pytest
+from grounded_games import GroundedGames, play
+from staged_scenes import STAGED, Stage, symbol
+
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.detectors import DETECTORS, View
+
+
+def active(view: View) -> dict[str, np.ndarray]:
+    """Condition -> bool [G]."""
+    found = {}
+    for detector in DETECTORS:
+        columns = detector.function(view).reshape(len(view.here), -1)
+        assert columns.dtype == bool and columns.shape[1] == len(detector.descriptions)
+        found |= dict(zip(detector.descriptions, columns.T, strict=True))
+    return found
+
+
+@pytest.fixture(scope="module")
+def rates() -> dict[str, float]:
+    """Share of the steps of real games in which each condition holds."""
+    games, seen = GroundedGames(16, seed=777), []
+
+    def watch(view: View) -> None:
+        seen.append({name: hits.mean() for name, hits in active(view).items()})
+
+    play(games, 500, np.random.default_rng(0), watch)
+    games.close()
+    return {name: float(np.mean([step[name] for step in seen])) for name in seen[0]}
+
+
+def test_conditions_and_detectors_match_one_to_one():
+    conditions = {condition.name for condition in load_hypergraph().conditions}
+    detected = [name for detector in DETECTORS for name in detector.descriptions]
+    assert sorted(conditions - set(detected)) == [], "conditions without a detector"
+    assert sorted(set(detected) - conditions) == [], "detectors without a condition"
+    assert len(detected) == len(set(detected)), "a condition has two detectors"
+
+
+def test_every_detector_says_when_it_fires():
+    for detector in DETECTORS:
+        for name, text in detector.descriptions.items():
+            assert text.strip().endswith("."), name
+
+
+@pytest.mark.parametrize("name", sorted(STAGED))
+def test_fires_in_a_staged_scene(name):
+    stage = Stage()
+    assert not active(stage.show())[name].any(), "fires before the scene is set"
+    STAGED[name](stage)
+    assert active(stage.show())[name].all()
+
+
+def test_every_other_detector_fires_in_real_games(rates):
+    silent = [name for name, rate in rates.items() if rate == 0 and name not in STAGED]
+    assert silent == []
+
+
+def test_few_conditions_hold_nearly_always(rates):
+    assert sum(rate > 0.9 for rate in rates.values()) <= 4
+    assert 5 < sum(rates.values()) < 25  # active conditions per step
+
+
+def test_no_direction_is_offered_at_a_prompt():
+    stage = Stage()
+    stage.put("east", symbol("staircase down"))
+    assert active(stage.show())["way_to_stairs_east"].all()
+    stage.say("In what direction? ", prompt=True)
+    assert not active(stage.show("kick"))["way_to_stairs_east"].any()
+
+
+def test_the_spared_peaceful_is_no_target():
+    stage = Stage()
+    STAGED["peaceful_adjacent"](stage)
+    found = active(stage.show())
+    assert not found["hostile_east"].any() and not found["hostile_adjacent"].any()
+    stage.raw.blstats[0, 20] += 100  # much later it may be another one
+    assert active(stage.show())["hostile_east"].all()

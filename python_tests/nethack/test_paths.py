@@ -1,0 +1,81 @@
+"""Ways against a plain breadth-first search over the same map, in real games."""
+
+from collections import deque
+
+import numpy as np
+from grounded_games import GroundedGames, play
+from staged_scenes import Stage, monster, symbol
+
+from tedg_fast.nethack.actions import COMPASS, IS_DIAGONAL
+from tedg_fast.nethack.detectors import View
+from tedg_fast.nethack.paths import UNREACHED, Goal
+from tedg_fast.nethack.scene import NEIGHBOURS
+
+_PASSABLE, _NO_SLANT = 1, 2
+
+
+def searched_steps(code: np.ndarray, start: int, goal_bit: int) -> int:
+    """Steps from start to the nearest goal, square by square; UNREACHED if there is no way."""
+    distance = {start: 0}
+    queue = deque([start])
+    while queue:
+        square = queue.popleft()
+        if code[square] & goal_bit:
+            return distance[square]
+        if square != start and not code[square] & _PASSABLE:
+            continue
+        for offset, diagonal in zip(NEIGHBOURS, IS_DIAGONAL, strict=True):
+            other = square + int(offset)
+            if other in distance or not code[other] & (_PASSABLE | goal_bit):
+                continue
+            slanted = code[square] & _NO_SLANT or code[other] & _NO_SLANT
+            if diagonal and (slanted or not code[other] & _PASSABLE):
+                continue
+            distance[other] = distance[square] + 1
+            queue.append(other)
+    return UNREACHED
+
+
+def test_ways_are_the_shortest():
+    games, rng = GroundedGames(4, seed=900), np.random.default_rng(1)
+    checked = np.zeros(Goal.COUNT, dtype=int)
+    paths = games.grounder._paths
+
+    def watch(view: View) -> None:
+        game = int(rng.integers(4))
+        for goal in range(Goal.COUNT):
+            if goal == Goal.SEARCH_SPOT and not paths.explored[game]:
+                continue
+            start = int(view.scene.position[game])
+            expected = searched_steps(paths.code[game], start, 4 << goal)
+            assert view.ways.steps[game, goal] == expected
+            direction = view.ways.direction[game, goal]
+            assert (direction >= 0) == (0 < expected < UNREACHED)
+            if direction >= 0:
+                after = start + int(NEIGHBOURS[direction])
+                if expected > 1:
+                    rest = searched_steps(paths.code[game], after, 4 << goal)
+                    assert rest == expected - 1
+                checked[goal] += 1
+
+    play(games, 400, rng, watch)
+    games.close()
+    assert (checked >= 5).all(), checked
+
+
+def test_a_door_is_not_passed_diagonally():
+    stage = Stage()
+    stage.raw.glyphs[:] = symbol("dark part of a room")
+    stage.grounder.reset(0)
+    stage.put("east", symbol("floor of a room"))
+    stage.put("northeast", symbol("open door"))
+    view = stage.show(-1)
+    assert view.ways.direction[0, Goal.FRONTIER] == COMPASS.index("east")
+
+
+def test_a_floating_eye_is_walked_around():
+    stage = Stage()
+    stage.raw.glyphs[:] = symbol("dark part of a room")
+    stage.grounder.reset(0)
+    stage.put("east", monster("floating eye"))
+    assert stage.show(-1).ways.steps[0, Goal.FRONTIER] == UNREACHED
