@@ -47,7 +47,7 @@ def structure() -> dict:
         "nodes": [
             {"id": i, "label": label, "type": types[label]} for i, label in enumerate(labels)
         ],
-        "edges": [[labels.index(source), labels.index(target), kind] for source, target, kind in edges],
+        "edges": [[labels.index(a), labels.index(b), kind] for a, b, kind in edges],
     }
 
 

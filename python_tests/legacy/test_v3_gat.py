@@ -27,7 +27,7 @@ def active_sets(policy, rows):
 
 
 def on_all_nodes(gat, active):
-    """h_logic, operator scores and the operators' attention variance as V3 defines them, plainly."""
+    """h_logic, operator scores and the operators' attention variance, straight from V3's graph."""
     nodes = active.shape[1]
     edges = torch.cat([gat._edge_index, torch.arange(nodes).expand(2, -1)], 1)
     graph = Graph(edges, nodes, nodes)

@@ -12,7 +12,8 @@ from tedg_fast.legacy.hypergraph import RULES_FILE, STRUCTURE_FILE
 
 def test_reads_nodes_edges_and_rules(tmp_path):
     hypergraph = small_hypergraph(tmp_path)
-    assert [hypergraph.labels[i] for i in np.flatnonzero(hypergraph.node_type == 0)] == [*CONDITIONS]
+    conditions = np.flatnonzero(hypergraph.node_type == 0)
+    assert tuple(hypergraph.labels[i] for i in conditions) == CONDITIONS
     assert hypergraph.operators.tolist() == [0, 7, 8, 9]
     assert hypergraph.edge_index.shape == (2, 9) and hypergraph.edge_type.max() == 2
     assert hypergraph.pre_nodes[1] == ("hp_full", "player_alive")

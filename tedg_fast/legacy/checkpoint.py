@@ -69,15 +69,20 @@ class V3Checkpoint:
             if name not in self.weights:
                 raise LegacyError(f"{self.path}: {_WEIGHTS} has no {name}")
             if name not in own:
-                raise LegacyError(f"{self.path}: {_WEIGHTS} has {name}, which V3 did not have")
-            place = f"{_WEIGHTS}[{name!r}]"
-            _check_tensor(self.path, place, self.weights[name], own[name].shape, own[name].dtype)
-            if name.startswith(_BUFFERS) and not torch.equal(own[name].cpu(), self.weights[name]):
-                raise LegacyError(
-                    f"{self.path}: {name} is not that of the hypergraph; give the hypergraph folder "
-                    "that this checkpoint was trained with"
-                )
+                raise LegacyError(f"{self.path}: {_WEIGHTS} has an unknown tensor {name}")
+            self._check_weight(name, own[name].cpu())
         module.load_state_dict(self.weights)
+
+    def _check_weight(self, name: str, own: Tensor) -> None:
+        value, place = self.weights[name], f"{_WEIGHTS}[{name!r}]"
+        of_graph = name.startswith(_BUFFERS)
+        if value.shape == own.shape or not of_graph:
+            _check_tensor(self.path, place, value, own.shape, own.dtype)
+        if of_graph and not (value.shape == own.shape and torch.equal(value, own)):
+            raise LegacyError(
+                f"{self.path}: {name} is not that of the hypergraph; give the folder of the one "
+                "that this checkpoint was trained with"
+            )
 
     def adam_state_dict(self, module: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Any]:
         """A state dict for ``optimizer``: V3's moments, the optimizer's own settings.

@@ -1,4 +1,4 @@
-"""V3's graph attention network, on this package's attention op.
+"""V3's graph attention network.
 
 In V3's graph an edge leads from a condition to an operator or from an operator to an effect, only
 conditions are ever active, effects are never read, and nodes have no identity of their own. So all
@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from tedg_fast.legacy.experts import operator_expert
 from tedg_fast.legacy.hypergraph import NODE_TYPES, V3Hypergraph
-from tedg_fast.ops import Graph, gat_attention
 from tedg_fast.policy import Logic
 
 HIDDEN = 256
@@ -36,9 +35,7 @@ class OperatorTable(nn.Module):
     """The cases (inactive edges, active edges) that an operator can be in: R rows.
 
     ``edges`` int64 [R, 3]: how many edges each row has from inactive conditions, from active ones
-    and from itself (1). ``graph``: these edges; its sources are an inactive and an active
-    condition and the R rows, its targets the rows. ``sources`` float32 [1, R + 2, heads, 3]: which
-    of the three kinds each source is of.
+    and from itself (1).
     """
 
     def __init__(self, hypergraph: V3Hypergraph):
@@ -60,19 +57,6 @@ class OperatorTable(nn.Module):
         active = torch.cat([torch.arange(number) for number in rows.tolist()])
         counts = torch.stack([total - active, active, torch.ones_like(active)], 1)
         self.register_buffer("edges", counts, persistent=False)
-
-        row = torch.arange(len(active))
-        source = torch.stack([torch.zeros_like(row), torch.ones_like(row), row + 2], 1)
-        pairs = torch.stack([source, row.unsqueeze(1).expand(-1, 3)]).flatten(1)
-        self.graph = Graph(pairs.repeat_interleave(counts.flatten(), 1), len(row) + 2, len(row))
-        kind = F.one_hot(torch.arange(len(row) + 2).clamp(max=2)).float()
-        kind = kind.unsqueeze(1).repeat(1, HEADS, 1).unsqueeze(0)
-        self.register_buffer("sources", kind, persistent=False)
-
-    def _apply(self, fn, *args, **kwargs):
-        super()._apply(fn, *args, **kwargs)
-        self.graph = self.graph.to(self.edges.device)
-        return self
 
     def rows(self, active: Tensor) -> Tensor:
         """Each operator's row, int64 [B, O], for ``active`` [B, N], 1 for active conditions."""
@@ -101,19 +85,20 @@ class V3GraphAttention(nn.Module):
         return projected, source, target
 
     def forward(
-        self, conditions: Tensor, rows: Tensor, table: OperatorTable
+        self, conditions: Tensor, rows: Tensor, edges: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """``conditions`` [2, hidden], inactive and active; ``rows`` [R, hidden], or [1, hidden] if
-        all are alike → new [2, hidden], new [R, hidden], attention [R, heads, 3] by kind of source.
+        all are alike; ``edges`` of the table → new [2, hidden], new [R, hidden], and the rows'
+        attention [R, heads, 3] to all inactive and all active conditions and to themselves.
 
-        As sources of one kind are alike, the op only has to add up the attention to each kind.
+        n equal edges of score s have n·exp(s) in the softmax, as one edge of score s + ln n.
         """
         told, told_source, _ = self._project(conditions)
         own, own_source, own_target = self._project(rows)
-        size = table.graph.num_targets
-        source = torch.cat([told_source, own_source.expand(size, -1)]).unsqueeze(0)
-        target = own_target.expand(size, -1).unsqueeze(0)
-        attention = gat_attention(table.sources, source, target, table.graph)[0].squeeze(0)
+        from_conditions = told_source.T.expand(len(rows), -1, -1)
+        source = torch.cat([from_conditions, own_source.unsqueeze(-1)], -1)
+        score = F.leaky_relu(source + own_target.unsqueeze(-1), 0.2)
+        attention = (score + edges.log().unsqueeze(1)).softmax(-1)
         heard = torch.einsum("rhk,khd->rd", attention[..., :2], told)
         heard = heard + (attention[..., 2:] * own).sum(1)
         # A condition hears nothing but its self-loop.
@@ -162,8 +147,9 @@ class V3Manager(nn.Module):
         rows' attention in the last round [R, heads, 3]."""
         kind, activation = self.node_type_embedding.weight, self.activation_embedding.weight
         conditions, rows = kind[_CONDITION] + activation, kind[_OPERATOR, None] + activation[:1]
+        edges = self.table.edges.to(kind.dtype)
         for layer, norm in ((self.gat1, self.ln1), (self.gat2, self.ln2)):
-            told, heard, attention = layer(conditions, rows, self.table)
+            told, heard, attention = layer(conditions, rows, edges)
             conditions, rows = conditions + F.relu(norm(told)), rows + F.relu(norm(heard))
         return conditions, rows, attention
 
