@@ -2,20 +2,25 @@
 
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
 
-from tedg_fast.hypergraph import HypergraphError, load_hypergraph
+from tedg_fast.hypergraph import HypergraphError
+from tedg_fast.legacy import LegacyError, V3Checkpoint
 from tedg_fast.nethack.grounding import GroundingError
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.config import ConfigError, TrainConfig, from_dict
 from tedg_fast.train.display import Display
+from tedg_fast.train.model import load_rules
 from tedg_fast.train.resume import Source, check_takeover, find_checkpoint
 from tedg_fast.train.run_folder import RunFolder, RunFolderError
 from tedg_fast.train.trainer import Trainer
 
-BAD_INPUT = (CheckpointError, ConfigError, GroundingError, HypergraphError, RunFolderError)
+BAD_INPUT = (
+    CheckpointError, ConfigError, GroundingError, HypergraphError, LegacyError, RunFolderError,
+)  # fmt: skip
 
 
 def train() -> None:
@@ -30,18 +35,21 @@ def train() -> None:
 def _train(arguments: list[str]) -> None:
     config, source = _configuration(arguments)
     config.check()
-    hypergraph = load_hypergraph(config.hypergraph)
+    hypergraph = load_rules(config.hypergraph)
     folder = RunFolder(config.results, config.exp_name)
     if source is not None:
         check_takeover(source, config, hypergraph)
-    if source is None or source.state["config"]["exp_name"] != config.exp_name:
+    if not (isinstance(source, Source) and source.state["config"]["exp_name"] == config.exp_name):
         folder.refuse_existing()
-    display = Display(config.episodes, source.state["completed"] if source else 0)
+    display = Display(config.episodes, source.completed if source else 0)
     trainer = Trainer(config, hypergraph, display)
-    if source is not None:
+    if isinstance(source, V3Checkpoint):
+        trainer.resume_v3(source)
+    elif source is not None:
         trainer.resume(source.state, source.path)
     folder.create()
-    for remark in config.ineffective_flags() + (source.remarks if source else []):
+    passed_over = source.remarks if isinstance(source, Source) else []
+    for remark in config.ineffective_flags() + passed_over:
         display.warn(remark)
     _stop_on_signals(trainer)
     with display:
@@ -53,12 +61,14 @@ def _train(arguments: list[str]) -> None:
     print(f"go on with: {resume}")
 
 
-def _configuration(arguments: list[str]) -> tuple[TrainConfig, Source | None]:
+def _configuration(arguments: list[str]) -> tuple[TrainConfig, Source | V3Checkpoint | None]:
     """The command line's configuration; what it leaves open comes from the resumed checkpoint."""
     config = tyro.cli(TrainConfig, args=arguments, prog="tedg-train")
     if config.resume is None:
         return config, None
     source = find_checkpoint(Path(config.resume))
+    if isinstance(source, V3Checkpoint):
+        return replace(config, num_experts=source.num_experts), source
     saved = from_dict(source.state["config"])
     return tyro.cli(TrainConfig, args=arguments, prog="tedg-train", default=saved), source
 

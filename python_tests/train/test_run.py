@@ -10,31 +10,12 @@ from importlib import resources
 
 import pytest
 import torch
+from command import SHORT, refused, tedg_train
 from exact import differences
 
-from tedg_fast import cli
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.vector_env import VectorEnv
 from tedg_fast.train import checkpoint
-
-SHORT = [
-    "--max-steps", "40", "--num-envs", "4", "--save-every", "6", "--threads", "1",
-    "--ppo.rollout-steps", "16", "--ppo.minibatch-size", "32", "--policy.hidden-size", "32",
-]  # fmt: skip
-
-
-def tedg_train(monkeypatch, *arguments):
-    """Run ``tedg-train`` in this process."""
-    monkeypatch.setattr(sys, "argv", ["tedg-train", *map(str, arguments)])
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    threads = torch.get_num_threads()
-    try:
-        cli.train()
-    finally:
-        torch.set_num_threads(threads)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
 
 def series(folder):
     return json.loads((folder / "logs" / "training_log.json").read_text())
@@ -153,16 +134,6 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
     assert checkpoint.load(tmp_path / "stopped" / resume.split("/stopped/")[1])["completed"] >= 1
 
 
-def bad_input(monkeypatch, capsys, *arguments):
-    """The one line that ``tedg-train`` refuses its input with."""
-    with pytest.raises(SystemExit) as stop:
-        tedg_train(monkeypatch, *arguments)
-    assert stop.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -178,13 +149,13 @@ def bad_input(monkeypatch, capsys, *arguments):
     ],
 )
 def test_bad_settings(tmp_path, monkeypatch, capsys, arguments, words):
-    assert words in bad_input(monkeypatch, capsys, "--results", tmp_path, *arguments)
+    assert words in refused(monkeypatch, capsys, "--results", tmp_path, *arguments)
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_without_cuda(tmp_path, monkeypatch, capsys):
-    line = bad_input(monkeypatch, capsys, "--results", tmp_path, "--device", "cuda")
+    line = refused(monkeypatch, capsys, "--results", tmp_path, "--device", "cuda")
     assert "sees no CUDA device; use --device cpu" in line
 
 
@@ -195,13 +166,13 @@ def test_cuda_without_cuda(tmp_path, monkeypatch, capsys):
 def test_malformed_hypergraphs(tmp_path, monkeypatch, capsys, content, words):
     path = tmp_path / "rules.json"
     path.write_text(content)
-    line = bad_input(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
+    line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
     assert str(path) in line
     assert words in line
 
 
 def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):
-    line = bad_input(
+    line = refused(
         monkeypatch, capsys, "--results", trained.parent, "--exp-name", "whole", "--episodes", 1
     )
     assert "already exists: go on with it by --resume" in line
@@ -209,7 +180,7 @@ def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):
 
 def test_older_checkpoint_does_not_rewind_its_run(trained, monkeypatch, capsys):
     source = trained / "checkpoints" / "model_00006.pth"
-    line = bad_input(monkeypatch, capsys, "--resume", source, "--episodes", 20)
+    line = refused(monkeypatch, capsys, "--resume", source, "--episodes", 20)
     assert "newer checkpoint" in line
     assert "choose another --exp-name" in line
 
@@ -222,7 +193,7 @@ def test_older_checkpoint_does_not_rewind_its_run(trained, monkeypatch, capsys):
     ],
 )
 def test_checkpoint_of_another_configuration(trained, tmp_path, monkeypatch, capsys, change, words):
-    line = bad_input(
+    line = refused(
         monkeypatch, capsys, "--resume", trained, "--results", tmp_path, "--exp-name", "b", *change
     )
     assert words in line
@@ -234,7 +205,7 @@ def test_checkpoint_of_another_hypergraph(trained, tmp_path, monkeypatch, capsys
     rules["operators"][0]["description"] += " or so"
     path = tmp_path / "rules.json"
     path.write_text(json.dumps(rules))
-    line = bad_input(
+    line = refused(
         monkeypatch, capsys, "--resume", trained, "--results", tmp_path, "--exp-name", "b",
         "--hypergraph", path,
     )  # fmt: skip

@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,8 @@ class VectorEnv:
     character : NLE's character string.
     next_episode : the number of the first episode that will start.
     use_mask : False makes every action allowed.
+    grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph and
+        a number of games.
     timeout : seconds after which a worker that does not answer counts as dead.
 
     Attributes
@@ -88,6 +91,7 @@ class VectorEnv:
         character: str = "mon-hum-neu-mal",
         next_episode: int = 0,
         use_mask: bool = True,
+        grounder: Callable[[Hypergraph, int], Grounder] = Grounder,
         timeout: float = 60.0,
     ) -> None:
         for name, value, least in (
@@ -107,15 +111,16 @@ class VectorEnv:
         self._run_seed = run_seed
         self._max_steps = max_steps
         self._timeout = timeout
+        make_grounder = partial(grounder, hypergraph)
         # Built here, too, so that a hypergraph it refuses is the caller's error, not a worker's.
-        self.spec = Grounder(hypergraph, 1).spec
+        self.spec = make_grounder(1).spec
         self.observation = self.spec.empty(num_envs)
         self.final_observation = self.spec.empty(num_envs)
 
         memory = create_memory(num_envs, max_steps, self.spec)
         self._state = map_memory(memory, num_envs, max_steps, self.spec)
         setup = os.memfd_create("tedg-setup")
-        options = WorkerSetup(hypergraph, num_envs, max_steps, character, use_mask)
+        options = WorkerSetup(make_grounder, num_envs, max_steps, character, use_mask)
         os.write(setup, pickle.dumps(options))
         directory = Path(tempfile.mkdtemp(prefix="tedg-games-"))
         self._episode = [-1] * num_envs

@@ -13,12 +13,12 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from nle import nethack
 
-from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.episode import ENDINGS
 from tedg_fast.nethack.game import Game
 from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
@@ -37,7 +37,7 @@ _CPU_SECONDS_PER_STEP = 120
 class WorkerSetup:
     """What every worker of one VectorEnv must know."""
 
-    hypergraph: Hypergraph
+    make_grounder: Callable[[int], Grounder]
     num_envs: int
     max_steps: int
     character: str
@@ -48,7 +48,7 @@ class Worker:
     """Plays environments `first` to `first + count - 1`."""
 
     def __init__(self, setup: WorkerSetup, memory: int, first: int, count: int) -> None:
-        self._grounder = Grounder(setup.hypergraph, count)
+        self._grounder = setup.make_grounder(count)
         state = map_memory(memory, setup.num_envs, setup.max_steps, self._grounder.spec)
         self._state = state[first : first + count]
         self._use_mask = setup.use_mask

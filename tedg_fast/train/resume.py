@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.legacy import V3Checkpoint, V3Hypergraph, is_v3_checkpoint
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.config import TrainConfig, to_dict
@@ -18,16 +19,35 @@ class Source:
     state: checkpoint.State
     remarks: list[str]
 
+    @property
+    def completed(self) -> int:
+        """Episodes finished."""
+        return self.state["completed"]
 
-def find_checkpoint(path: Path) -> Source:
-    """The checkpoint ``path`` names: the file itself, or the newest whole one of a run folder."""
+
+def find_checkpoint(path: Path) -> Source | V3Checkpoint:
+    """The checkpoint ``path`` names: the file itself, or the newest whole one of a run folder.
+
+    Raises ``CheckpointError``, or ``LegacyError`` for a file of V3's.
+    """
     if path.is_dir():
         return Source(*checkpoint.newest(path))
+    if is_v3_checkpoint(path):
+        return V3Checkpoint.load(path)
     return Source(path, checkpoint.load(path), [])
 
 
-def check_takeover(source: Source, config: TrainConfig, hypergraph: Hypergraph) -> None:
+def check_takeover(
+    source: Source | V3Checkpoint, config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph
+) -> None:
     """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from ``source``."""
+    if isinstance(source, V3Checkpoint):
+        if not isinstance(hypergraph, V3Hypergraph):
+            raise CheckpointError(
+                f"{source.path} is a checkpoint of V3: give the folder with the two hypergraph "
+                "files that it was trained with by --hypergraph"
+            )
+        return
     saved = source.state["config"]
     now = to_dict(config)
     differences = [

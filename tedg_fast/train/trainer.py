@@ -9,13 +9,15 @@ import numpy as np
 import torch
 
 from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
 from tedg_fast.nethack.vector_env import GameState, VectorEnv
-from tedg_fast.policy import Policy, Routing
+from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.display import Display
 from tedg_fast.train.health import HealthMonitor, Reading, expert_name
+from tedg_fast.train.model import build_policy, grounder_of
 from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.run_folder import RunFolder
@@ -30,12 +32,12 @@ BEST_AFTER = 20
 class Trainer:
     """One training run. ``resume`` takes over a checkpoint; ``run`` plays and learns to the end."""
 
-    def __init__(self, config: TrainConfig, hypergraph: Hypergraph, display: Display):
+    def __init__(
+        self, config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, display: Display
+    ):
         self.config, self.hypergraph, self.display = config, hypergraph, display
         self.folder = RunFolder(config.results, config.exp_name)
-        torch.manual_seed(config.seed)
-        self.policy = Policy(hypergraph, config.num_experts, config.policy).to(config.device)
-        self.policy.manager.requires_grad_(not config.freeze_gat)
+        self.policy = build_policy(hypergraph, config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.ppo = PPO(self.policy, config.ppo, self.generator)
         self.normaliser = RewardNormaliser(
@@ -89,6 +91,14 @@ class Trainer:
             self.log.first_episode, self.log.parent = self.completed, str(source)
             self.best_score = -np.inf
 
+    def resume_v3(self, v3: V3Checkpoint) -> None:
+        """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
+        v3.load_weights(self.policy)
+        optimizer = self.ppo.optimizer
+        optimizer.load_state_dict(v3.adam_state_dict(self.policy, optimizer))
+        self.completed = self.next_episode = v3.completed
+        self.log.first_episode, self.log.parent = v3.completed, str(v3.path)
+
     def _save(self, path: Path, env: VectorEnv) -> None:
         with self.display.timed("checkpoint"):
             checkpoint.save(path, self.state_dict(env))
@@ -114,6 +124,7 @@ class Trainer:
             character=config.character,
             next_episode=self.next_episode,
             use_mask=config.mask,
+            grounder=grounder_of(self.hypergraph),
         )
         with env:
             self._start_games(env)

@@ -1,0 +1,38 @@
+"""``tedg-train`` as tests call it: in this process, leaving its settings as they were."""
+
+import signal
+import sys
+
+import pytest
+import torch
+
+from tedg_fast import cli
+
+SHORT = [
+    "--max-steps", "40", "--num-envs", "4", "--save-every", "6", "--threads", "1",
+    "--ppo.rollout-steps", "16", "--ppo.minibatch-size", "32", "--policy.hidden-size", "32",
+]  # fmt: skip
+"""Flags of a run that takes seconds."""
+
+
+def tedg_train(monkeypatch, *arguments):
+    """Run ``tedg-train`` to its end."""
+    monkeypatch.setattr(sys, "argv", ["tedg-train", *map(str, arguments)])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    threads = torch.get_num_threads()
+    try:
+        cli.train()
+    finally:
+        torch.set_num_threads(threads)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def refused(monkeypatch, capsys, *arguments):
+    """The one line with which ``tedg-train`` refuses its input."""
+    with pytest.raises(SystemExit) as stop:
+        tedg_train(monkeypatch, *arguments)
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
