@@ -108,6 +108,17 @@ def test_every_numpy_scalar_has_its_value(tmp_path, name, module):
         assert V3Checkpoint.load(path).completed == 100
 
 
+def test_a_compressed_part_is_refused(tmp_path):
+    """It could unfold to any size."""
+    path = save(tmp_path / "model.pth", small_content())
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    refused(path, "is damaged")
+
+
 def swap_pickle(path, change):
     """Replace the pickle in a torch file; every checksum stays right."""
     with zipfile.ZipFile(path) as archive:
@@ -197,7 +208,8 @@ def test_files_that_are_no_checkpoints(tmp_path):
         assert not is_v3_checkpoint(path)
         refused(path, "is no checkpoint")
     assert not is_v3_checkpoint(tmp_path / "nowhere.pth")
-    assert not is_v3_checkpoint(save(path, {"version": 1, "policy": {}}))
+    other = {"version": 1, "policy": {}, "resume": "policy_net/model.pth"}
+    assert not is_v3_checkpoint(save(path, other))
     refused(path, "it has no 'policy_net'")
     refused(save(path, [1, 2]), "holds a list; expected V3's dict")
 
@@ -210,8 +222,10 @@ def without(mapping, key):
     ("key", "value", "words"),
     [
         ("policy_net", None, "policy_net is a NoneType; expected a dict"),
-        ("policy_net", {"a": 1}, "is no tensor under a name"),
-        ("policy_net", {3: torch.zeros(1)}, "is no tensor under a name"),
+        ("policy_net", {"a": 1}, "is no ordinary tensor under a name"),
+        ("policy_net", {"a": torch.zeros(1, device="meta")}, "is no ordinary tensor under a name"),
+        ("policy_net", {"a": torch.zeros(1).to_sparse()}, "is no ordinary tensor under a name"),
+        ("policy_net", {3: torch.zeros(1)}, "is no ordinary tensor under a name"),
         ("policy_net", {"a": torch.zeros(1)}, "has no experts"),
         ("episode", "99", "episode is a str; expected a int"),
         ("episode", True, "episode is True"),
@@ -249,7 +263,7 @@ def test_wrong_optimizer_state(tmp_path, key, value, words):
     ("name", "value", "words"),
     [
         ("critic.6.bias", None, "has no critic.6.bias"),
-        ("critic.7.bias", torch.zeros(1), "has an unknown tensor critic.7.bias"),
+        ("critic.7.bias", torch.zeros(1), "has an unknown tensor 'critic.7.bias'"),
         ("critic.6.bias", torch.zeros(2), r"\[2\]; expected torch.float32 \[1\]"),
         ("critic.6.bias", torch.zeros(1).half(), "is torch.float16"),
         ("critic.6.bias", torch.full((1,), torch.inf), "not finite"),

@@ -16,7 +16,9 @@ from tedg_fast.legacy.errors import LegacyError
 
 _ZIP_START = b"PK\x03\x04"
 _WEIGHTS = "policy_net"
-_SEARCHED = 1 << 16  # the pickle stands first in the file, and this key first in V3's dict
+# As it is pickled. The pickle stands first in the file, and this key first in V3's dict.
+_WEIGHTS_KEY = b"X" + struct.pack("<I", len(_WEIGHTS)) + _WEIGHTS.encode()
+_SEARCHED = 1 << 16
 _BUFFERS = "gat._"  # V3 saved its graph as buffers of these names; they have no optimizer state
 _ADAM_TENSORS = ("exp_avg", "exp_avg_sq")
 
@@ -47,8 +49,8 @@ class V3Checkpoint:
         content = _read(path)
         weights = _entry(path, content, _WEIGHTS, dict)
         for name, tensor in weights.items():
-            if not (isinstance(name, str) and isinstance(tensor, Tensor)):
-                raise LegacyError(f"{path}: {_WEIGHTS}[{name!r}] is no tensor under a name")
+            if not (isinstance(name, str) and _is_ordinary(tensor)):
+                raise LegacyError(f"{path}: {_WEIGHTS}[{name!r}] is no ordinary tensor under a name")
         episode = _entry(path, content, "episode", int)
         if isinstance(episode, bool) or episode < -1:
             raise LegacyError(f"{path}: episode is {episode}; expected an index, or -1")
@@ -69,7 +71,7 @@ class V3Checkpoint:
             if name not in self.weights:
                 raise LegacyError(f"{self.path}: {_WEIGHTS} has no {name}")
             if name not in own:
-                raise LegacyError(f"{self.path}: {_WEIGHTS} has an unknown tensor {name}")
+                raise LegacyError(f"{self.path}: {_WEIGHTS} has an unknown tensor {name!r}")
             self._check_weight(name, own[name].cpu())
         module.load_state_dict(self.weights)
 
@@ -107,7 +109,7 @@ def is_v3_checkpoint(path: str | Path) -> bool:
             start = file.read(_SEARCHED)
     except OSError:
         return False
-    return start.startswith(_ZIP_START) and _WEIGHTS.encode() in start
+    return start.startswith(_ZIP_START) and _WEIGHTS_KEY in start
 
 
 class _ScalarType:
@@ -179,12 +181,18 @@ def _verified(data: bytes) -> io.BytesIO:
         zipfile.ZipFile(io.BytesIO(data)) as archive,
         zipfile.ZipFile(repacked, "w") as verified,
     ):
+        names = set()
         for part in archive.infolist():
+            names.add(part.filename)
+            # torch compresses nothing, and what is not compressed cannot unfold to any size.
+            if part.compress_type != zipfile.ZIP_STORED or part.file_size != part.compress_size:
+                raise zipfile.BadZipFile(part.filename)
             content = archive.read(part)
-            sizes = {len(content), part.file_size, part.compress_size}
-            if len(sizes) != 1 or zlib.crc32(content) != part.CRC:
+            if len(content) != part.file_size or zlib.crc32(content) != part.CRC:
                 raise zipfile.BadZipFile(part.filename)
             verified.writestr(part.filename, content)
+        if len(names) != len(archive.infolist()):
+            raise zipfile.BadZipFile("two parts of the same name")
     repacked.seek(0)
     return repacked
 
@@ -225,10 +233,19 @@ def _read_adam(
     return adam
 
 
+def _is_ordinary(value: Any) -> bool:
+    """A dense tensor with data, not one of torch's many other kinds."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not (value.is_meta or value.is_nested or value.is_quantized)
+    )
+
+
 def _check_tensor(
     path: Path, place: str, value: Any, shape: torch.Size, dtype: torch.dtype
 ) -> None:
-    if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_meta:
+    if not _is_ordinary(value):
         raise LegacyError(f"{path}: {place} is no ordinary tensor")
     if value.shape != shape or value.dtype != dtype:
         raise LegacyError(
