@@ -10,16 +10,18 @@ from tedg_fast.nethack import actions
 from tedg_fast.nethack.glyphs import (
     CLASS_OF_GLYPH,
     EDGE_GLYPH,
-    FLAGS_OF_GLYPH,
     NUM_GLYPH_CLASSES,
+    PROPERTIES_OF_GLYPH,
     TABLE_SIZE,
-    TERRAIN_OF_GLYPH,
+    TERRAIN_SHIFT,
     Flag,
     GlyphClass,
     Terrain,
 )
 
 GLYPHS = range(nethack.MAX_GLYPH)
+TERRAIN_OF_GLYPH = PROPERTIES_OF_GLYPH >> TERRAIN_SHIFT
+FLAGS_OF_GLYPH = PROPERTIES_OF_GLYPH & ((1 << TERRAIN_SHIFT) - 1)
 
 
 def monster(name: str) -> int:

@@ -31,7 +31,7 @@ class Terrain:
     TRAP = 10
     PIT = 11
     HOLE = 12  # trap door or hole: leads down
-    LIQUID = 13  # water or lava
+    LIQUID = 13  # water or lava; from here on nothing can be walked on
     WALL = 14  # walls, trees, iron bars, raised drawbridges
     COUNT = 15
 
@@ -54,22 +54,19 @@ class Flag:
     UNSEEN = 1 << 12  # remembered invisible monster, warning, detected monster
     GOLD = 1 << 13
     FOOD = 1 << 14
-    CORPSE = 1 << 15
-    MAGIC_ITEM = 1 << 16  # scroll, potion, wand, ring, amulet, spellbook
-    OBJECT = 1 << 17  # anything that lies there, boulders and statues excepted
-    BOULDER = 1 << 18
-    SOLID = 1 << 19  # shown as wall or rock
-    LAVA_OR_WATER = 1 << 20
-    SEEN_TRAP = 1 << 21
-    FURNITURE = 1 << 22
-    ENGULFED = 1 << 23
-    CLOSED_DOOR = 1 << 24
-    OPEN_DOOR = 1 << 25
-    WALKABLE = 1 << 26  # a terrain glyph that one can step on
-    EDGE = 1 << 27  # beyond the map
-    STICKY = 1 << 28  # holds on to its victim, who then cannot just walk away
+    MAGIC_ITEM = 1 << 15  # scroll, potion, wand, ring, amulet, spellbook
+    OBJECT = 1 << 16  # anything that lies there, boulders and statues excepted
+    BOULDER = 1 << 17
+    SOLID = 1 << 18  # shown as wall or rock
+    LAVA_OR_WATER = 1 << 19
+    ENGULFED = 1 << 20
+    OPEN_DOOR = 1 << 21
+    WALKABLE = 1 << 22  # a terrain glyph that one can step on
+    EDGE = 1 << 23  # beyond the map
+    STICKY = 1 << 24  # holds on to its victim, who then cannot just walk away
 
 
+TERRAIN_SHIFT = 28  # above every flag
 ANY_MONSTER = Flag.HOSTILE | Flag.PET | Flag.KEEPER | Flag.UNSEEN
 
 
@@ -169,13 +166,9 @@ def _flags_of_terrain(terrain: int) -> int:
         case Terrain.LIQUID:
             return Flag.LAVA_OR_WATER
         case Terrain.CLOSED_DOOR:
-            return Flag.CLOSED_DOOR
+            return 0
         case Terrain.OPEN_DOOR:
             return Flag.OPEN_DOOR | Flag.WALKABLE
-        case Terrain.TRAP | Terrain.PIT:
-            return Flag.SEEN_TRAP | Flag.WALKABLE
-        case Terrain.FURNITURE:
-            return Flag.FURNITURE | Flag.WALKABLE
         case _:
             return Flag.WALKABLE
 
@@ -235,7 +228,7 @@ def _describe(glyph: int) -> tuple[int, int, int]:
     if nethack.glyph_is_statue(glyph):
         return covered, 0, GlyphClass.STATUE
     if nethack.glyph_is_body(glyph):
-        return covered, Flag.OBJECT | Flag.CORPSE | Flag.FOOD, GlyphClass.FOOD
+        return covered, Flag.OBJECT | Flag.FOOD, GlyphClass.FOOD
     if nethack.glyph_is_object(glyph):
         return covered, *_describe_object(nethack.glyph_to_obj(glyph))
     return covered, 0, GlyphClass.EFFECT
@@ -254,17 +247,17 @@ def _describe_object(index: int) -> tuple[int, int]:
     return Flag.OBJECT, GlyphClass.OBJECT
 
 
-def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    terrain = np.zeros(TABLE_SIZE, dtype=np.uint8)
-    flags = np.zeros(TABLE_SIZE, dtype=np.uint32)
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    properties = np.zeros(TABLE_SIZE, dtype=np.uint32)
     classes = np.zeros(TABLE_SIZE, dtype=np.uint8)
     for glyph in range(nethack.MAX_GLYPH):
-        terrain[glyph], flags[glyph], classes[glyph] = _describe(glyph)
-    terrain[EDGE_GLYPH] = Terrain.WALL
-    flags[EDGE_GLYPH] = Flag.EDGE
+        terrain, flags, classes[glyph] = _describe(glyph)
+        properties[glyph] = flags | terrain << TERRAIN_SHIFT
+    properties[EDGE_GLYPH] = Flag.EDGE | Terrain.WALL << TERRAIN_SHIFT
     classes[EDGE_GLYPH] = GlyphClass.EDGE
-    return terrain, flags, classes
+    return properties, classes
 
 
-# uint8, uint32 and uint8 [65536], indexed by glyph number as uint16.
-TERRAIN_OF_GLYPH, FLAGS_OF_GLYPH, CLASS_OF_GLYPH = _tables()
+# uint32 and uint8 [65536], indexed by glyph number as uint16. PROPERTIES hold the Flag bits, and
+# above them the Terrain (one table, because looking glyphs up is what costs time).
+PROPERTIES_OF_GLYPH, CLASS_OF_GLYPH = _tables()

@@ -103,8 +103,8 @@ def _plan(hypergraph: Hypergraph) -> tuple[list[Function], np.ndarray]:
 def _crop(view: View) -> np.ndarray:
     """uint8 [G, CROP * CROP]: glyph classes around the player; remembered terrain where blank."""
     row, column = np.divmod(view.scene.position, WIDTH)
-    rows = np.clip(row[:, None] + _REACH, 0, ROWS + 1)
-    columns = np.clip(column[:, None] + _REACH, 0, WIDTH - 1)
+    rows = np.minimum(np.maximum(row[:, None] + _REACH, 0), ROWS + 1)
+    columns = np.minimum(np.maximum(column[:, None] + _REACH, 0), WIDTH - 1)
     squares = (rows[:, :, None] * WIDTH + columns[:, None, :]).reshape(len(row), -1)
     shown = CLASS_OF_GLYPH[view.scene.glyphs[view.scene.rows_column, squares]]
     remembered = CLASS_OF_TERRAIN[view.memory.terrain[view.scene.rows_column, squares]]

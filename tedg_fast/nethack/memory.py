@@ -160,33 +160,31 @@ class Memory(Rows):
         idle = scene.time == self.time
         self.failed[:] = step & idle
         locked = step & (scene.said & Said.DOOR_LOCKED != 0)
-        diagonal = step & (scene.said & Said.NO_DIAGONAL != 0)
+        refused = step & (scene.said & Said.NO_DIAGONAL != 0)
+        diagonal = refused.copy()
         boulder = step & (scene.said & Said.BOULDER_STUCK != 0)
         puzzling = (
-            step & near & idle & ~monster & ~locked & ~diagonal & ~boulder
+            step & near & idle & ~monster & ~locked & ~refused & ~boulder
             & (ground != Terrain.UNKNOWN) & (ground != Terrain.WALL)
             & (scene.said & Said.IN_THE_WAY == 0)
         )  # fmt: skip
-        self._mark(locked, target, LOCKED)
-        self._mark(diagonal, target, NO_DIAGONAL)
-        self._mark(diagonal & (self._standing(scene) <= Terrain.COVERED), scene.position,
-                   NO_DIAGONAL)  # fmt: skip
-        self._mark(boulder, target, BLOCKED)
-        again = puzzling & (self.marks[scene.rows, target] & TRIED != 0)
+        tried = self.marks[scene.rows, target]
+        again = puzzling & (tried & TRIED != 0)
         slanted = IS_DIAGONAL[self.aim]
-        self._mark(again & ~slanted, target, BLOCKED)
-        self._mark(again & slanted, target, NO_DIAGONAL)
-        self._mark(puzzling, target, TRIED)
+        unpassable = boulder | (again & ~slanted)
+        diagonal |= again & slanted
+        self.marks[scene.rows, target] = (
+            tried | locked * LOCKED | unpassable * BLOCKED | diagonal * NO_DIAGONAL
+            | puzzling * TRIED
+        )  # fmt: skip
+        in_frame = refused & (self._standing(scene) <= Terrain.COVERED)
+        self.marks[scene.rows, scene.position] |= (in_frame * NO_DIAGONAL).astype(np.uint8)
         asked = np.flatnonzero(near & scene.prompt & (scene.said & Said.ATTACK_PROMPT != 0))
         self.peaceful[asked] = scene.glyphs[asked, target[asked]]
         self.peaceful_until[asked] = scene.time[asked] + PEACEFUL_TURNS
 
     def _standing(self, scene: Scene) -> np.ndarray:
         return self.terrain[scene.rows, scene.position]
-
-    def _mark(self, games: np.ndarray, squares: np.ndarray, mark: int) -> None:
-        chosen = np.flatnonzero(games)
-        self.marks[chosen, squares[chosen]] |= mark
 
     def _walk(
         self, scene: Scene, last_action: np.ndarray, moved: np.ndarray, new_level: np.ndarray

@@ -40,19 +40,6 @@ _GOAL_BITS = np.left_shift(np.uint8(1), _SHIFT)
 _SEARCHES_A_ROUND = 10
 
 
-def _codes_of_terrain() -> np.ndarray:
-    codes = np.full(Terrain.COUNT, _PASSABLE, dtype=np.uint8)
-    codes[[Terrain.UNKNOWN, Terrain.WALL, Terrain.LIQUID]] = 0
-    codes[[Terrain.OPEN_DOOR, Terrain.CLOSED_DOOR]] |= _NO_SLANT
-    codes[[Terrain.STAIRS_DOWN, Terrain.HOLE]] |= _GOAL_BITS[Goal.STAIRS_DOWN]
-    return codes
-
-
-_CODE_OF_TERRAIN = _codes_of_terrain()
-# What remains of a square's code under each combination of marks.
-_KEPT_BY_MARKS = np.where(np.arange(256) & BLOCKED, ~np.uint8(_PASSABLE), 255).astype(np.uint8)
-
-
 def _lattice() -> np.ndarray:
     """Every third row and column: searching there covers every square of a room's edge."""
     column, row = np.arange(WIDTH) % 3 == 1, np.arange(ROWS + 2) % 3 == 1
@@ -137,20 +124,26 @@ class Paths(Rows):
         return self.code[scene.rows, scene.position]
 
     def _codes(self, scene: Scene, memory: Memory) -> np.ndarray:
-        code = _CODE_OF_TERRAIN[memory.terrain]
-        code &= _KEPT_BY_MARKS[memory.marks]
-        code |= (memory.marks & NO_DIAGONAL) // NO_DIAGONAL * _NO_SLANT
-        locked = (memory.marks & LOCKED != 0) & (memory.terrain == Terrain.CLOSED_DOOR)
-        shunned = locked | (scene.flags & (Flag.UNTOUCHABLE | Flag.KEEPER) != 0)
-        code &= ~(shunned.view(np.uint8) * _PASSABLE)
-        passable = code & _PASSABLE
-        unseen = _any_neighbour(memory.terrain == Terrain.UNKNOWN).view(np.uint8)
-        fresh = (memory.marks & VISITED == 0).view(np.uint8)
-        code |= (passable & unseen & fresh) << _SHIFT[Goal.FRONTIER]
-        code |= (scene.flags & Flag.GOLD != 0).view(np.uint8) << _SHIFT[Goal.GOLD]
+        # Comparisons of bytes, not table look-ups: those cost ten times as much.
+        terrain, marks = memory.terrain, memory.marks
+        closed = terrain == Terrain.CLOSED_DOOR
+        locked = closed & (marks & LOCKED != 0)
+        shunned = scene.flags & (Flag.UNTOUCHABLE | Flag.KEEPER) != 0
+        passable = (terrain != Terrain.UNKNOWN) & (terrain < Terrain.LIQUID)
+        passable &= ~(locked | shunned | (marks & BLOCKED != 0))
+        upright = closed | (terrain == Terrain.OPEN_DOOR) | (marks & NO_DIAGONAL != 0)
+        unseen = _any_neighbour(terrain == Terrain.UNKNOWN)
+        goals = {
+            Goal.STAIRS_DOWN: (terrain == Terrain.STAIRS_DOWN) | (terrain == Terrain.HOLE),
+            Goal.FRONTIER: passable & unseen & (marks & VISITED == 0),
+            Goal.GOLD: scene.flags & Flag.GOLD != 0,
+        }
+        code = passable.view(np.uint8) | (upright.view(np.uint8) * _NO_SLANT)
+        for goal, squares in goals.items():
+            code |= squares.view(np.uint8) << _SHIFT[goal]
         stuck = np.flatnonzero(self.explored)
         if stuck.size:
-            spots = self._search_spots(stuck, memory, passable[stuck] != 0) | locked[stuck]
+            spots = self._search_spots(stuck, memory, passable[stuck]) | locked[stuck]
             code[stuck] |= spots.view(np.uint8) << _SHIFT[Goal.SEARCH_SPOT]
         return code
 

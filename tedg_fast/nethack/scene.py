@@ -12,8 +12,8 @@ from nle import nethack
 from tedg_fast.nethack.actions import STEPS
 from tedg_fast.nethack.glyphs import (
     EDGE_GLYPH,
-    FLAGS_OF_GLYPH,
-    TERRAIN_OF_GLYPH,
+    PROPERTIES_OF_GLYPH,
+    TERRAIN_SHIFT,
 )
 from tedg_fast.nethack.messages import MessageReader
 from tedg_fast.nethack.rows import Rows
@@ -52,10 +52,11 @@ class Scene:
         glyphs = np.full((games, ROWS + 2, WIDTH), EDGE_GLYPH, dtype=np.uint16)
         glyphs[:, 1:-1, 1:-1] = raw.glyphs.view(np.uint16)
         self.glyphs = glyphs.reshape(games, AREA)  # uint16 [G, AREA]
-        self.flags = FLAGS_OF_GLYPH[self.glyphs]  # uint32 [G, AREA]
-        self.shown = TERRAIN_OF_GLYPH[self.glyphs]  # uint8 [G, AREA]
-        x = np.clip(blstats[:, nethack.NLE_BL_X], 0, COLUMNS - 1)
-        y = np.clip(blstats[:, nethack.NLE_BL_Y], 0, ROWS - 1)
+        # uint32 [G, AREA]: Flag bits, and the shown Terrain above them
+        self.flags = PROPERTIES_OF_GLYPH.take(self.glyphs)
+        self.shown = (self.flags >> TERRAIN_SHIFT).astype(np.uint8)  # uint8 [G, AREA]: Terrain
+        x = np.minimum(np.maximum(blstats[:, nethack.NLE_BL_X], 0), COLUMNS - 1)
+        y = np.minimum(np.maximum(blstats[:, nethack.NLE_BL_Y], 0), ROWS - 1)
         self.position = (y + 1) * WIDTH + x + 1  # int64 [G]
         self.flags[self.rows, self.position] = 0  # the player is no monster to himself
         self.around = self.position[:, None] + NEIGHBOURS  # int64 [G, 8]

@@ -5,7 +5,6 @@ import numpy as np
 from tedg_fast.nethack.detectors.registry import STRAIGHT, detects, detects_each
 from tedg_fast.nethack.detectors.view import View
 from tedg_fast.nethack.glyphs import Flag, Terrain
-from tedg_fast.nethack.memory import LOCKED
 from tedg_fast.nethack.messages import Said
 from tedg_fast.nethack.scene import AREA, WIDTH
 
@@ -130,7 +129,7 @@ def hostiles_adjacent_many(view: View) -> np.ndarray:
 @detects("hostile_close")
 def hostile_close(view: View) -> np.ndarray:
     """A monster that may be hostile is exactly two squares away."""
-    squares = np.clip(view.scene.position[:, None] + _RING, 0, AREA - 1)
+    squares = np.minimum(np.maximum(view.scene.position[:, None] + _RING, 0), AREA - 1)
     return (view.scene.flags[view.scene.rows_column, squares] & Flag.HOSTILE != 0).any(axis=1)
 
 
@@ -173,18 +172,13 @@ def liquid_adjacent(view: View) -> np.ndarray:
 @detects("closed_door_{}", STRAIGHT)
 def closed_door_towards(view: View) -> np.ndarray:
     """A closed door that is not known to be locked is adjacent in that direction."""
-    return (view.ground == Terrain.CLOSED_DOOR)[:, :4] & ~_locked(view)
+    return (view.ground == Terrain.CLOSED_DOOR)[:, :4] & ~view.locked
 
 
 @detects("locked_door_{}", STRAIGHT)
 def locked_door_towards(view: View) -> np.ndarray:
     """A door known to be locked is adjacent in that direction."""
-    return _locked(view)
-
-
-def _locked(view: View) -> np.ndarray:
-    marks = view.memory.marks[view.scene.rows_column, view.scene.around[:, :4]]
-    return (marks & LOCKED != 0) & (view.ground[:, :4] == Terrain.CLOSED_DOOR)
+    return view.locked
 
 
 @detects_each(

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tedg_fast.nethack.glyphs import Flag
-from tedg_fast.nethack.memory import Memory
+from tedg_fast.nethack.glyphs import Flag, Terrain
+from tedg_fast.nethack.memory import LOCKED, Memory
 from tedg_fast.nethack.paths import Ways
 from tedg_fast.nethack.scene import Scene
 
@@ -51,6 +51,17 @@ class View:
     def ground(self) -> np.ndarray:
         """uint8 [G, 8]: remembered Terrain of the neighbours."""
         return self.memory.terrain[self.scene.rows_column, self.scene.around]
+
+    @cached_property
+    def locked(self) -> np.ndarray:
+        """bool [G, 4]: doors known to be locked in the four straight directions."""
+        marks = self.memory.marks[self.scene.rows_column, self.scene.around[:, :4]]
+        return (marks & LOCKED != 0) & (self.ground[:, :4] == Terrain.CLOSED_DOOR)
+
+    @cached_property
+    def stairs_seen(self) -> np.ndarray:
+        """bool [G]: stairs down are known on this level."""
+        return (self.memory.terrain == Terrain.STAIRS_DOWN).any(axis=1)
 
     @cached_property
     def here(self) -> np.ndarray:

@@ -26,10 +26,6 @@ def _near(view: View, goal: int, steps: int) -> np.ndarray:
     return view.ways.steps[:, goal] <= steps
 
 
-def _known(view: View, terrain: int) -> np.ndarray:
-    return (view.memory.terrain == terrain).any(axis=1)
-
-
 @detects("way_to_stairs_{}")
 def way_to_stairs(view: View) -> np.ndarray:
     """The shortest known way to stairs down (or a hole) begins in that direction."""
@@ -57,13 +53,13 @@ def way_to_search_spot(view: View) -> np.ndarray:
 @detects("stairs_down_known")
 def stairs_down_known(view: View) -> np.ndarray:
     """Stairs down have been seen on this level."""
-    return _known(view, Terrain.STAIRS_DOWN)
+    return view.stairs_seen
 
 
 @detects("stairs_down_unknown")
 def stairs_down_unknown(view: View) -> np.ndarray:
     """No stairs down have been seen on this level."""
-    return ~_known(view, Terrain.STAIRS_DOWN)
+    return ~view.stairs_seen
 
 
 @detects("way_down_reachable")
@@ -81,7 +77,7 @@ def way_down_near(view: View) -> np.ndarray:
 @detects("way_down_blocked")
 def way_down_blocked(view: View) -> np.ndarray:
     """Stairs down are known but no known way leads there."""
-    return _known(view, Terrain.STAIRS_DOWN) & ~_reachable(view, Goal.STAIRS_DOWN)
+    return view.stairs_seen & ~_reachable(view, Goal.STAIRS_DOWN)
 
 
 @detects("frontier_near")
@@ -130,7 +126,7 @@ def nowhere_to_search(view: View) -> np.ndarray:
 def escape_towards(view: View) -> np.ndarray:
     """A hostile monster is adjacent, but none would be after a step in that direction."""
     scene = view.scene
-    squares = np.clip(scene.around[:, :, None] + NEIGHBOURS, 0, AREA - 1)  # [G, 8, 8]
+    squares = np.minimum(np.maximum(scene.around[:, :, None] + NEIGHBOURS, 0), AREA - 1)  # [G, 8, 8]
     hostile = scene.flags[scene.rows[:, None, None], squares] & Flag.HOSTILE != 0
     ground = view.ground
     free = (ground >= Terrain.FLOOR) & (ground < Terrain.TRAP) & (ground != Terrain.CLOSED_DOOR)
