@@ -3,18 +3,28 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from tedg_fast.train.trainer import Trainer
-
 PLAIN_EVERY = 10.0
 """Seconds between two lines where no terminal shows the live display."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands; scores are moving means."""
+
+    completed: int
+    episodes: int
+    phase: str
+    env_steps: int
+    steps_per_second: float
+    true_score: float
+    last_observation_score: float
 
 
 class Display:
@@ -66,21 +76,20 @@ class Display:
         ordered = sorted(self.seconds.items(), key=lambda item: -item[1])
         return ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in ordered)
 
-    def refresh(self, trainer: "Trainer", phase: str, steps_per_second: float) -> None:
+    def refresh(self, status: Status) -> None:
         """Show where the run stands."""
-        log = trainer.log
         line = (
-            f"true score {log.recent('true_score'):.1f} (mean of last 100), last-observation "
-            f"score {log.recent('last_observation_score'):.1f}; {trainer.env_steps:,} steps, "
-            f"{steps_per_second:,.0f} steps/s: {self.shares()}"
+            f"true score {status.true_score:.1f} (mean of last 100), last-observation score "
+            f"{status.last_observation_score:.1f}; {status.env_steps:,} steps, "
+            f"{status.steps_per_second:,.0f} steps/s: {self.shares()}"
         )
         if self.console.is_terminal:
-            self.bar.update(self.task, completed=trainer.completed, description=phase)
+            self.bar.update(self.task, completed=status.completed, description=status.phase)
             parts = [self.bar, Text(line)]
             if self.warning:
                 parts.append(Text(f"last warning: {self.warning}", style="yellow"))
             self.live.update(Group(*parts))
         elif time.monotonic() - self.printed > PLAIN_EVERY:
             self.printed = time.monotonic()
-            progress = f"{phase}: {trainer.completed}/{trainer.config.episodes} episodes"
+            progress = f"{status.phase}: {status.completed}/{status.episodes} episodes"
             self.console.print(f"{progress}; {line}", soft_wrap=True, highlight=False)

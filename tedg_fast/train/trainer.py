@@ -15,7 +15,7 @@ from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.display import Display
+from tedg_fast.train.display import Display, Status
 from tedg_fast.train.health import HealthMonitor, Reading, expert_name
 from tedg_fast.train.model import build_policy, grounder_of
 from tedg_fast.train.ppo import PPO, NotFinite
@@ -188,7 +188,17 @@ class Trainer:
         self._save_when_due(env, before)
         with self.display.timed("logging"):
             self.log.write_json()
-        self.display.refresh(self, settings.phase, speed)
+        self.display.refresh(
+            Status(
+                completed=self.completed,
+                episodes=config.episodes,
+                phase=settings.phase,
+                env_steps=self.env_steps,
+                steps_per_second=speed,
+                true_score=self.log.recent("true_score"),
+                last_observation_score=self.log.recent("last_observation_score"),
+            )
+        )
 
     def _record_episodes(self, played: Played) -> None:
         for episode in played.episodes:
