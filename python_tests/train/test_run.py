@@ -88,6 +88,28 @@ def test_resumed_run_equals_the_uninterrupted_one(trained, tmp_path, monkeypatch
     assert not differences(two, one)
 
 
+def test_a_killed_worker_costs_its_own_games_only(tmp_path, monkeypatch):
+    step = VectorEnv.step
+    killed = []
+
+    def step_after_a_murder(env, actions):
+        if not killed and env.next_episode > 6:
+            killed.append(env.worker_pids[0])
+            os.kill(killed[0], signal.SIGKILL)
+        return step(env, actions)
+
+    monkeypatch.setattr(VectorEnv, "step", step_after_a_murder)
+    tedg_train(
+        monkeypatch, "--results", tmp_path, "--episodes", 12, "--num-workers", 2, *SHORT
+    )
+    log = series(tmp_path / "quick_manager")
+    assert killed
+    assert len(log["episodes"]["number"]) >= 12
+    assert log["updates"]["workers_lost"][-1] == 1
+    assert [event["kind"] for event in log["events"]].count("worker lost") == 1
+    assert len(set(log["episodes"]["number"])) == len(log["episodes"]["number"])
+
+
 def test_resume_under_another_name(trained, tmp_path, monkeypatch):
     source = trained / "checkpoints" / "model_00006.pth"
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
@@ -169,6 +191,26 @@ def test_malformed_hypergraphs(tmp_path, monkeypatch, capsys, content, words):
     line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
     assert str(path) in line
     assert words in line
+
+
+def test_rule_with_an_undeclared_condition(tmp_path, monkeypatch, capsys):
+    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
+    rules = json.loads(packaged.read_text())
+    rules["operators"][0]["conditions"]["state"] = ["no_such_condition"]
+    path = tmp_path / "rules.json"
+    path.write_text(json.dumps(rules))
+    line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
+    assert "no_such_condition" in line
+    assert not (tmp_path / "r").exists()
+
+
+def test_condition_that_nothing_detects(tmp_path, monkeypatch, capsys):
+    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
+    path = tmp_path / "rules.json"
+    path.write_text(packaged.read_text().replace('"told_killed"', '"told_klled"'))
+    line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
+    assert "no detector for told_klled (did you mean told_killed?)" in line
+    assert not (tmp_path / "r").exists()
 
 
 def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):

@@ -37,6 +37,7 @@ class Trainer:
     ):
         self.config, self.hypergraph, self.display = config, hypergraph, display
         self.folder = RunFolder(config.results, config.exp_name)
+        self.spec = grounder_of(hypergraph)(hypergraph, 1).spec
         self.policy = build_policy(hypergraph, config)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.ppo = PPO(self.policy, config.ppo, self.generator)
@@ -48,6 +49,7 @@ class Trainer:
         self.completed = 0
         self.env_steps = 0
         self.rollbacks = 0
+        self.workers_lost = 0
         self.next_episode = 0
         self.games: list[GameState] = []
         self.best_score = -np.inf
@@ -69,6 +71,7 @@ class Trainer:
             "completed": self.completed,
             "env_steps": self.env_steps,
             "rollbacks": self.rollbacks,
+            "workers_lost": self.workers_lost,
             "best_score": self.best_score,
             "next_episode": env.next_episode,
             "games": [_pack(game) for game in env.games()],
@@ -82,7 +85,8 @@ class Trainer:
         self.generator.set_state(state["generator"])
         self.health.load_state_dict(state["health"])
         self.completed, self.env_steps = state["completed"], state["env_steps"]
-        self.rollbacks, self.best_score = state["rollbacks"], state["best_score"]
+        self.rollbacks, self.workers_lost = state["rollbacks"], state["workers_lost"]
+        self.best_score = state["best_score"]
         self.next_episode = state["next_episode"]
         self.games = [_unpack(game) for game in state["games"]]
         if state["config"]["exp_name"] == self.config.exp_name:
@@ -129,7 +133,7 @@ class Trainer:
         with env:
             self._start_games(env)
             rollout = Rollout(
-                env.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
+                self.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
             )
             collector = Collector(env, self.policy, self.normaliser, self.generator, rollout)
             while self.completed < config.episodes and not self.stop_requested:
@@ -205,6 +209,7 @@ class Trainer:
             self.completed += 1
             self.log.episode(episode, self.env_steps)
         for message in played.lost:
+            self.workers_lost += 1
             self.log.event("worker lost", message, self.completed)
 
     def _record_update(
@@ -233,6 +238,7 @@ class Trainer:
             "mean_true_score": self.log.recent("true_score"),
             "mean_last_observation_score": self.log.recent("last_observation_score"),
             "rollbacks": self.rollbacks,
+            "workers_lost": self.workers_lost,
             "steps_per_second": speed,
         }
         self.log.update(entry, self.env_steps)
