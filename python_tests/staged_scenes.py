@@ -99,6 +99,14 @@ def _ask_for_food(letters: str) -> Callable[[Stage], None]:
     return _says(f"What do you want to eat? [{letters} or ?*] ", prompt=True)
 
 
+def _hungry(edit: Callable[[Stage], None]) -> Callable[[Stage], None]:
+    def both(stage: Stage) -> None:
+        stage.stat(nethack.NLE_BL_HUNGER, 2)
+        edit(stage)
+
+    return both
+
+
 _CONDITION = nethack.NLE_BL_CONDITION
 
 # Condition -> the edit of a game's first observation that must make it fire.
@@ -126,7 +134,8 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "prompt_eat_here": _says("There is a newt corpse here; eat it? [ynq] (n) ", prompt=True),
     "prompt_attack_peaceful": _says("Really attack the gnome? [yn] (n) ", prompt=True),
     "prompt_direction": _says("In what direction? ", prompt=True),
-    "no_meal_key": _ask_for_food("fgi"),
+    "no_meal_key": _hungry(_ask_for_food("fgi")),
+    "food_wanted_in_sight": _hungry(_beside(nethack.GLYPH_BODY_OFF)),
     "peaceful_adjacent": _meet_peaceful,
     "told_deadly_food": _says("There is a cockatrice corpse here; eat it? [ynq] (n) ", prompt=True),
     "told_risky_food": _says("There is a kobold corpse here; eat it? [ynq] (n) ", prompt=True),

@@ -55,15 +55,14 @@ class Flag:
     GOLD = 1 << 13
     FOOD = 1 << 14
     MAGIC_ITEM = 1 << 15  # scroll, potion, wand, ring, amulet, spellbook
-    OBJECT = 1 << 16  # anything that lies there, boulders and statues excepted
-    BOULDER = 1 << 17
-    SOLID = 1 << 18  # shown as wall or rock
-    LAVA_OR_WATER = 1 << 19
-    ENGULFED = 1 << 20
-    OPEN_DOOR = 1 << 21
-    WALKABLE = 1 << 22  # a terrain glyph that one can step on
-    EDGE = 1 << 23  # beyond the map
-    STICKY = 1 << 24  # holds on to its victim, who then cannot just walk away
+    BOULDER = 1 << 16
+    SOLID = 1 << 17  # shown as wall or rock
+    LAVA_OR_WATER = 1 << 18
+    ENGULFED = 1 << 19
+    OPEN_DOOR = 1 << 20
+    WALKABLE = 1 << 21  # a terrain glyph that one can step on
+    EDGE = 1 << 22  # beyond the map
+    STICKY = 1 << 23  # holds on to its victim, who then cannot just walk away
 
 
 TERRAIN_SHIFT = 28  # above every flag
@@ -228,7 +227,7 @@ def _describe(glyph: int) -> tuple[int, int, int]:
     if nethack.glyph_is_statue(glyph):
         return covered, 0, GlyphClass.STATUE
     if nethack.glyph_is_body(glyph):
-        return covered, Flag.OBJECT | Flag.FOOD, GlyphClass.FOOD
+        return covered, Flag.FOOD, GlyphClass.FOOD
     if nethack.glyph_is_object(glyph):
         return covered, *_describe_object(nethack.glyph_to_obj(glyph))
     return covered, 0, GlyphClass.EFFECT
@@ -239,12 +238,12 @@ def _describe_object(index: int) -> tuple[int, int]:
         return Flag.BOULDER, GlyphClass.BOULDER
     kind = ord(nethack.objclass(index).oc_class)
     if kind == nethack.COIN_CLASS:
-        return Flag.OBJECT | Flag.GOLD, GlyphClass.GOLD
+        return Flag.GOLD, GlyphClass.GOLD
     if kind == nethack.FOOD_CLASS:
-        return Flag.OBJECT | Flag.FOOD, GlyphClass.FOOD
+        return Flag.FOOD, GlyphClass.FOOD
     if kind in _MAGIC_CLASSES:
-        return Flag.OBJECT | Flag.MAGIC_ITEM, GlyphClass.MAGIC_ITEM
-    return Flag.OBJECT, GlyphClass.OBJECT
+        return Flag.MAGIC_ITEM, GlyphClass.MAGIC_ITEM
+    return 0, GlyphClass.OBJECT
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:

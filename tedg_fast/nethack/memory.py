@@ -12,7 +12,6 @@ from tedg_fast.nethack.actions import (
     FIRST_FAR_MOVE,
     FIRST_MOVE,
     IS_DIAGONAL,
-    KICK,
     SEARCH,
     UP,
 )
@@ -56,7 +55,6 @@ class Memory(Rows):
     discovery: np.ndarray  # int64 [G]: game turn at which a new square was last seen
     hurt: np.ndarray  # int64 [G]: HP lost in the last step
     trapped: np.ndarray  # bool [G]: something may hold the player on this square
-    aim: np.ndarray  # int64 [G]: direction (0-7) of the last step or kick, -1 if none
     failed: np.ndarray  # bool [G]: the last step did not move the player and fought nothing
     peaceful: np.ndarray  # int64 [G]: glyph of the monster the game asked about, -1 if none
     peaceful_until: np.ndarray  # int64 [G]: turn until which that kind counts as peaceful
@@ -121,7 +119,6 @@ class Memory(Rows):
         for array in (self.trapped, self.failed):
             array[new_level] = False
         self.peaceful[new_level] = -1
-        self.aim[new_level] = -1
         self.trail[new_level] = -1
         self.arrival[new_level] = scene.time[new_level]
         begun = self.fresh
@@ -148,12 +145,10 @@ class Memory(Rows):
         """Learns from a step that did not move the player: locked door, boulder, unseen block."""
         near = (last_action >= FIRST_MOVE) & (last_action < FIRST_FAR_MOVE)
         far = (last_action >= FIRST_FAR_MOVE) & (last_action < FIRST_FAR_MOVE + 8)
-        aim = np.where(near, last_action - FIRST_MOVE, last_action - FIRST_FAR_MOVE)
-        aim = np.where(near | far, aim, -1)
-        answered = self.prompt
-        self.aim[:] = np.where(answered & ~near, -1, aim)
-        step = (near | far) & ~answered & ~moved & ~scene.prompt & ~scene.more
-        target = scene.position + NEIGHBOURS[self.aim]
+        # Where the last action was no step, any direction does: nothing is made of it.
+        aim = np.where(near | far, (last_action - FIRST_MOVE) % 8, 0)
+        step = (near | far) & ~self.prompt & ~moved & ~scene.prompt & ~scene.more
+        target = scene.position + NEIGHBOURS[aim]
         seen = scene.flags[scene.rows, target]
         ground = self.terrain[scene.rows, target]
         monster = (seen & ANY_MONSTER) != 0
@@ -170,7 +165,7 @@ class Memory(Rows):
         )  # fmt: skip
         tried = self.marks[scene.rows, target]
         again = puzzling & (tried & TRIED != 0)
-        slanted = IS_DIAGONAL[self.aim]
+        slanted = IS_DIAGONAL[aim]
         unpassable = boulder | (again & ~slanted)
         diagonal |= again & slanted
         self.marks[scene.rows, target] = (

@@ -61,8 +61,8 @@ def meal_key(view: View) -> np.ndarray:
 
 @detects("no_meal_key")
 def no_meal_key(view: View) -> np.ndarray:
-    """The last eating prompt listed no letter that an action sends."""
-    return view.memory.no_meal
+    """Hungry, but the last eating prompt listed no letter that an action sends."""
+    return view.hungry & view.memory.no_meal
 
 
 @detects("trapped")

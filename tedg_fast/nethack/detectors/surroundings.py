@@ -26,7 +26,9 @@ _GROUND = {
     "on_unknown_ground": (
         (Terrain.UNKNOWN, Terrain.COVERED), "What lies under the player has never been seen."
     ),
-    "on_furniture": ((Terrain.FURNITURE,), "Standing on an altar, fountain, sink, throne or grave."),
+    "on_furniture": (
+        (Terrain.FURNITURE,), "Standing on an altar, fountain, sink, throne or grave."
+    ),
 }
 _GROUND_TABLE = np.zeros((Terrain.COUNT, len(_GROUND)), dtype=bool)
 for _column, (_terrains, _) in enumerate(_GROUND.values()):
@@ -42,8 +44,9 @@ _IN_SIGHT = {
     ),
     "keeper_in_sight": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is on the map."),
     "gold_in_sight": (Flag.GOLD, "Gold is on the map."),
-    "magic_item_in_sight": (Flag.MAGIC_ITEM, "A scroll, potion, wand, ring or the like is on the map."),
-    "food_in_sight": (Flag.FOOD, "Food or a corpse is on the map."),
+    "magic_item_in_sight": (
+        Flag.MAGIC_ITEM, "A scroll, potion, wand, ring or the like is on the map."
+    ),
 }
 # The same for the eight neighbours.
 _ADJACENT = {
@@ -56,7 +59,9 @@ _ADJACENT = {
     "unseen_adjacent": (Flag.UNSEEN, "An invisible or merely sensed monster is adjacent."),
     "keeper_adjacent": (Flag.KEEPER, "A shopkeeper, priest, guard or watchman is adjacent."),
     "food_adjacent": (Flag.FOOD, "Food or a corpse lies next to the player."),
-    "object_adjacent": (Flag.OBJECT, "Some object lies next to the player."),
+    "magic_item_adjacent": (
+        Flag.MAGIC_ITEM, "A scroll, potion or the like lies next to the player."
+    ),
     "boulder_adjacent": (Flag.BOULDER, "A boulder is adjacent."),
 }
 # The same for those neighbours that hold a monster not known to be peaceful.
@@ -157,6 +162,12 @@ def peaceful_adjacent(view: View) -> np.ndarray:
     return view.spared.any(axis=1)
 
 
+@detects("food_wanted_in_sight")
+def food_wanted_in_sight(view: View) -> np.ndarray:
+    """Hungry or worse, and food or a corpse is on the map."""
+    return view.hungry & (view.scene.seen & Flag.FOOD != 0)
+
+
 @detects("trap_adjacent")
 def trap_adjacent(view: View) -> np.ndarray:
     """A trap is known on an adjacent square."""
@@ -185,7 +196,7 @@ def locked_door_towards(view: View) -> np.ndarray:
     {
         "dead_end": "At most one adjacent square can be walked on.",
         "narrow_place": "Exactly two adjacent squares can be walked on, as in a corridor.",
-        "open_space": "At least seven adjacent squares can be walked on.",
+        "fight_in_the_open": "A hostile monster is adjacent, and at least seven free squares.",
     }
 )
 def room_to_move(view: View) -> np.ndarray:
@@ -193,4 +204,5 @@ def room_to_move(view: View) -> np.ndarray:
     ground = view.ground
     free = (ground != Terrain.UNKNOWN) & (ground != Terrain.WALL) & (ground != Terrain.LIQUID)
     ways = np.count_nonzero(free, axis=1)
-    return np.stack((ways <= 1, ways == 2, ways >= 7), axis=1)
+    in_the_open = (ways >= 7) & (view.num_hostile > 0)
+    return np.stack((ways <= 1, ways == 2, in_the_open), axis=1)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from nle import nethack
 
 from tedg_fast.nethack.glyphs import Flag, Terrain
 from tedg_fast.nethack.memory import LOCKED, Memory
@@ -62,6 +63,11 @@ class View:
     def stairs_seen(self) -> np.ndarray:
         """bool [G]: stairs down are known on this level."""
         return (self.memory.terrain == Terrain.STAIRS_DOWN).any(axis=1)
+
+    @cached_property
+    def hungry(self) -> np.ndarray:
+        """bool [G]: the status line says Hungry or worse."""
+        return self.scene.blstats[:, nethack.NLE_BL_HUNGER] >= 2
 
     @cached_property
     def here(self) -> np.ndarray:

@@ -126,7 +126,8 @@ def nowhere_to_search(view: View) -> np.ndarray:
 def escape_towards(view: View) -> np.ndarray:
     """A hostile monster is adjacent, but none would be after a step in that direction."""
     scene = view.scene
-    squares = np.minimum(np.maximum(scene.around[:, :, None] + NEIGHBOURS, 0), AREA - 1)  # [G, 8, 8]
+    squares = scene.around[:, :, None] + NEIGHBOURS  # [G, 8, 8]
+    squares = np.minimum(np.maximum(squares, 0), AREA - 1)
     hostile = scene.flags[scene.rows[:, None, None], squares] & Flag.HOSTILE != 0
     ground = view.ground
     free = (ground >= Terrain.FLOOR) & (ground < Terrain.TRAP) & (ground != Terrain.CLOSED_DOOR)
