@@ -127,7 +127,7 @@ std::tuple<Tensor, Tensor> gat_attention(
       checked(x, score_src, score_dst, rowptr, col, relation, edge_bias, node_mask, p);
   p.negative_slope = negative_slope;
   const ScalarType type = kept.x.scalar_type();
-  Tensor out = new_tensor(kept.x, {p.batch, p.targets, p.heads, p.width}, type);
+  Tensor out = new_output(kept.x, {p.batch, p.targets, p.heads, p.width}, type);
   Tensor lse = new_tensor(kept.x, {p.batch, p.targets, p.heads}, accumulate_type(type));
   p.out = out.mutable_data_ptr();
   p.lse = lse.mutable_data_ptr();
@@ -241,7 +241,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
   check_indices("t_target", p.t_target, p.edges, p.targets);
   check_indices("t_edge", p.t_edge, p.edges, p.edges);
 
-  Tensor grad_x = new_tensor(kept.x, {p.batch, p.sources, p.heads, p.width}, type);
+  Tensor grad_x = new_output(kept.x, {p.batch, p.sources, p.heads, p.width}, type);
   Tensor grad_src = new_tensor(kept.x, {p.batch, p.sources, p.heads}, type);
   Tensor grad_dst = new_tensor(kept.x, {p.batch, p.targets, p.heads}, type);
   Tensor grad_bias = new_tensor(kept.x, {p.relations, p.heads}, acc);
@@ -276,7 +276,7 @@ Tensor gat_attention_weights(const Tensor& score_src, const Tensor& score_dst,
   const Tensor saved = packed(lse), places = packed(edge_id);
   check_indices("edge_id", int_data(places), p.edges, p.edges);
   p.lse = const_cast<void*>(saved.const_data_ptr());
-  Tensor out = new_tensor(kept.score_src, {p.batch, p.edges, p.heads}, type);
+  Tensor out = new_output(kept.score_src, {p.batch, p.edges, p.heads}, type);
   void* to = out.mutable_data_ptr();
   const GatKernels& kernel = kernels().gat[storage_of(kept.score_src)];
   parallel(p.batch * p.heads, unit_work(p), [&](int64_t first, int64_t last) {

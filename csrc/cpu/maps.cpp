@@ -12,7 +12,7 @@ Tensor sparsemax(const Tensor& x) {
   check_rows("x", x);
   const Tensor in = packed(x);
   const int64_t rows = in.size(0), count = in.size(1);
-  Tensor out = new_tensor(in, {rows, count}, in.scalar_type());
+  Tensor out = new_output(in, {rows, count}, in.scalar_type());
   const MapKernels& kernel = kernels().map[storage_of(in)];
   const void* from = in.const_data_ptr();
   void* to = out.mutable_data_ptr();
@@ -29,7 +29,7 @@ Tensor sparsemax_backward(const Tensor& grad, const Tensor& out) {
   check_tensor("grad", grad, {rows, count}, out.scalar_type(), out);
   const Tensor g = packed(grad);
   const Tensor alpha = packed(out);
-  Tensor grad_x = new_tensor(alpha, {rows, count}, alpha.scalar_type());
+  Tensor grad_x = new_output(alpha, {rows, count}, alpha.scalar_type());
   const MapKernels& kernel = kernels().map[storage_of(alpha)];
   const void* from = g.const_data_ptr();
   const void* weights = alpha.const_data_ptr();
@@ -49,7 +49,7 @@ std::tuple<Tensor, Tensor> fenchel_young_loss(const Tensor& scores, const Tensor
   const Tensor z = packed(scores);
   const Tensor q = packed(target);
   Tensor loss = new_tensor(z, {}, accumulate_type(z.scalar_type()));
-  Tensor residual = new_tensor(z, {rows, count}, z.scalar_type());
+  Tensor residual = new_output(z, {rows, count}, z.scalar_type());
   const MapKernels& kernel = kernels().map[storage_of(z)];
   const void* from = z.const_data_ptr();
   const void* to = q.const_data_ptr();
@@ -75,7 +75,7 @@ Tensor fenchel_young_loss_backward(const Tensor& grad, const Tensor& residual) {
   check_tensor("grad", grad, {}, accumulate_type(residual.scalar_type()), residual);
   const int64_t rows = residual.size(0), count = residual.size(1);
   const Tensor rest = packed(residual);
-  Tensor out = new_tensor(rest, {rows, count}, rest.scalar_type());
+  Tensor out = new_output(rest, {rows, count}, rest.scalar_type());
   const MapKernels& kernel = kernels().map[storage_of(rest)];
   const double factor = rows > 0 ? read_scalar(grad) / static_cast<double>(rows) : 0.0;
   const void* from = rest.const_data_ptr();

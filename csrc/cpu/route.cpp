@@ -17,8 +17,8 @@ std::tuple<Tensor, Tensor> route(const Tensor& router_logits, const Tensor& expe
   const Tensor scores = packed(router_logits);
   const Tensor experts = packed(expert_logits);
   const OptionalTensor mask = packed(action_mask);
-  Tensor alpha = new_tensor(scores, {batch, scores.size(1)}, scores.scalar_type());
-  Tensor logits = new_tensor(scores, {batch, actions}, scores.scalar_type());
+  Tensor alpha = new_output(scores, {batch, scores.size(1)}, scores.scalar_type());
+  Tensor logits = new_output(scores, {batch, actions}, scores.scalar_type());
   RouteProblem problem{};
   problem.experts = scores.size(1);
   problem.actions = actions;
@@ -56,8 +56,8 @@ std::tuple<Tensor, Tensor> route_backward(OptionalTensor grad_alpha, OptionalTen
   const OptionalTensor by_alpha = packed(grad_alpha);
   const OptionalTensor by_logits = packed(grad_logits);
   const OptionalTensor mask = packed(action_mask);
-  Tensor grad_scores = new_tensor(scores, {batch, experts}, type);
-  Tensor grad_experts = new_tensor(scores, {batch, experts, actions}, type);
+  Tensor grad_scores = new_output(scores, {batch, experts}, type);
+  Tensor grad_experts = new_output(scores, {batch, experts, actions}, type);
   RouteProblem problem{};
   problem.experts = experts;
   problem.actions = actions;

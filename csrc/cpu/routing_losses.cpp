@@ -100,8 +100,8 @@ std::tuple<Tensor, Tensor> backward(const Tensor& alpha_in, const Tensor& logits
   const Tensor logits = packed(logits_in);
   const OptionalTensor means = packed(mean_alpha);
   LossProblem problem = problem_of(alpha, logits, means.has_value());
-  Tensor grad_alpha = new_tensor(alpha, {problem.batch, problem.experts}, alpha.scalar_type());
-  Tensor grad_logits = new_tensor(
+  Tensor grad_alpha = new_output(alpha, {problem.batch, problem.experts}, alpha.scalar_type());
+  Tensor grad_logits = new_output(
       alpha, {problem.batch, problem.experts, problem.actions}, alpha.scalar_type());
   problem.mean_alpha = data_or_null(means);
   std::copy(std::begin(grad), std::end(grad), problem.grad);

@@ -231,4 +231,20 @@ TEDG_INLINE A sum_lanes(vec<A> v) {
   return parts[0];
 }
 
+// NaN lanes count as the smallest.
+template <class A>
+TEDG_INLINE A max_lanes(vec<A> v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(A) == 4) return _mm512_reduce_max_ps(v);
+#endif
+  A parts[kLanes<A>];
+  __builtin_memcpy(parts, &v, sizeof(v));
+  for (int half = kLanes<A> / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      parts[i] = parts[i + half] > parts[i] ? parts[i + half] : parts[i];
+    }
+  }
+  return parts[0];
+}
+
 }  // namespace tedg::TEDG_LEVEL

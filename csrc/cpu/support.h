@@ -1,6 +1,8 @@
 // What the CPU ops share: storage indices, threads, scratch memory.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <memory>
 #include <vector>
@@ -42,6 +44,22 @@ inline void write_scalar(const Tensor& scalar, double value) {
   } else {
     *static_cast<float*>(p) = static_cast<float>(value);
   }
+}
+
+// A new output that the caller fills. A large one is fresh memory from the system, and touching
+// it in pages of 4 KiB costs more than computing what goes into it: ask for large pages.
+inline Tensor new_output(const Tensor& like, std::initializer_list<int64_t> shape,
+                         ScalarType type) {
+  const Tensor out = new_tensor(like, shape, type);
+#if defined(MADV_HUGEPAGE)
+  constexpr uintptr_t kPage = uintptr_t{2} << 20;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(out.mutable_data_ptr());
+  const uintptr_t end = begin + out.numel() * out.element_size();
+  const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
+  const uintptr_t last = end / kPage * kPage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+  return out;
 }
 
 // Calls f(begin, end) on parts of [0, count) in parallel; `work` is the cost of one of them in

@@ -12,71 +12,34 @@
 // A source that is masked, or whose score is -inf, takes no part: its weight is 0, and an edge of
 // weight 0 is skipped, whatever x holds there. Only one head of one sample is touched at a
 // time: its features (N x D values) stay in the second-level cache.
-#include "../vector_math.h"
+#include "gat_scores.h"
 #include "tables.h"
 
 namespace tedg::TEDG_LEVEL {
 namespace {
 
-constexpr float kInfinity = __builtin_inff();
-
-template <class A>
-int64_t padded(int64_t n) {
-  return (n + kLanes<A>) / kLanes<A> * kLanes<A>;
-}
-
-// Where one (sample, head)'s numbers lie: entry i of a [B, count, H] tensor is p[i * heads].
+// The features of the (sample, head) that the thread turns to next, so that they can be fetched
+// while this one's are at work: rows are visited in random order, which no hardware foresees.
 template <class T>
-TEDG_INLINE T* head_of(void* p, int64_t b, int64_t count, int64_t heads, int64_t h) {
-  return static_cast<T*>(p) + b * count * heads + h;
-}
-template <class T>
-TEDG_INLINE const T* head_of(const void* p, int64_t b, int64_t count, int64_t heads, int64_t h) {
-  return static_cast<const T*>(p) + b * count * heads + h;
-}
+struct NextSlab {
+  const T* rows;  // null at the last one
+  int64_t stride, width;
 
-// The parts of the scores that do not depend on the edge, one sample and head, in acc.
-template <class A>
-struct ScoreTables {
-  const A* source;  // [N], -inf where the source takes no part
-  const A* bias;    // [R] or null
-};
-
-// Fills them into scratch and moves it past them.
-template <class T>
-ScoreTables<acc_t<T>> score_tables(const GatProblem& p, int64_t b, int64_t h,
-                                   acc_t<T>*& scratch) {
-  using A = acc_t<T>;
-  A* source = scratch;
-  A* bias = scratch + p.sources;
-  scratch = bias + p.relations;
-  const T* from = head_of<T>(p.score_src, b, p.sources, p.heads, h);
-  for (int64_t j = 0; j < p.sources; ++j) source[j] = widen(from[j * p.heads]);
-  if (p.node_mask != nullptr) {
-    const bool* mask = p.node_mask + b * p.sources;
-    for (int64_t j = 0; j < p.sources; ++j) source[j] = mask[j] ? source[j] : -kInfinity;
+  NextSlab(const void* tensor, int64_t count, const GatProblem& p, int64_t b, int64_t h)
+      : rows(nullptr), stride(p.heads * p.width), width(p.width) {
+    const int64_t next = b * p.heads + h + 1;
+    if (next >= p.batch * p.heads) return;
+    const int64_t row = (next / p.heads) * count * p.heads + next % p.heads;
+    rows = static_cast<const T*>(tensor) + row * p.width;
   }
-  if (p.edge_bias == nullptr) return {source, nullptr};
-  const T* rows = static_cast<const T*>(p.edge_bias) + h;
-  for (int64_t r = 0; r < p.relations; ++r) bias[r] = widen(rows[r * p.heads]);
-  return {source, bias};
-}
 
-// The score of CSR edge k into a target whose own part is `target`; slope <- its derivative.
-template <class A>
-TEDG_INLINE A edge_score(const GatProblem& p, const ScoreTables<A>& tables, int64_t k, A target,
-                         A& slope) {
-  const A source = tables.source[p.col[k]];
-  A sum = source + target;
-  if (tables.bias != nullptr) sum += tables.bias[p.relation[k]];
-  slope = sum > 0 ? A{1} : static_cast<A>(p.negative_slope);
-  return source == -kInfinity ? -kInfinity : sum * slope;
-}
-
-template <class A>
-void exp_all(A* values, int64_t count) {  // values has room up to a multiple of the lanes
-  for (int64_t k = 0; k < count; k += kLanes<A>) store(values + k, exp_of(load(values + k)));
-}
+  TEDG_INLINE void fetch(int64_t row) const {
+    if (rows == nullptr) return;
+    const char* line = reinterpret_cast<const char*>(rows + row * stride);
+    const char* last = reinterpret_cast<const char*>(rows + row * stride + width);
+    for (; line < last; line += 64) __builtin_prefetch(line, 0, 2);
+  }
+};
 
 // out[0..width) = sum_k weight[k] rows[index[k]], times scale. `Edge` gives k's place in weight.
 template <class T, int kVectors, bool kTail, class Edge>
@@ -131,10 +94,43 @@ TEDG_INLINE acc_t<T> dot(const T* a, const T* b, int64_t width) {
   return sum_lanes<A>(sum);
 }
 
+// product[k] <- <a, rows[index[k]]> for the edges of one row whose weight is not 0 (else 0); a
+// stays in registers.
+template <class T, int kVectors>
+TEDG_INLINE void row_dots(const T* a, const T* rows, int64_t stride, const int32_t* index,
+                          const acc_t<T>* weight, acc_t<T>* product, int64_t count) {
+  using A = acc_t<T>;
+  vec<A> own[kVectors];
+  for (int v = 0; v < kVectors; ++v) own[v] = load(a + v * kLanes<A>);
+  for (int64_t k = 0; k < count; ++k) {
+    product[k] = 0;
+    if (weight[k] == 0) continue;
+    const T* row = rows + index[k] * stride;
+    vec<A> sum = own[0] * load(row);
+    for (int v = 1; v < kVectors; ++v) sum += own[v] * load(row + v * kLanes<A>);
+    product[k] = sum_lanes<A>(sum);
+  }
+}
+
+template <class T>
+TEDG_INLINE void dots(const T* a, const T* rows, int64_t stride, const int32_t* index,
+                      const acc_t<T>* weight, acc_t<T>* product, int64_t count, int64_t width) {
+  using A = acc_t<T>;
+  switch (width / kLanes<A> * (width % kLanes<A> == 0)) {
+    case 1: return row_dots<T, 1>(a, rows, stride, index, weight, product, count);
+    case 2: return row_dots<T, 2>(a, rows, stride, index, weight, product, count);
+    case 4: return row_dots<T, 4>(a, rows, stride, index, weight, product, count);
+    case 8: return row_dots<T, 8>(a, rows, stride, index, weight, product, count);
+  }
+  for (int64_t k = 0; k < count; ++k) {
+    product[k] = weight[k] == 0 ? A{0} : dot(a, rows + index[k] * stride, width);
+  }
+}
+
 template <class T>
 int64_t scratch(const GatProblem& p) {
   using A = acc_t<T>;
-  return p.sources + p.relations + 2 * padded<A>(p.edges) + 2 * padded<A>(p.targets);
+  return p.sources + p.relations + 3 * padded<A>(p.edges) + 2 * padded<A>(p.targets);
 }
 
 template <class T>
@@ -146,33 +142,27 @@ void forward(const GatProblem& p, int64_t b, int64_t h, int64_t begin, int64_t e
   const int64_t first = p.rowptr[begin];
   const int64_t edges = p.rowptr[end] - first;
   A* weight = room;
-  A* top = weight + padded<A>(edges);
+  A* shift = weight + padded<A>(edges);
+  A* top = shift + padded<A>(edges);
   A* total = top + padded<A>(end - begin);
-  const T* score_dst = head_of<T>(p.score_dst, b, p.targets, p.heads, h);
-  A* lse = head_of<A>(p.lse, b, p.targets, p.heads, h);
-
+  score_edges<T>(p, tables, b, h, begin, end, weight, nullptr);
   for (int64_t i = begin; i < end; ++i) {
-    const A target = widen(score_dst[i * p.heads]);
-    A largest = -kInfinity;
-    A slope;
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-      const A score = edge_score(p, tables, k, target, slope);
-      weight[k - first] = score;
-      largest = score > largest ? score : largest;
-    }
+    const int64_t at = p.rowptr[i] - first, count = p.rowptr[i + 1] - p.rowptr[i];
+    const A largest = row_top(weight + at, count);
     top[i - begin] = largest;
     // In a row of nothing but -inf every difference is taken from 0: all weights become 0.
-    const A shift = largest == -kInfinity ? A{0} : largest;
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) weight[k - first] -= shift;
+    spread<A>(shift, at, at + count, largest == -kInfinity ? A{0} : largest);
   }
-  exp_all(weight, edges);
+  exp_shifted(weight, shift, edges);
 
   const T* x = static_cast<const T*>(p.x) + (b * p.sources * p.heads + h) * p.width;
   T* out = static_cast<T*>(p.out) + (b * p.targets * p.heads + h) * p.width;
   const int64_t stride = p.heads * p.width;
+  const NextSlab<T> next(p.x, p.sources, p, b, h);
   for (int64_t i = begin; i < end; ++i) {
-    A sum = 0;
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) sum += weight[k - first];
+    const int64_t at = p.rowptr[i] - first, count = p.rowptr[i + 1] - p.rowptr[i];
+    if (i < p.sources) next.fetch(i);
+    const A sum = row_sum(weight + at, count);
     total[i - begin] = sum == 0 ? A{1} : sum;
     gather_rows(out + i * stride, weight, x, stride, p.col, p.rowptr[i], p.rowptr[i + 1],
                 p.width, 1 / total[i - begin], [&](int64_t k) { return k - first; });
@@ -180,25 +170,26 @@ void forward(const GatProblem& p, int64_t b, int64_t h, int64_t begin, int64_t e
   for (int64_t i = 0; i < end - begin; i += kLanes<A>) {
     store(total + i, log_of(load(total + i)) + load(top + i));
   }
+  A* lse = head_of<A>(p.lse, b, p.targets, p.heads, h);
   for (int64_t i = begin; i < end; ++i) lse[i * p.heads] = total[i - begin];
 }
 
-// weight <- exp(score - lse), slope <- the LeakyReLU's derivative, for the edges of the range.
+// weight <- exp(score - lse), slope <- the LeakyReLU's derivative, for the edges of the run;
+// shift is scratch for as many values.
 template <class T>
 void recompute_weights(const GatProblem& p, int64_t b, int64_t h, int64_t begin, int64_t end,
-                       const ScoreTables<acc_t<T>>& tables, acc_t<T>* weight, acc_t<T>* slope) {
+                       const ScoreTables<acc_t<T>>& tables, acc_t<T>* weight, acc_t<T>* shift,
+                       acc_t<T>* slope) {
   using A = acc_t<T>;
   const int64_t first = p.rowptr[begin];
-  const T* score_dst = head_of<T>(p.score_dst, b, p.targets, p.heads, h);
-  const A* lse = head_of<A>(static_cast<const void*>(p.lse), b, p.targets, p.heads, h);
+  score_edges<T>(p, tables, b, h, begin, end, weight, slope);
+  const A* lse = head_of<A>(p.lse, b, p.targets, p.heads, h);
   for (int64_t i = begin; i < end; ++i) {
-    const A target = widen(score_dst[i * p.heads]);
-    const A shift = lse[i * p.heads] == -kInfinity ? A{0} : lse[i * p.heads];
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-      weight[k - first] = edge_score(p, tables, k, target, slope[k - first]) - shift;
-    }
+    const A value = lse[i * p.heads];
+    spread<A>(shift, p.rowptr[i] - first, p.rowptr[i + 1] - first,
+              value == -kInfinity ? A{0} : value);
   }
-  exp_all(weight, p.rowptr[end] - first);
+  exp_shifted(weight, shift, p.rowptr[end] - first);
 }
 
 template <class T>
@@ -209,12 +200,10 @@ void backward_targets(const GatProblem& p, int64_t b, int64_t h, int64_t begin, 
   const ScoreTables<A> tables = score_tables<T>(p, b, h, room);
   const int64_t first = p.rowptr[begin];
   const int64_t edges = p.rowptr[end] - first;
-  A* recomputed = room;
-  A* slope = recomputed + padded<A>(edges);
-  recompute_weights<T>(p, b, h, begin, end, tables, recomputed, slope);
-  A* weight = static_cast<A*>(all_weights);
-  A* dscore = static_cast<A*>(all_dscores);
-  __builtin_memcpy(weight + first, recomputed, sizeof(A) * edges);
+  A* weight = room;
+  A* product = weight + padded<A>(edges);
+  A* slope = product + padded<A>(edges);
+  recompute_weights<T>(p, b, h, begin, end, tables, weight, product, slope);
 
   const T* x = static_cast<const T*>(p.x) + (b * p.sources * p.heads + h) * p.width;
   const T* grad = static_cast<const T*>(p.grad_out) + (b * p.targets * p.heads + h) * p.width;
@@ -223,21 +212,24 @@ void backward_targets(const GatProblem& p, int64_t b, int64_t h, int64_t begin, 
   T* grad_dst = head_of<T>(p.grad_score_dst, b, p.targets, p.heads, h);
   const int64_t stride = p.heads * p.width;
   for (int64_t i = begin; i < end; ++i) {
+    const int64_t at = p.rowptr[i] - first, count = p.rowptr[i + 1] - p.rowptr[i];
+    dots(grad + i * stride, x, stride, p.col + p.rowptr[i], weight + at, product + at, count,
+         p.width);
     A mean = 0;
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-      if (weight[k] == 0) continue;
-      dscore[k] = dot(grad + i * stride, x + p.col[k] * stride, p.width);
-      mean += weight[k] * dscore[k];
-    }
+    for (int64_t k = at; k < at + count; ++k) mean += weight[k] * product[k];
     if (grad_lse != nullptr) mean -= grad_lse[i * p.heads];
     A sum = 0;
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-      dscore[k] = weight[k] == 0 ? A{0} : weight[k] * (dscore[k] - mean) * slope[k - first];
-      sum += dscore[k];
-      if (bias != nullptr) bias[p.relation[k]] += dscore[k];
+    for (int64_t k = at; k < at + count; ++k) {
+      product[k] = weight[k] == 0 ? A{0} : weight[k] * (product[k] - mean) * slope[k];
+      sum += product[k];
     }
     grad_dst[i * p.heads] = narrow<T, A>(sum);
   }
+  if (bias != nullptr) {
+    for (int64_t k = 0; k < edges; ++k) bias[p.relation[first + k]] += product[k];
+  }
+  __builtin_memcpy(static_cast<A*>(all_weights) + first, weight, sizeof(A) * edges);
+  __builtin_memcpy(static_cast<A*>(all_dscores) + first, product, sizeof(A) * edges);
 }
 
 template <class T>
@@ -250,7 +242,11 @@ void backward_sources(const GatProblem& p, int64_t b, int64_t h, int64_t begin, 
   T* grad_x = static_cast<T*>(p.grad_x) + (b * p.sources * p.heads + h) * p.width;
   T* grad_src = head_of<T>(p.grad_score_src, b, p.sources, p.heads, h);
   const int64_t stride = p.heads * p.width;
+  const NextSlab<T> next_x(p.x, p.sources, p, b, h);
+  const NextSlab<T> next_grad(p.grad_out, p.targets, p, b, h);
   for (int64_t j = begin; j < end; ++j) {
+    next_x.fetch(j);
+    if (j < p.targets) next_grad.fetch(j);
     A sum = 0;
     for (int64_t k = p.t_rowptr[j]; k < p.t_rowptr[j + 1]; ++k) sum += dscore[p.t_edge[k]];
     grad_src[j * p.heads] = narrow<T, A>(sum);
@@ -266,8 +262,8 @@ void weights(const GatProblem& p, int64_t b, int64_t h, const int32_t* edge_id, 
   A* room = static_cast<A*>(memory);
   const ScoreTables<A> tables = score_tables<T>(p, b, h, room);
   A* weight = room;
-  A* slope = weight + padded<A>(p.edges);
-  recompute_weights<T>(p, b, h, 0, p.targets, tables, weight, slope);
+  A* shift = weight + padded<A>(p.edges);
+  recompute_weights<T>(p, b, h, 0, p.targets, tables, weight, shift, nullptr);
   T* to = head_of<T>(out, b, p.edges, p.heads, h);
   for (int64_t k = 0; k < p.edges; ++k) to[edge_id[k] * p.heads] = narrow<T, A>(weight[k]);
 }
