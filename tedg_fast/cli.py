@@ -1,9 +1,14 @@
 """Command line entry points."""
 
+import os
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+
+# Read when torch loads its OpenMP: threads that wait sleep instead of spinning, for a machine
+# that also plays the games (or does anything else) spins away most of its time otherwise.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import tyro
 
@@ -24,7 +29,8 @@ BAD_INPUT = (
 
 
 def train() -> None:
-    """``tedg-train``: exit code 0 at the end of a run, 2 for bad input with one line on stderr."""
+    """``tedg-train``: exit code 0 at the end of a run, 1 if its end could not be saved, 2 for bad
+    input; these with one line on stderr."""
     try:
         _train(sys.argv[1:])
     except BAD_INPUT as error:
@@ -39,25 +45,31 @@ def _train(arguments: list[str]) -> None:
     folder = RunFolder(config.results, config.exp_name)
     if source is not None:
         check_takeover(source, config, hypergraph)
-    if not (isinstance(source, Source) and source.state["config"]["exp_name"] == config.exp_name):
+    if not (isinstance(source, Source) and folder.holds(source.path)):
         folder.refuse_existing()
     display = Display(config.episodes, source.completed if source else 0)
     trainer = Trainer(config, hypergraph, display)
     if isinstance(source, V3Checkpoint):
         trainer.resume_v3(source)
     elif source is not None:
-        trainer.resume(source.state, source.path)
-    folder.create()
-    passed_over = source.remarks if isinstance(source, Source) else []
-    for remark in config.ineffective_flags() + passed_over:
-        display.warn(remark)
-    _stop_on_signals(trainer)
-    with display:
-        end = trainer.run()
+        trainer.resume(source)
+    with folder.claimed():
+        for remark in config.ineffective_flags():
+            display.warn(remark)
+        _stop_on_signals(trainer)
+        with display:
+            trainer.run()
+    if trainer.unsaved:
+        print(
+            f"tedg-train: {trainer.unsaved}; the end of this run is lost, go on from its newest "
+            f"checkpoint with: tedg-train --resume {folder.path}",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     print(f"{trainer.completed} episodes done; results are in {folder.path}")
-    resume = f"tedg-train --resume {folder.path} --episodes {max(2 * trainer.completed, 100)}"
-    if trainer.completed < config.episodes:
-        resume = f"tedg-train --resume {end}"
+    resume = f"tedg-train --resume {folder.path}"
+    if trainer.completed >= config.episodes:
+        resume += f" --episodes {max(2 * trainer.completed, 100)}"
     print(f"go on with: {resume}")
 
 
@@ -70,15 +82,18 @@ def _configuration(arguments: list[str]) -> tuple[TrainConfig, Source | V3Checkp
     if isinstance(source, V3Checkpoint):
         return replace(config, num_experts=source.num_experts), source
     saved = from_dict(source.state["config"])
+    run = RunFolder.around(source.path)
+    if run is not None:  # it may have been moved or renamed
+        saved = replace(saved, results=str(run.path.parent), exp_name=run.path.name)
     return tyro.cli(TrainConfig, args=arguments, prog="tedg-train", default=saved), source
 
 
 def _stop_on_signals(trainer: Trainer) -> None:
-    """The first SIGINT or SIGTERM ends the run after the current update; a second one at once."""
+    """The first SIGINT or SIGTERM saves and ends the run; a second one ends it at once."""
 
     def request_stop(number: int, _frame: object) -> None:
-        trainer.stop_requested = True
         signal.signal(number, signal.SIG_DFL)
+        trainer.request_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, request_stop)
