@@ -6,30 +6,23 @@ import pickle
 import pytest
 import torch
 from exact import differences
+from train_states import small_state
 
 from tedg_fast.train import checkpoint, files
 from tedg_fast.train.checkpoint import CheckpointError
-
-STATE = {
-    "env_steps": 7,
-    "tensor": torch.arange(1000.0),
-    "text": "α",
-    "nested": {"list": [1, 2.5, None, True]},
-}
-
 
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "checkpoints" / "model_00001.pth"
     path.parent.mkdir()
-    checkpoint.save(path, STATE)
+    checkpoint.save(path, small_state())
     return path
 
 
 def test_round_trip(saved):
     state = checkpoint.load(saved)
     assert state.pop("version") == checkpoint.VERSION
-    assert not differences(state, STATE)
+    assert not differences(state, small_state())
 
 
 def test_any_torch_user_can_open_it(saved):
@@ -80,7 +73,7 @@ def test_newest_falls_back_to_a_whole_file(tmp_path):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     for episode in (100, 200, 300):
-        checkpoint.save(folder / f"model_{episode:05d}.pth", {"env_steps": episode * 10})
+        checkpoint.save(folder / f"model_{episode:05d}.pth", small_state(episode * 10))
     (folder / "model_00300.pth").write_bytes(b"cut short")
     path, state, remarks = checkpoint.newest(tmp_path)
     assert path.name == "model_00200.pth"
@@ -89,29 +82,21 @@ def test_newest_falls_back_to_a_whole_file(tmp_path):
     assert "model_00300.pth" in remarks[0]
 
 
-@pytest.mark.parametrize(("final_steps", "expected"), [(2500, "model_final.pth"), (1500, "00200")])
-def test_newest_weighs_the_final_model_by_its_age(tmp_path, final_steps, expected):
+@pytest.mark.parametrize("other", ["model_final.pth", "model_latest.pth", "best_model.pth"])
+def test_newest_weighs_those_without_a_number_by_their_age(tmp_path, other):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    checkpoint.save(folder / "model_00200.pth", {"env_steps": 2000})
-    checkpoint.save(folder / "model_final.pth", {"env_steps": final_steps})
-    assert expected in checkpoint.newest(tmp_path)[0].name
+    checkpoint.save(folder / "model_00200.pth", small_state(2000))
+    checkpoint.save(folder / other, small_state(1500))
+    assert checkpoint.newest(tmp_path)[0].name == "model_00200.pth"
+    checkpoint.save(folder / other, small_state(2500))
+    assert checkpoint.newest(tmp_path)[0].name == other
+    (folder / other).write_bytes(b"cut short")
+    path, _, remarks = checkpoint.newest(tmp_path)
+    assert path.name == "model_00200.pth"
+    assert len(remarks) == 1
 
 
 def test_newest_of_nothing(tmp_path):
     with pytest.raises(CheckpointError, match="no whole checkpoint in"):
         checkpoint.newest(tmp_path)
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace", "fdopen"])
-def test_a_failed_write_leaves_the_old_file_and_no_debris(saved, monkeypatch, step):
-    old = saved.read_bytes()
-
-    def fail(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, step, fail)
-    with pytest.raises(OSError, match="No space left"):
-        files.write_whole(saved, b"new content")
-    assert saved.read_bytes() == old
-    assert [p.name for p in saved.parent.iterdir()] == [saved.name]

@@ -152,8 +152,9 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    resume = output.splitlines()[-1].removeprefix("go on with: tedg-train --resume ")
-    assert checkpoint.load(tmp_path / "stopped" / resume.split("/stopped/")[1])["completed"] >= 1
+    folder = tmp_path / "stopped"
+    assert output.splitlines()[-1] == f"go on with: tedg-train --resume {folder}"
+    assert checkpoint.newest(folder)[1]["completed"] >= 1
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from tedg_fast.train.checkpoint_schema import Mismatch, require_state
+from tedg_fast.train.config import ConfigError, from_dict
 from tedg_fast.train.files import write_whole
 
 VERSION = 1
@@ -27,7 +29,10 @@ class CheckpointError(ValueError):
 
 
 def save(path: Path, state: State) -> None:
-    """Write ``state`` (tensors, numbers, strings, lists, dicts) to ``path``, whole or not at all."""
+    """Write ``state`` (without its version) to ``path``, whole or not at all.
+
+    Raises ``OSError`` where it cannot be written; see ``write_whole`` for what is at ``path`` then.
+    """
     buffer = io.BytesIO()
     torch.save({"version": VERSION, **state}, buffer)
     archive = buffer.getvalue()
@@ -54,38 +59,65 @@ def load(path: Path) -> State:
         raise CheckpointError(
             f"checkpoint {path} is damaged: its checksum does not match; resume from another file"
         )
-    state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
-    if state["version"] != VERSION:
+    try:
+        state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a hostile archive makes of the reader
         raise CheckpointError(
-            f"checkpoint {path} has format version {state['version']}, this tedg_fast reads "
+            f"checkpoint {path} holds something else than tensors and plain values and was not "
+            "loaded; resume from another file"
+        ) from error
+    version = state.get("version") if isinstance(state, dict) else None
+    if version != VERSION:
+        raise CheckpointError(
+            f"checkpoint {path} has format version {version!r:.20}, this tedg_fast reads "
             f"{VERSION}; use the version that wrote it"
         )
+    try:
+        require_state(state)
+        from_dict(state["config"])
+    except (Mismatch, ConfigError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} cannot be used: {error}; resume from another file"
+        ) from None
     return state
 
 
 def newest(run: Path) -> tuple[Path, State, list[str]]:
-    """The newest whole checkpoint of a run folder → (file, state, remarks on damaged ones)."""
+    """The newest whole checkpoint of a run folder → (file, state, remarks on damaged ones).
+
+    Every checkpoint of a run lies on the same course, so the newest is the one with most steps:
+    the highest whole number, or one of those without a number.
+    """
     folder = run / "checkpoints"
-    numbered = sorted(folder.glob("model_*.pth"), key=_number, reverse=True)
+    numbered = sorted(folder.glob("model_*.pth"), key=number, reverse=True)
+    unnumbered = [path for path in numbered if number(path) < 0] + [folder / "best_model.pth"]
     remarks: list[str] = []
     best: tuple[Path, State] | None = None
-    for path in numbered:
-        if best is not None and _number(path) >= 0:
-            break  # numbered files come newest first; model_final.pth, last in order, may be newer
+
+    def consider(path: Path) -> bool:
+        nonlocal best
         try:
             state = load(path)
         except CheckpointError as error:
             remarks.append(str(error))
-            continue
+            return False
         if best is None or state["env_steps"] > best[1]["env_steps"]:
             best = path, state
+        return True
+
+    for path in numbered:
+        if number(path) >= 0 and consider(path):
+            break
+    for path in unnumbered:
+        if path.exists():
+            consider(path)
     if best is None:
         damaged = f" ({'; '.join(remarks)})" if remarks else ""
         raise CheckpointError(f"no whole checkpoint in {folder}{damaged}; nothing to resume from")
     return *best, remarks
 
 
-def _number(path: Path) -> int:
-    """N of model_N.pth; −1 for model_final.pth."""
+def number(path: Path) -> int:
+    """N of model_N.pth; −1 for a checkpoint without a number."""
     match = re.fullmatch(r"model_(\d+)\.pth", path.name)
     return int(match[1]) if match else -1

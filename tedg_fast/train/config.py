@@ -2,14 +2,15 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import torch
 import tyro
 
 from tedg_fast.policy import PolicyConfig
+from tedg_fast.train.checkpoint_schema import Mismatch, require
 from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP, Mechanisms, Phase, Settings
 from tedg_fast.train.phases import settings_at
 
@@ -94,6 +95,10 @@ class TrainConfig:
     """Keep the Manager's parameters as they are."""
     save_every: int = 100
     """Completed episodes between two numbered checkpoints."""
+    keep_checkpoints: int | None = None
+    """Numbered checkpoints to keep, the newest; all if not given."""
+    checkpoint_minutes: float = 5.0
+    """After this many minutes without a checkpoint model_latest.pth is saved; 0: every update."""
     mechanisms: Annotated[Mechanisms, tyro.conf.arg(name="")] = Mechanisms()
     policy: PolicyConfig = PolicyConfig()
     ppo: PPOConfig = PPOConfig()
@@ -108,6 +113,14 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--{flag} is {getattr(self, name)}; it must be at least 1")
+        if self.keep_checkpoints is not None and self.keep_checkpoints < 1:
+            raise ConfigError(
+                f"--keep-checkpoints is {self.keep_checkpoints}; it must be at least 1"
+            )
+        if not self.checkpoint_minutes >= 0:
+            raise ConfigError(
+                f"--checkpoint-minutes is {self.checkpoint_minutes}; it must be at least 0"
+            )
         if self.max_steps > MAX_EPISODE_STEPS:
             raise ConfigError(
                 f"--max-steps is {self.max_steps}; the most is {MAX_EPISODE_STEPS}"
@@ -193,9 +206,11 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
 
 
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:
-    known = {f.name: f for f in fields(cls)}
-    unknown = sorted(set(values) - set(known))
-    missing = sorted(set(known) - set(values))
+    kinds = get_type_hints(cls)
+    if not isinstance(values, dict):
+        raise ConfigError(f"configuration{where} is a {type(values).__name__}, expected a dict")
+    unknown = sorted(set(map(str, values)) - set(kinds))
+    missing = sorted(set(kinds) - set(values))
     if unknown or missing:
         raise ConfigError(
             f"configuration{where}: unknown settings {unknown}, missing settings {missing}; "
@@ -203,10 +218,13 @@ def _build(cls: type, values: dict[str, Any], where: str) -> Any:
         )
     built = {}
     for name, value in values.items():
-        default = known[name].default
-        if is_dataclass(default):
-            value = _build(type(default), value, f"{where}.{name}")
+        if is_dataclass(kinds[name]):
+            value = _build(kinds[name], value, f"{where}.{name}")
         elif isinstance(value, list):
             value = tuple(value)
+        try:
+            require(value, kinds[name], f"configuration{where}.{name}")
+        except Mismatch as error:
+            raise ConfigError(str(error)) from None
         built[name] = value
     return cls(**built)

@@ -2,13 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph, is_v3_checkpoint
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.train.checkpoint_schema import Mismatch, require, require_like
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.platform import platform
 from tedg_fast.train.run_folder import RunFolder
+
+WITHOUT_EFFECT = (
+    "exp_name", "results", "resume", "episodes", "num_workers", "save_every", "keep_checkpoints",
+    "checkpoint_minutes",
+)  # fmt: skip
+"""Settings that change no bit of what is learnt."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,25 @@ class Source:
     def completed(self) -> int:
         """Episodes finished."""
         return self.state["completed"]
+
+    def notes(self, config: TrainConfig) -> list[str]:
+        """What is to be said of going on from here with ``config``."""
+        notes = list(self.remarks)
+        if self.remarks:
+            notes.append(f"going on from {self.path}, {self.completed} episodes")
+        there = _flat(self.state["config"]) | self.state["platform"]
+        here = _flat(to_dict(config)) | platform()
+        changed = [
+            f"{name} is {there[name]} there and {value} here"
+            for name, value in here.items()
+            if name not in WITHOUT_EFFECT and value != there.get(name)
+        ]
+        if changed:
+            notes.append(
+                f"resumed with other settings than {self.path} was made with, so this run is not "
+                f"bit for bit the uninterrupted one: {'; '.join(changed)}"
+            )
+        return notes
 
 
 def find_checkpoint(path: Path) -> Source | V3Checkpoint:
@@ -71,17 +103,57 @@ def check_takeover(
             f"{source.path} is of another configuration: {'; '.join(differences)}; resume with "
             "the same ones, or start a new run"
         )
-    if saved["exp_name"] == config.exp_name:
-        _refuse_rewind(source, RunFolder(config.results, config.exp_name))
+    folder = RunFolder(config.results, config.exp_name)
+    if folder.holds(source.path):
+        _refuse_rewind(source, folder)
+
+
+def require_fit(source: Source, policy: nn.Module, optimizer: Optimizer) -> None:
+    """Raise ``CheckpointError`` unless the state's tensors are those of these networks."""
+    own = optimizer.state_dict()
+    saved = source.state["optimizer"]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    try:
+        require_like(source.state["policy"], _on_cpu(policy.state_dict()), "policy")
+        require_like(saved["param_groups"], own["param_groups"], "optimizer.param_groups")
+        for mine, its in zip(own["param_groups"], saved["param_groups"]):
+            if its | {"lr": 0.0} != mine | {"lr": 0.0}:
+                raise Mismatch("optimizer.param_groups differ from Adam's settings here")
+        require(list(saved["state"]), [int], "the parameter numbers of optimizer.state")
+        for number, entry in saved["state"].items():
+            where = f"optimizer.state[{number}]"
+            if not 0 <= number < len(parameters):
+                raise Mismatch(f"{where} belongs to no parameter")
+            moment = torch.zeros(parameters[number].shape, dtype=parameters[number].dtype)
+            step = torch.zeros((), dtype=torch.float32)
+            require_like(entry, {"step": step, "exp_avg": moment, "exp_avg_sq": moment}, where)
+        torch.Generator().set_state(source.state["generator"])
+    except (Mismatch, RuntimeError) as error:
+        raise CheckpointError(
+            f"checkpoint {source.path} cannot be used: {error}; resume from another file"
+        ) from None
 
 
 def _refuse_rewind(source: Source, folder: RunFolder) -> None:
     """Going on in a folder from an older file would overwrite what came after it."""
-    if not folder.checkpoints.is_dir():
-        return
-    path, state, _ = checkpoint.newest(folder.path)
+    path, state, _ = checkpoint.newest(folder.path)  # there is one: the source
     if state["env_steps"] > source.state["env_steps"]:
         raise CheckpointError(
             f"{folder.path} has a newer checkpoint, {path.name}: --resume {folder.path} goes on "
             f"from it; to go on from {source.path.name} choose another --exp-name"
         )
+
+
+def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: torch.empty_like(tensor, device="cpu") for name, tensor in state.items()}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by the names of their flags."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,6 +1,13 @@
 """The folder of a run: where its files are, and when it may be written to."""
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from tedg_fast.train import checkpoint
+from tedg_fast.train.files import remove_leftovers, sync_folder
 
 
 class RunFolderError(ValueError):
@@ -15,8 +22,10 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.log = self.path / "training.log"
         self.json = self.path / "logs" / "training_log.json"
-        self.tensorboard = self.path / "tensorboard"
+        self.episode_events = self.path / "tensorboard" / "episode"
+        self.train_events = self.path / "tensorboard" / "train"
         self.best = self.checkpoints / "best_model.pth"
+        self.latest = self.checkpoints / "model_latest.pth"
         self.final = self.checkpoints / "model_final.pth"
 
     def model(self, episode: int) -> Path:
@@ -31,12 +40,63 @@ class RunFolder:
                 "another --exp-name"
             )
 
-    def create(self) -> None:
-        """Make the folders; ``RunFolderError`` where that is not possible."""
+    @classmethod
+    def around(cls, path: Path) -> "RunFolder | None":
+        """The run whose checkpoint ``path`` is, as far as its place tells."""
+        folder = path.absolute().parent
+        if folder.name != "checkpoints":
+            return None
+        run = folder.parent
+        if run.is_relative_to(Path.cwd()):
+            run = run.relative_to(Path.cwd())
+        return cls(str(run.parent), run.name)
+
+    def holds(self, path: Path) -> bool:
+        """Whether ``path`` is one of this run's checkpoints."""
+        return path.resolve().parent == self.checkpoints.resolve()
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make the folders and keep other trainers out while in use.
+
+        ``RunFolderError`` where the folder cannot be made or written to, or another is at work in
+        it. What a run that died was just writing is deleted.
+        """
+        folders = (
+            self.checkpoints, self.json.parent, self.episode_events, self.train_events,
+        )  # fmt: skip
         try:
-            for folder in (self.checkpoints, self.json.parent, self.tensorboard):
+            for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise PermissionError(0, "it may not be written to")
+            sync_folder(self.path)
+            sync_folder(self.path.parent)
+            lock = os.open(self.checkpoints, os.O_RDONLY)
         except OSError as error:
             raise RunFolderError(
-                f"{self.path} cannot be created: {error.strerror}; choose another --results"
+                f"{self.path} cannot be used: {error.strerror}; choose another --results"
             ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a dead process holds no lock
+        except BlockingIOError:
+            os.close(lock)
+            raise RunFolderError(
+                f"another tedg-train is running in {self.path}: wait for its end, or choose "
+                "another --exp-name"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            for folder in folders:
+                remove_leftovers(folder)
+            yield
+        finally:
+            os.close(lock)
+
+    def prune(self, keep: int, newest: Path) -> None:
+        """Delete numbered checkpoints older than the ``keep`` up to ``newest``, just saved."""
+        numbered = {checkpoint.number(path): path for path in self.checkpoints.glob("model_*.pth")}
+        older = sorted(n for n in numbered if 0 <= n <= checkpoint.number(newest))
+        for n in older[:-keep]:
+            numbered[n].unlink()

@@ -1,18 +1,21 @@
 """What a run writes down: ``training.log``, ``training_log.json`` and TensorBoard events.
 
 The series live in memory and in every checkpoint; the JSON file is written from them as a whole,
-so a resumed run goes on without a missing or doubled episode.
+so a resumed run goes on without a missing or doubled episode. A disk that is full or fails costs
+what could not be written meanwhile, never the run.
 """
 
+import contextlib
 import json
 import logging
 import math
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from tedg_fast.nethack.episode import Episode
+from tedg_fast.train.event_file import EventFile
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.run_folder import RunFolder
 
@@ -30,23 +33,47 @@ class RunLog:
         self.updates: dict[str, list] = {}
         self.events: list[dict[str, Any]] = []
         self.text = logging.getLogger("tedg_fast.train")
-        self.tensorboard: SummaryWriter | None = None
+        self.failing: set[Path] = set()
 
     def open(self, env_steps: int) -> None:
-        """Start writing; TensorBoard entries of an abandoned future are purged."""
-        handler = logging.FileHandler(self.folder.log, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        """Start writing after ``env_steps``; entries of an abandoned future are void."""
+        self.text_file = TextFile(self.folder.log)
         self.text.setLevel(logging.INFO)
         self.text.propagate = False
-        self.text.addHandler(handler)
-        self.tensorboard = SummaryWriter(self.folder.tensorboard, purge_step=env_steps + 1)
+        self.text.addHandler(self.text_file)
+        # Two files, for their steps are counted differently: episodes, and environment steps.
+        done = self.first_episode + self.num_episodes
+        self.episode_events = EventFile(self.folder.episode_events, done + 1)
+        self.train_events = EventFile(self.folder.train_events, env_steps + 1)
 
-    def close(self) -> None:
-        self.write_json()
-        self.tensorboard.close()
-        for handler in list(self.text.handlers):
-            self.text.removeHandler(handler)
-            handler.close()
+    def close(self) -> list[str]:
+        """Write everything and stop; as ``write``."""
+        problems = self.write()
+        self.text.removeHandler(self.text_file)
+        with contextlib.suppress(OSError):
+            self.text_file.close()
+        return problems
+
+    def write(self) -> list[str]:
+        """Bring everything to the disk → one message for each file that now cannot be written."""
+        files = {
+            self.folder.json: self._write_json,
+            self.folder.log: self.text_file.check,
+            self.folder.episode_events: self.episode_events.flush,
+            self.folder.train_events: self.train_events.flush,
+        }
+        problems = {}
+        for path, write in files.items():
+            try:
+                write()
+            except OSError as error:
+                problems[path] = (
+                    f"{path} could not be written ({error.strerror or error}): the run goes on, "
+                    "and so does the file when it can be written again"
+                )
+        new = [message for path, message in problems.items() if path not in self.failing]
+        self.failing = set(problems)
+        return new
 
     @property
     def num_episodes(self) -> int:
@@ -63,8 +90,9 @@ class RunLog:
             episode.last_observation_score, episode.reward, episode.length, episode.depth,
             episode.ending,
         )  # fmt: skip
+        number = self.first_episode + self.num_episodes
         for name in ("true_score", "last_observation_score", "reward", "length", "depth"):
-            self.tensorboard.add_scalar(f"episode/{name}", getattr(episode, name), env_steps)
+            self.episode_events.scalar(f"episode/{name}", getattr(episode, name), number)
 
     def update(self, signals: dict[str, float | int | str], env_steps: int) -> None:
         """Record the signals of one update."""
@@ -77,7 +105,7 @@ class RunLog:
         )
         for name, value in signals.items():
             if not isinstance(value, str):
-                self.tensorboard.add_scalar(f"train/{name}", value, env_steps)
+                self.train_events.scalar(f"train/{name}", value, env_steps)
 
     def event(self, kind: str, message: str, completed: int, level: int = logging.WARNING) -> None:
         """Record a warning, a loss of games, a rollback, a save."""
@@ -103,8 +131,7 @@ class RunLog:
         self.episodes, self.updates = state["episodes"], state["updates"]
         self.events = state["events"]
 
-    def write_json(self) -> None:
-        """Write ``training_log.json``, whole or not at all."""
+    def _write_json(self) -> None:
         record = {
             "format": "tedg-training-log",
             "version": 1,
@@ -112,6 +139,33 @@ class RunLog:
             **self.state_dict(),
         }
         write_whole(self.folder.json, json.dumps(_finite(record)).encode())
+
+
+class TextFile(logging.FileHandler):
+    """``training.log``; lines that cannot be written are lost, and ``check`` says so."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, encoding="utf-8", delay=True)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        self.error: OSError | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.error = None
+        try:
+            super().emit(record)
+        except OSError:  # it could not even be opened
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            raise
+        self.error = error
+
+    def check(self) -> None:
+        """Raise the ``OSError`` that the last line met, if any."""
+        if self.error is not None:
+            raise self.error
 
 
 def _append(series: dict[str, list], entry: dict[str, Any]) -> None:

@@ -1,6 +1,10 @@
 """The training loop: collect → advantages and update → log → save."""
 
+import contextlib
+import copy
+import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +22,10 @@ from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.display import Display, Status
 from tedg_fast.train.health import HealthMonitor, Reading, expert_name
 from tedg_fast.train.model import build_policy, grounder_of
+from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.rollout import Collector, Played, Rollout
+from tedg_fast.train.resume import Source, require_fit
 from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.run_log import SCORE_WINDOW, RunLog
 
@@ -27,6 +33,10 @@ ATTENTION_SAMPLE = 64
 """Active sets on which the attention variance is measured."""
 BEST_AFTER = 20
 """Episodes a moving mean must cover before a checkpoint can be called the best."""
+
+
+class Stopped(Exception):
+    """A stop was requested while nothing was lost by stopping at once."""
 
 
 class Trainer:
@@ -52,18 +62,24 @@ class Trainer:
         self.workers_lost = 0
         self.next_episode = 0
         self.games: list[GameState] = []
-        self.best_score = -np.inf
+        self.best_score = -math.inf
+        self.notes: list[str] = []
         self.stop_requested = False
+        self.stoppable = False
+        self.boundary: checkpoint.State = {}
+        self.saved_at = 0.0
+        self.unsaved = ""
 
     # --- checkpoints -------------------------------------------------------------------------
 
-    def state_dict(self, env: VectorEnv) -> checkpoint.State:
-        """Everything the run needs to go on exactly as if it had not stopped."""
+    def state_dict(self) -> checkpoint.State:
+        """Everything the run needs to go on exactly as if it had not stopped; a copy."""
         return {
             "config": to_dict(self.config),
+            "platform": platform(),
             "hypergraph": {"name": self.hypergraph.name, "digest": self.hypergraph.digest},
-            "policy": self.policy.state_dict(),
-            "optimizer": self.ppo.optimizer.state_dict(),
+            "policy": copy.deepcopy(self.policy.state_dict()),
+            "optimizer": copy.deepcopy(self.ppo.optimizer.state_dict()),
             "normaliser": self.normaliser.state_dict(),
             "generator": self.generator.get_state(),
             "health": self.health.state_dict(),
@@ -73,12 +89,17 @@ class Trainer:
             "rollbacks": self.rollbacks,
             "workers_lost": self.workers_lost,
             "best_score": self.best_score,
-            "next_episode": env.next_episode,
-            "games": [_pack(game) for game in env.games()],
+            "next_episode": self.next_episode,
+            "games": [_pack(game) for game in self.games],
         }
 
-    def resume(self, state: checkpoint.State, source: Path) -> None:
-        """Take over a checkpoint's state; under another run's name, begin a log of our own."""
+    def resume(self, source: Source) -> None:
+        """Take over a checkpoint's state; in another run's folder, begin a log of our own.
+
+        Raises ``CheckpointError`` if the state does not fit this run's networks.
+        """
+        state = source.state
+        require_fit(source, self.policy, self.ppo.optimizer)
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
         self.normaliser.load_state_dict(state["normaliser"])
@@ -89,11 +110,12 @@ class Trainer:
         self.best_score = state["best_score"]
         self.next_episode = state["next_episode"]
         self.games = [_unpack(game) for game in state["games"]]
-        if state["config"]["exp_name"] == self.config.exp_name:
+        if self.folder.holds(source.path):
             self.log.load_state_dict(state["log"])
         else:
-            self.log.first_episode, self.log.parent = self.completed, str(source)
-            self.best_score = -np.inf
+            self.log.first_episode, self.log.parent = self.completed, str(source.path)
+            self.best_score = -math.inf
+        self.notes = source.notes(self.config)
 
     def resume_v3(self, v3: V3Checkpoint) -> None:
         """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
@@ -103,22 +125,61 @@ class Trainer:
         self.completed = self.next_episode = v3.completed
         self.log.first_episode, self.log.parent = v3.completed, str(v3.path)
 
-    def _save(self, path: Path, env: VectorEnv) -> None:
-        with self.display.timed("checkpoint"):
-            checkpoint.save(path, self.state_dict(env))
+    def _save(self, path: Path) -> bool:
+        """Save the state of the last update boundary to ``path``; a failure ends nothing."""
+        self.saved_at = time.monotonic()
+        try:
+            checkpoint.save(path, self.boundary)
+        except OSError as error:
+            self.unsaved = f"{path} could not be saved ({error.strerror or error})"
+            self._event("checkpoint", f"{self.unsaved}; older checkpoints are as they were")
+            return False
+        self.unsaved = ""
+        return True
+
+    def _save_when_due(self, completed_before: int, *, best: bool) -> None:
+        """Save what is due: the best model, a numbered checkpoint, or the latest state."""
+        if best:
+            self._save(self.folder.best)
+        milestone = self.completed // self.config.save_every * self.config.save_every
+        if milestone > completed_before:
+            path = self.folder.model(milestone)
+            if self._save(path) and self.config.keep_checkpoints is not None:
+                self._prune(path)
+        elif time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
+            self._save(self.folder.latest)
+
+    def _prune(self, newest: Path) -> None:
+        try:
+            self.folder.prune(self.config.keep_checkpoints, newest)
+        except OSError as error:
+            self._event("checkpoint", f"older checkpoints could not be deleted ({error.strerror})")
+
+    def _event(self, kind: str, message: str) -> None:
+        """Record something out of the ordinary and show it."""
+        self.log.event(kind, message, self.completed)
+        self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        with contextlib.suppress(OSError):  # the output may go to the disk that is full
+            self.display.warn(message)
 
     # --- the loop ----------------------------------------------------------------------------
 
-    def run(self) -> Path:
+    def run(self) -> None:
         """Train until ``config.episodes`` are completed or a stop is requested.
 
-        Returns the checkpoint that holds the end state.
+        ``unsaved`` then says why the end state could not be saved; it is empty if it is.
         """
         config = self.config
+        self.boundary = self.state_dict()
+        self._save(self.folder.latest)  # from here on there is something to resume
         self.log.open(self.env_steps)
         self.log.text.info(
             "run %s: %d episodes done, going to %d", config.exp_name, self.completed, config.episodes
         )
+        for note in self.notes:
+            self._event("resume", note)
         env = VectorEnv(
             self.hypergraph,
             num_envs=config.num_envs,
@@ -130,20 +191,49 @@ class Trainer:
             use_mask=config.mask,
             grounder=grounder_of(self.hypergraph),
         )
-        with env:
-            self._start_games(env)
-            rollout = Rollout(
-                self.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
-            )
-            collector = Collector(env, self.policy, self.normaliser, self.generator, rollout)
-            while self.completed < config.episodes and not self.stop_requested:
-                self._iterate(env, collector, rollout)
-            end = self.folder.final
-            if self.completed < config.episodes:
-                end = self.folder.model(self.completed)
-            self._save(end, env)
-        self.log.close()
-        return end
+        try:
+            with env, contextlib.suppress(Stopped):
+                with self._stoppable():
+                    self._start_games(env)
+                rollout = Rollout(
+                    env.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
+                )
+                collector = Collector(env, self.policy, self.normaliser, self.generator, rollout)
+                while self.completed < config.episodes and not self.stop_requested:
+                    self._iterate(env, collector, rollout)
+        finally:  # whatever happened, the last boundary is whole
+            self._save_end()
+
+    def _save_end(self) -> None:
+        """Save the last boundary as the final or the latest state, and close the log."""
+        done = self.completed >= self.config.episodes
+        if self._save(self.folder.final if done else self.folder.latest) and done:
+            with contextlib.suppress(OSError):
+                self.folder.latest.unlink(missing_ok=True)
+        for problem in self.log.close():
+            self._warn(problem)
+
+    def request_stop(self) -> None:
+        """End the run within seconds, also from a signal handler.
+
+        A rollout or update that is under way is dropped: resumed from the boundary before it, the
+        run comes to the same.
+        """
+        self.stop_requested = True
+        if self.stoppable:
+            self.stoppable = False
+            raise Stopped
+
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Where a requested stop may drop everything since the last update boundary."""
+        self.stoppable = True
+        try:
+            if self.stop_requested:
+                raise Stopped
+            yield
+        finally:
+            self.stoppable = False
 
     def _start_games(self, env: VectorEnv) -> None:
         """Go on with the checkpoint's games where their number fits, else begin fresh ones."""
@@ -151,13 +241,12 @@ class Trainer:
             env.start()
         elif len(self.games) == env.num_envs:
             for message in env.restore(self.games, self.next_episode):
-                self.log.event("replay", message, self.completed)
+                self._event("replay", message)
         else:
-            self.log.event(
+            self._event(
                 "replay",
                 f"{len(self.games)} games were running and {env.num_envs} are to run now: fresh "
-                "games begin, so this run is not bit for bit the uninterrupted one",
-                self.completed,
+                "games begin",
             )
             env.start()
 
@@ -166,18 +255,19 @@ class Trainer:
         config = self.config
         began = time.perf_counter()
         settings = config.settings_at(self.completed)
-        torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
-        played = collector.collect(Routing(settings.routing, settings.temperature))
-        collected = time.perf_counter()
+        with self._stoppable():
+            torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
+            played = collector.collect(Routing(settings.routing, settings.temperature))
+            collected = time.perf_counter()
 
-        torch.set_num_threads(config.threads)
-        try:
-            signals = self.ppo.update(rollout, settings)
-        except NotFinite as error:
-            self.rollbacks += 1
-            message = f"{error}: the update was undone, weights and optimizer are as before it"
-            self.log.event("rollback", message, self.completed)
-            signals = {}
+            torch.set_num_threads(config.threads)
+            try:
+                signals = self.ppo.update(rollout, settings)
+            except NotFinite as error:
+                self.rollbacks += 1
+                message = f"{error}: the update was undone, weights and optimizer are as before it"
+                self._event("rollback", message)
+                signals = {}
         updated = time.perf_counter()
         self.display.add("games", played.stepping_seconds)
         self.display.add("policy", played.policy_seconds)
@@ -189,20 +279,26 @@ class Trainer:
         speed = rollout.steps * rollout.num_envs / (updated - began)
         if signals:
             self._record_update(rollout, asdict(settings), signals, speed)
-        self._save_when_due(env, before)
+        best = self._is_best()
         with self.display.timed("logging"):
-            self.log.write_json()
-        self.display.refresh(
-            Status(
-                completed=self.completed,
-                episodes=config.episodes,
-                phase=settings.phase,
-                env_steps=self.env_steps,
-                steps_per_second=speed,
-                true_score=self.log.recent("true_score"),
-                last_observation_score=self.log.recent("last_observation_score"),
+            for problem in self.log.write():  # first: a checkpoint never knows more than the log
+                self._event("log", problem)
+        with self.display.timed("checkpoint"):
+            self.next_episode, self.games = env.next_episode, env.games()
+            self.boundary = self.state_dict()
+            self._save_when_due(before, best=best)
+        with contextlib.suppress(OSError):  # as in _warn
+            self.display.refresh(
+                Status(
+                    completed=self.completed,
+                    episodes=config.episodes,
+                    phase=settings.phase,
+                    env_steps=self.env_steps,
+                    steps_per_second=speed,
+                    true_score=self.log.recent("true_score"),
+                    last_observation_score=self.log.recent("last_observation_score"),
+                )
             )
-        )
 
     def _record_episodes(self, played: Played) -> None:
         for episode in played.episodes:
@@ -210,7 +306,7 @@ class Trainer:
             self.log.episode(episode, self.env_steps)
         for message in played.lost:
             self.workers_lost += 1
-            self.log.event("worker lost", message, self.completed)
+            self._event("worker lost", message)
 
     def _record_update(
         self, rollout: Rollout, settings: dict[str, Any], signals: dict[str, float], speed: float
@@ -228,8 +324,7 @@ class Trainer:
             alignment_loss=signals["alignment_loss"],
         )
         for warning in self.health(reading):
-            self.log.event("health", warning, self.completed)
-            self.display.warn(warning)
+            self._event("health", warning)
         entry = {"completed": self.completed, "env_steps": self.env_steps, "phase": reading.phase}
         entry |= {name: settings[name] for name in ("progress", "temperature", "learning_rate")}
         entry |= signals | {"attention_variance": variance}
@@ -243,15 +338,13 @@ class Trainer:
         }
         self.log.update(entry, self.env_steps)
 
-    def _save_when_due(self, env: VectorEnv, completed_before: int) -> None:
-        every = self.config.save_every
-        milestone = self.completed // every * every
-        if milestone > completed_before:
-            self._save(self.folder.model(milestone), env)
+    def _is_best(self) -> bool:
+        """Whether the moving mean of the true score is the best so far; if so it is kept."""
         score = self.log.recent("true_score")
-        if self.log.num_episodes >= min(BEST_AFTER, SCORE_WINDOW) and score > self.best_score:
-            self.best_score = score
-            self._save(self.folder.best, env)
+        if self.log.num_episodes < min(BEST_AFTER, SCORE_WINDOW) or score <= self.best_score:
+            return False
+        self.best_score = score
+        return True
 
 
 def _pack(game: GameState) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""A state that a checkpoint may hold, without the networks and games of a real run."""
+
+import torch
+
+from tedg_fast.train.config import TrainConfig, to_dict
+
+
+def small_state(env_steps=7, **changes):
+    """Everything ``checkpoint.load`` asks for, and 1,000 parameters."""
+    state = {
+        "config": to_dict(TrainConfig(num_workers=1, threads=1)),
+        "platform": {"torch": "2"},
+        "hypergraph": {"name": "α", "digest": "00"},
+        "policy": {"weight": torch.arange(1000.0)},
+        "optimizer": {"state": {}, "param_groups": []},
+        "normaliser": {
+            "returns": torch.zeros(2, dtype=torch.float64), "count": 1, "mean": 0.0, "spread": 1.0,
+        },
+        "generator": torch.Generator().get_state(),
+        "health": {"active": ["grad_norm"], "alignment": [(1, 0.5)], "phase": "warmup"},
+        "log": {
+            "first_episode": 3, "parent": None, "episodes": {}, "updates": {"loss": [1.5]},
+            "events": [{"kind": "replay", "completed": 3, "message": "so and so"}],
+        },
+        "completed": 3,
+        "env_steps": env_steps,
+        "rollbacks": 0,
+        "workers_lost": 0,
+        "best_score": float("-inf"),
+        "next_episode": 5,
+        "games": [
+            {"episode": 4, "actions": torch.zeros(9, dtype=torch.uint8), "observation_hash": "ab"}
+        ],
+    }  # fmt: skip
+    return state | changes
