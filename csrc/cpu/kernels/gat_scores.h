@@ -46,15 +46,6 @@ TEDG_INLINE vec<A> gather(const A* values, const int32_t* index) {
   return v;
 }
 
-// Lanes 0..n of v, the others replaced.
-template <class A>
-TEDG_INLINE vec<A> first_lanes(vec<A> v, int64_t n, A other) {
-  using I = typename Lanes<A>::Integer;
-  typename Lanes<A>::I lane;
-  for (int i = 0; i < kLanes<A>; ++i) lane[i] = static_cast<I>(i);
-  return lane < static_cast<I>(n < kLanes<A> ? n : kLanes<A>) ? v : splat<A>(other);
-}
-
 template <class A>
 TEDG_INLINE A row_sum(const A* values, int64_t count) {
   vec<A> sum = {};
