@@ -10,10 +10,10 @@ class Refuse:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Refuse())
-import tedg_fast.ops
+import tedg_fast.nn, tedg_fast.ops
 assert not [m for m in sys.modules if m.split(".")[0] in ("nle", "gymnasium")]
 """
 
 
-def test_ops_import_where_nle_is_not_installed():
+def test_ops_and_nn_import_where_nle_is_not_installed():
     subprocess.run([sys.executable, "-c", _WITHOUT_NLE], check=True)
