@@ -1,5 +1,6 @@
 """What beside seed and settings decides the bits of a result."""
 
+import functools
 import importlib.metadata
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 import tedg_fast
 
 
+@functools.cache
 def platform() -> dict[str, str]:
     """Versions and processor; a run resumed with other ones may differ from the uninterrupted."""
     return {

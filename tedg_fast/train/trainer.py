@@ -172,14 +172,15 @@ class Trainer:
         ``unsaved`` then says why the end state could not be saved; it is empty if it is.
         """
         config = self.config
+        self.log.open(self.env_steps)
         self.boundary = self.state_dict()
         self._save(self.folder.latest)  # from here on there is something to resume
-        self.log.open(self.env_steps)
         self.log.text.info(
             "run %s: %d episodes done, going to %d", config.exp_name, self.completed, config.episodes
         )
         for note in self.notes:
             self._event("resume", note)
+        self._write_log()
         env = VectorEnv(
             self.hypergraph,
             num_envs=config.num_envs,
@@ -206,7 +207,7 @@ class Trainer:
 
     def _save_end(self) -> None:
         """Save the last boundary as the final or the latest state, and close the log."""
-        done = self.completed >= self.config.episodes
+        done = self.boundary["completed"] >= self.config.episodes
         if self._save(self.folder.final if done else self.folder.latest) and done:
             with contextlib.suppress(OSError):
                 self.folder.latest.unlink(missing_ok=True)
@@ -280,9 +281,7 @@ class Trainer:
         if signals:
             self._record_update(rollout, asdict(settings), signals, speed)
         best = self._is_best()
-        with self.display.timed("logging"):
-            for problem in self.log.write():  # first: a checkpoint never knows more than the log
-                self._event("log", problem)
+        self._write_log()  # before saving: a checkpoint never knows more than the log
         with self.display.timed("checkpoint"):
             self.next_episode, self.games = env.next_episode, env.games()
             self.boundary = self.state_dict()
@@ -299,6 +298,11 @@ class Trainer:
                     last_observation_score=self.log.recent("last_observation_score"),
                 )
             )
+
+    def _write_log(self) -> None:
+        with self.display.timed("logging"):
+            for problem in self.log.write():
+                self._event("log", problem)
 
     def _record_episodes(self, played: Played) -> None:
         for episode in played.episodes:

@@ -1,0 +1,46 @@
+"""Killed anywhere and resumed, a run ends as if nothing had happened, bit for bit.
+
+Real games and real processes, across all three phases, with other numbers of workers and other
+checkpoint intervals after each kill. ``TEDG_KILLS=100`` makes it a hundred kills instead of a
+dozen, at other moments each time.
+"""
+
+import ast
+import os
+import subprocess
+import sys
+
+import kill_often
+import pytest
+from command import SHORT, tedg_train
+from run_results import assert_logs_are_complete, assert_same_end, log_of
+
+MANY = int(os.environ.get("TEDG_KILLS", 0))
+KILLS = MANY or 12
+PHASES = ["--warmup.episodes", "8", "--transition.episodes", "12"]
+
+
+@pytest.mark.timeout(100 + 30 * KILLS)
+def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    episodes = str(4 * KILLS)
+    first = [*SHORT, *PHASES]
+    tedg_train(
+        monkeypatch, "--results", tmp_path, "--exp-name", "whole", "--episodes", episodes, *first
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert set(log_of(whole)["updates"]["phase"]) == {"warmup", "transition", "fine-tune"}
+
+    seed = "random" if MANY else "0"
+    output = subprocess.run(
+        [sys.executable, kill_often.__file__, tmp_path, "killed", episodes, str(KILLS), seed, *first],
+        stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ).stdout  # fmt: skip
+    struck = ast.literal_eval(output.splitlines()[-1])
+    assert struck.pop("torn") > 0
+    assert struck == {place: KILLS // 4 for place in kill_often.PLACES}
+    assert_same_end(killed, whole)
+    assert_logs_are_complete(whole)
+    assert_logs_are_complete(killed)
+    left = [path.name for path in (killed / "checkpoints").iterdir()]
+    assert not any(name.startswith(".") for name in left)
+    assert sum(name[6:11].isdigit() for name in left) == 2, "--keep-checkpoints 2"
