@@ -60,6 +60,8 @@ def alignment_run(monitor, losses, start=0):
 def test_rising_alignment_warns_falling_does_not():
     assert alignment_run(HealthMonitor(), [0.5 - 0.01 * i for i in range(30)]) == []
     assert alignment_run(HealthMonitor(), [0.3] * 30) == []
+    noisy = [0.04 + 0.02 * (7 * i % 5) / 4 for i in range(60)]
+    assert alignment_run(HealthMonitor(), noisy) == []
     rising = alignment_run(HealthMonitor(), [0.3 + 0.01 * i for i in range(30)])
     assert len(rising) == 1
     assert "alignment loss has risen over 50 episodes" in rising[0]

@@ -1,6 +1,8 @@
 """Is the run healthy? The signals of a training run, their thresholds and warnings."""
 
+import math
 from dataclasses import dataclass
+from statistics import fmean, variance
 
 from tedg_fast.hypergraph import EXPERTS
 
@@ -71,7 +73,10 @@ class HealthMonitor:
         return found
 
     def _alignment_rises(self, reading: Reading) -> bool:
-        """Whether the later half of the window lies more than 5 % above the earlier half."""
+        """Whether the later half of the window lies above the earlier half, beyond its noise.
+
+        The difference of the means must exceed 5 % and two standard errors.
+        """
         if reading.phase != self.phase:  # another phase has another alignment loss
             self.phase, self.alignment = reading.phase, []
         self.alignment.append((reading.completed, reading.alignment_loss))
@@ -83,7 +88,11 @@ class HealthMonitor:
         middle = start + ALIGNMENT_WINDOW / 2
         early = [loss for at, loss in self.alignment if at <= middle]
         late = [loss for at, loss in self.alignment if at > middle]
-        return bool(late) and sum(late) / len(late) > 1.05 * sum(early) / len(early)
+        if min(len(early), len(late)) < 2:
+            return False
+        rise = fmean(late) - fmean(early)
+        noise = math.sqrt(variance(early) / len(early) + variance(late) / len(late))
+        return rise > 0.05 * fmean(early) and rise > 2 * noise
 
     def state_dict(self) -> dict:
         return {"active": sorted(self.active), "alignment": self.alignment, "phase": self.phase}
