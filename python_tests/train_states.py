@@ -3,13 +3,14 @@
 import torch
 
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.platform import platform
 
 
 def small_state(env_steps=7, **changes):
     """Everything ``checkpoint.load`` asks for, and 1,000 parameters."""
     state = {
         "config": to_dict(TrainConfig(num_workers=1, threads=1)),
-        "platform": {"torch": "2"},
+        "platform": platform(),
         "hypergraph": {"name": "α", "digest": "00"},
         "policy": {"weight": torch.arange(1000.0)},
         "optimizer": {"state": {}, "param_groups": []},
