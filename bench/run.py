@@ -1,0 +1,123 @@
+"""Times the ops beside their competitors and writes the table of ratios.
+
+    python bench/run.py [arguments for pytest, e.g. -k "route or copy"]
+
+Prints the table and writes it to bench/results/<date>-<commit>.md. Ratios are a competitor's
+time over ours in the same run, each its shortest round, which other work on the machine disturbs
+least; above 1 means that ours is faster. Run it on an idle machine: with a core taken away, every
+parallel op waits for the scheduler.
+"""
+
+import datetime
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import torch
+
+from tedg_fast.info import vector_level
+
+HERE = Path(__file__).resolve().parent
+OURS = "tedg_fast"
+PACKAGES = ("torch", "torch-geometric", "torch-scatter", "entmax", "numpy")
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def commit() -> str:
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} not installed"
+
+
+def header() -> list[str]:
+    return [
+        f"- machine: {processor()}, {torch.get_num_threads()} threads, {vector_level()} kernels",
+        f"- versions: python {platform.python_version()}, "
+        + ", ".join(installed(package) for package in PACKAGES),
+        f"- commit: {commit()}",
+        f"- date: {datetime.date.today()}",
+    ]
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 2**20:.1f}"
+
+
+def table(results: list[dict]) -> list[str]:
+    """Markdown rows: ours first, then every competitor's ratio in time and peak memory."""
+    groups: dict[str, dict[str, dict]] = defaultdict(dict)
+    copy_rate = None
+    for result in results:
+        if result["group"] == "copy":
+            copy_rate = result["extra_info"]["bytes_moved"] / result["stats"]["min"]
+        else:
+            groups[result["group"]][result["extra_info"]["implementation"]] = result
+    lines = [
+        "| op | shape | direction | ours, ms | competitor | its time / ours | peak MiB, ours | "
+        "its | bytes moved, % of copy |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for group, entries in groups.items():
+        if OURS not in entries:
+            continue
+        ours = entries[OURS]
+        best = ours["stats"]["min"]
+        moved = ours["extra_info"].get("bytes_moved")
+        rate = f"{100 * moved / best / copy_rate:.0f}" if moved and copy_rate else ""
+        name, shape, direction = group.split(" | ")
+        for competitor, entry in entries.items():
+            if competitor == OURS:
+                continue
+            lines.append(
+                f"| {name} | {shape} | {direction} | {1e3 * best:.3f} | {competitor} | "
+                f"{entry['stats']['min'] / best:.1f} | "
+                f"{megabytes(ours['extra_info']['peak_bytes'])} | "
+                f"{megabytes(entry['extra_info']['peak_bytes'])} | {rate} |"
+            )
+    if copy_rate:
+        lines += ["", f"Copy bandwidth (bytes read and written): {copy_rate / 1e9:.1f} GB/s."]
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "benchmark.json"
+        status = pytest.main([
+            str(HERE), "-q", "-p", "no:cacheprovider", "--import-mode=prepend",
+            "--benchmark-quiet", "--benchmark-max-time=1.0", "--benchmark-min-rounds=7",
+            "--benchmark-warmup=on", "--benchmark-warmup-iterations=2", "-rs",
+            f"--benchmark-json={report}", *arguments,
+        ])
+        if not report.exists() or report.stat().st_size == 0:
+            return int(status) or 1
+        results = json.loads(report.read_text())["benchmarks"]
+    lines = ["# Kernels beside their competitors", "", *header(), "", *table(results)]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    target = HERE / "results" / f"{datetime.date.today()}-{commit()}.md"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(text)
+    print(f"written to {target}")
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
