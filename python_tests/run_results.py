@@ -30,7 +30,7 @@ def assert_same_end(one, other):
 
 
 def assert_logs_are_complete(folder):
-    """JSON, TensorBoard and the final checkpoint tell of the same episodes and updates, once each."""
+    """JSON, TensorBoard and the final checkpoint tell of the same episodes, once each."""
     log = log_of(folder)
     state = checkpoint.load(folder / "checkpoints" / "model_final.pth")["log"]
     assert log["episodes"] == state["episodes"]

@@ -31,8 +31,9 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monke
     assert set(log_of(whole)["updates"]["phase"]) == {"warmup", "transition", "fine-tune"}
 
     seed = "random" if MANY else "0"
+    driver = [sys.executable, kill_often.__file__, tmp_path, "killed", episodes, str(KILLS), seed]
     output = subprocess.run(
-        [sys.executable, kill_often.__file__, tmp_path, "killed", episodes, str(KILLS), seed, *first],
+        [*driver, *first],
         stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
     ).stdout  # fmt: skip
     struck = ast.literal_eval(output.splitlines()[-1])

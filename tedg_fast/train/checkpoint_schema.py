@@ -11,7 +11,7 @@ from tedg_fast.nethack.episode import Episode
 
 
 class Mismatch(ValueError):
-    """An entry is missing, unknown or of the wrong kind; the message says which and what was expected."""
+    """An entry is missing, unknown or of the wrong kind: which, and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ STATE = {
 
 
 def require_state(state: Any) -> None:
-    """Raise ``Mismatch`` unless ``state`` is a checkpoint's, as far as that shows without a model."""
+    """Raise ``Mismatch`` unless ``state`` is a checkpoint's, as far as shows without a model."""
     require(state, STATE, "the state")
     log = state["log"]
     if log["episodes"]:
@@ -168,8 +168,8 @@ def _require_tensor(value: Any, kind: TensorOf, where: str) -> None:
         or kind.dtype not in (None, value.dtype)
         or kind.ndim not in (None, value.ndim)
     ):
-        found = f"{value.dtype} {value.layout} tensor of shape {list(value.shape)} on {value.device}"
-        raise Mismatch(f"{where} is a {found}, expected {words}")
+        found = f"a {value.dtype} {value.layout} tensor on {value.device}"
+        raise Mismatch(f"{where} is {found} of shape {list(value.shape)}, expected {words}")
 
 
 def _mismatch(value: Any, words: str, where: str) -> Mismatch:

@@ -68,7 +68,7 @@ class Display:
     def warn(self, message: str) -> None:
         self.warning = message
         if not self.console.is_terminal:
-            self.console.print(f"warning: {message}", highlight=False)
+            self.console.print(f"warning: {message}", soft_wrap=True, highlight=False)
 
     def shares(self) -> str:
         """Share of wall time of each part, largest first."""

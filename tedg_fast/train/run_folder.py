@@ -68,7 +68,7 @@ class RunFolder:
         try:
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
-                if not os.access(folder, os.W_OK | os.X_OK):
+                if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
                     raise PermissionError(0, "it may not be written to")
             sync_folder(self.path)
             sync_folder(self.path.parent)

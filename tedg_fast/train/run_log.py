@@ -24,7 +24,7 @@ SCORE_WINDOW = 100
 
 
 class RunLog:
-    """Series of a run: one entry an episode, one an update, and events (warnings, losses, saves)."""
+    """Series of a run: one entry an episode, one an update, and events (warnings, losses)."""
 
     def __init__(self, folder: RunFolder, config: dict[str, Any], parent: str | None):
         self.folder, self.config, self.parent = folder, config, parent
