@@ -24,5 +24,5 @@ cmake --build "$folder/build" --parallel 2
 runtimes="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libubsan.so)"
 cd "$folder"
 PYTHONPATH="$folder" ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtimes" \
-  "$python" -m pytest -q -p no:cacheprovider python_tests/ops \
+  "$python" -m pytest -q -s -p no:cacheprovider python_tests/ops \
   --ignore python_tests/ops/test_vector_levels.py --ignore python_tests/ops/test_import.py "$@"

@@ -157,7 +157,7 @@ void backward_rows(const RouteProblem& p, int64_t begin, int64_t end, void* scra
       const int64_t r = row + i;
       T* grad_experts = static_cast<T*>(p.grad_expert_logits) + r * count * actions;
       if (p.grad_logits == nullptr) {
-        __builtin_memset(grad_experts, 0, sizeof(T) * count * actions);
+        for (int64_t a = 0; a < count * actions; ++a) grad_experts[a] = narrow<T, A>(0);
         continue;
       }
       unmix_row(reinterpret_cast<const A*>(alpha) + i,
