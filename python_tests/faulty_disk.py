@@ -23,11 +23,12 @@ def die():
 class FaultyDisk:
     """Stands between ``write_whole`` and the system; before step number ``fatal`` calls ``fail``.
 
-    Steps are counted from 0 over all files written. ``patch`` is a ``pytest.MonkeyPatch``.
+    Steps are counted from 0 over all files written; only those called ``only``, if it is given.
+    ``patch`` is a ``pytest.MonkeyPatch``.
     """
 
-    def __init__(self, patch, fatal, fail):
-        self.fatal, self.fail, self.done = fatal, fail, []
+    def __init__(self, patch, fatal, fail, only=None):
+        self.fatal, self.fail, self.only, self.done = fatal, fail, only, []
         self.syncing_folder = False
         system = {name: getattr(os, name) for name in ("fdopen", "fsync", "chmod", "replace")}
         for name in ("fsync", "chmod", "replace"):
@@ -37,9 +38,10 @@ class FaultyDisk:
         patch.setattr(files, "sync_folder", self._sync_folder(files.sync_folder))
 
     def step(self, name):
-        if len(self.done) == self.fatal:
-            self.fail()
-        self.done.append(name)
+        if self.only in (None, name):
+            if len(self.done) == self.fatal:
+                self.fail()
+            self.done.append(name)
 
     def _counting(self, name, act):
         def counted(*args, **kwargs):

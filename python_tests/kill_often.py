@@ -7,7 +7,6 @@ process that was forked off this one, to save the seconds that importing torch t
 
 import os
 import random
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -17,7 +16,7 @@ import killable
 
 from tedg_fast.train.files import TEMPORARY
 
-PLACES = {"game step": 40, "gradient step": 20, "file": 60, "clock": 2000}
+PLACES = {"game step": 40, "gradient step": 20, "file": 60, "bytes": 6, "clock": 2000}
 """Where kills strike, in turn, and below which count."""
 
 
@@ -45,7 +44,6 @@ def kill_often(folder, episodes, kills, seed, *first):
         if any((folder / "checkpoints").glob("*.pth")):
             arguments += ["--resume", str(folder)]
         else:
-            shutil.rmtree(folder, ignore_errors=True)
             arguments += ["--results", str(folder.parent), *first]
         code = start(place, count, arguments, fresh)
         if code == 0:

@@ -1,8 +1,8 @@
 """``tedg-train`` that kills itself: ``python killable.py PLACE COUNT <arguments of tedg-train>``.
 
 PLACE is where SIGKILL strikes, at the COUNT-th time there: "game step" (halfway through a rollout),
-"gradient step" (halfway through an update), "file" (between two steps of writing any file, or in
-the middle of its bytes), "clock" (COUNT milliseconds after the start) or "nowhere".
+"gradient step" (halfway through an update), "file" (between any two steps of writing a file),
+"bytes" (in the middle of a file), "clock" (COUNT milliseconds after the start) or "nowhere".
 """
 
 import signal
@@ -24,6 +24,8 @@ def main(place, count, arguments):
         PPO._step = dying(PPO._step, count)
     if place == "file":
         FaultyDisk(SimpleNamespace(setattr=setattr), count, die)
+    if place == "bytes":
+        FaultyDisk(SimpleNamespace(setattr=setattr), count, die, only="write")
     if place == "clock":
         # As SIGKILL: the kernel ends the process at once, for nothing handles this signal.
         signal.setitimer(signal.ITIMER_REAL, (count + 1) / 1000)

@@ -165,6 +165,16 @@ def test_what_a_dead_run_was_writing_is_cleared_away(tmp_path):
         ]
 
 
+def test_where_a_run_died_before_its_first_checkpoint_one_may_begin(tmp_path):
+    folder = RunFolder(str(tmp_path), "run")
+    with folder.claimed():
+        (folder.checkpoints / ".writing-abc").write_bytes(b"half a checkpoi")
+    folder.refuse_existing()
+    (folder.path / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="already exists"):
+        folder.refuse_existing()
+
+
 def test_keeps_the_newest_numbered_checkpoints(tmp_path):
     folder = RunFolder(str(tmp_path), "run")
     with folder.claimed():

@@ -1,8 +1,8 @@
 """Killed anywhere and resumed, a run ends as if nothing had happened, bit for bit.
 
 Real games and real processes, across all three phases, with other numbers of workers and other
-checkpoint intervals after each kill. ``TEDG_KILLS=100`` makes it a hundred kills instead of a
-dozen, at other moments each time.
+checkpoint intervals after each kill. ``TEDG_KILLS=100`` makes it a hundred kills instead of
+ten, in processes of their own and at other moments each time.
 """
 
 import ast
@@ -16,11 +16,11 @@ from command import SHORT, tedg_train
 from run_results import assert_logs_are_complete, assert_same_end, log_of
 
 MANY = int(os.environ.get("TEDG_KILLS", 0))
-KILLS = MANY or 12
+KILLS = MANY or 10
 PHASES = ["--warmup.episodes", "8", "--transition.episodes", "12"]
 
 
-@pytest.mark.timeout(100 + 30 * KILLS)
+@pytest.mark.timeout(120 + 30 * KILLS)
 def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     episodes = str(4 * KILLS)
     first = [*SHORT, *PHASES]
@@ -36,9 +36,10 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monke
         [*driver, *first],
         stdout=subprocess.PIPE, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
     ).stdout  # fmt: skip
+    print(*[line for line in output.splitlines() if line[:4] == "seed"], output.splitlines()[-1])
     struck = ast.literal_eval(output.splitlines()[-1])
-    assert struck.pop("torn") > 0
-    assert struck == {place: KILLS // 4 for place in kill_often.PLACES}
+    assert struck.pop("torn") >= struck["bytes"]
+    assert struck == {place: KILLS // 5 for place in kill_often.PLACES}
     assert_same_end(killed, whole)
     assert_logs_are_complete(whole)
     assert_logs_are_complete(killed)

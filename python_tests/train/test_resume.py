@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from command import SHORT, refused, tedg_train
@@ -13,6 +14,8 @@ from exact import differences
 from run_results import assert_logs_are_complete, assert_same_end, end_state, log_of
 
 from tedg_fast.train import checkpoint
+from tedg_fast.train.config import from_dict
+from tedg_fast.train.resume import find_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,14 @@ def test_other_settings_are_taken_and_it_says_that_exactness_ends(
     assert words in note
     assert note in " ".join((half / "training.log").read_text().split("\n"))
     assert len(log_of(half)["episodes"]["number"]) >= 8
+
+
+def test_another_device_is_said(half):
+    source = find_checkpoint(half)
+    config = from_dict(source.state["config"])
+    assert source.notes(replace(config, episodes=99, num_workers=7, exp_name="other")) == []
+    (note,) = source.notes(replace(config, device="cuda"))
+    assert "device is cpu there and cuda here" in note
 
 
 def test_another_processor_or_torch_is_said(half, monkeypatch, capsys):

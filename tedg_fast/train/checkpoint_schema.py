@@ -39,7 +39,7 @@ class Each:
 STATE = {
     "version": int,
     "config": dict,
-    "platform": {"tedg_fast": str, "torch": str, "nle": str, "processor": str},
+    "platform": {"tedg_fast": str, "torch": str, "nle": str, "ops": str, "processor": str},
     "hypergraph": {"name": str, "digest": str},
     "policy": Each(TensorOf()),
     "optimizer": {"state": dict, "param_groups": [dict]},

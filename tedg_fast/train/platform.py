@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import tedg_fast
+from tedg_fast.info import vector_level
 
 
 @functools.cache
@@ -16,6 +17,7 @@ def platform() -> dict[str, str]:
         "tedg_fast": tedg_fast.__version__,
         "torch": str(torch.__version__),
         "nle": importlib.metadata.version("nle"),
+        "ops": vector_level(),
         "processor": f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})",
     }
 

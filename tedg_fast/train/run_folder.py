@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tedg_fast.train import checkpoint
-from tedg_fast.train.files import remove_leftovers, sync_folder
+from tedg_fast.train.files import TEMPORARY, remove_leftovers, sync_folder
 
 
 class RunFolderError(ValueError):
@@ -33,8 +33,12 @@ class RunFolder:
         return self.checkpoints / f"model_{episode:05d}.pth"
 
     def refuse_existing(self) -> None:
-        """Raise ``RunFolderError`` if there is a run here already."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        """Raise ``RunFolderError`` if there is a run here, or anything else to overwrite.
+
+        A run that died before its first checkpoint left folders, at most with a temporary file.
+        """
+        files = [path for path in self.path.rglob("*") if not path.is_dir()]
+        if self.path.is_file() or any(not path.name.startswith(TEMPORARY) for path in files):
             raise RunFolderError(
                 f"{self.path} already exists: go on with it by --resume {self.path}, or choose "
                 "another --exp-name"
