@@ -80,7 +80,7 @@ def gradients(function, arguments, seed=0):
     total = torch.zeros((), dtype=torch.float64)
     for output in outputs:
         weight = torch.randn(output.shape, generator=generator, dtype=torch.float64)
-        weight = weight.to(output.dtype).double()
+        weight = weight.to(output.device, output.dtype).double()
         finite = torch.where(output == -torch.inf, 0, output.double())
         total = total + (weight * finite).sum()
     grads = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)

@@ -1,67 +1,279 @@
-"""On a CUDA device: native kernels against the CPU, and the reference where there is no kernel."""
+"""The CUDA kernels against the float64 reference: on a GPU, or on the emulated device.
+
+Seeds are fresh in every run and printed. What only a real device has (streams, graphs, a second
+device) is skipped on the emulated one.
+"""
+
+import secrets
 
 import pytest
 import torch
 from ops.op_cases import FLOATS, attention_problem, close, gradients
 
-from tedg_fast.ops import _native, gat_attention, route, routing_losses
+from tedg_fast.ops import (
+    Graph,
+    _native,
+    expert_overlap,
+    fenchel_young_loss,
+    gat_attention,
+    gat_attention_weights,
+    reference,
+    route,
+    routing_losses,
+    sparsemax,
+)
 
+EMULATED = getattr(_native, "EMULATED", False)
+DEVICE = "cpu" if EMULATED else "cuda"
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.skipif(
+        not (EMULATED or torch.cuda.is_available()), reason="no CUDA device, real or emulated"
+    ),
 ]
+on_a_real_device = pytest.mark.skipif(EMULATED, reason="needs a real CUDA device")
+# (batch, experts, actions) of the routing ops.
+ROUTING = [(1, 4, 23), (64, 4, 23), (33, 7, 121), (3, 64, 121), (5, 33, 17), (2, 100, 9)]
+ROUTING += [] if EMULATED else [(4096, 4, 23), (40000, 4, 23), (256, 64, 121)]
+# Problems that take the tile path (many samples and heads) and ones that do not.
+ATTENTION = {
+    "one sample": dict(batch=1, sources=60, targets=50, edges=500, heads=8, width=64),
+    "tiles": dict(batch=32, sources=20, targets=17, edges=150, heads=2, width=64),
+    "tiles of several slices": dict(
+        batch=64, sources=9, targets=12, edges=70, heads=1, width=100
+    ),
+    "tiles of odd rows": dict(batch=16, sources=12, targets=9, edges=60, heads=4, width=15),
+    "many relations": dict(batch=64, sources=9, targets=9, edges=60, heads=1, width=16,
+                           relations=40),
+}
+if not EMULATED:
+    ATTENTION |= {
+        "the packaged size": dict(
+            batch=64, sources=530, targets=530, edges=3500, heads=4, width=64
+        ),
+        "many samples": dict(batch=256, sources=100, targets=100, edges=1000, heads=1, width=16),
+        "very many samples": dict(
+            batch=4096, sources=100, targets=50, edges=1000, heads=1, width=16
+        ),
+        "wide": dict(batch=8, sources=500, targets=500, edges=3000, heads=8, width=256),
+        "large": dict(batch=2, sources=5000, targets=5000, edges=100000, heads=4, width=64),
+    }
 
 
-def to_cuda(arguments):
-    return {name: None if v is None else v.cuda() for name, v in arguments.items()}
+def fresh_seed() -> int:
+    seed = secrets.randbits(31)
+    print(f"seed {seed}")
+    return seed
 
 
-def same_on_both(function, arguments, dtype):
-    expected, expected_grads = gradients(function, arguments)
-    actual, grads = gradients(function, to_cuda(arguments))
-    for a, e in zip(actual, expected, strict=True):
-        close(a.cpu(), e, dtype)
+def poison() -> None:
+    """Leaves NaN in the memory that the next outputs will get (the emulation always does)."""
+    if not EMULATED:
+        for bytes_ in (1 << 9, 1 << 16, 1 << 20, 1 << 26):
+            blocks = [torch.full((bytes_ // 4,), torch.nan, device=DEVICE) for _ in range(8)]
+            del blocks
+
+
+def moved(arguments, device=None):
+    return {
+        name: None if v is None else v.to(device or DEVICE) for name, v in arguments.items()
+    }
+
+
+def attention(graph, function):
+    return lambda **tensors: function(graph=graph, **tensors)
+
+
+def check(native, truth, arguments, dtype):
+    """Outputs and gradients equal the float64 reference's, relative to each one's largest entry.
+
+    (Sums over thousands of terms that cancel keep the error of the terms, not of the sum.)
+    """
+    arguments = moved(arguments)
+    wide = {n: v.double() if v is not None and v.is_floating_point() else v
+            for n, v in arguments.items()}
+    expected, expected_grads = gradients(truth, wide)
+    poison()
+    actual, grads = gradients(native, arguments)
+    pairs = {f"output {i}": pair for i, pair in enumerate(zip(actual, expected, strict=True))}
     for name, grad in grads.items():
-        close(grad.cpu(), expected_grads[name], dtype, name)
+        wanted = expected_grads[name]
+        if grad is not None:  # no path to the reference: native gives zeros
+            pairs[f"gradient of {name}"] = (grad, grad * 0 if wanted is None else wanted)
+    for name, (value, wanted) in pairs.items():
+        finite = wanted[wanted.isfinite()].abs()
+        scale = max(1.0, finite.max().item()) if finite.numel() else 1.0
+        close(value / scale, wanted / scale, dtype, name)
 
 
+def hub_graph(sources=70, targets=60, edges=900):
+    """Two targets and a source with hundreds of edges, the others with few."""
+    edge = torch.arange(edges)
+    target = torch.where(edge < 300, 3, torch.where(edge < 500, 50, edge % targets))
+    source = torch.where(edge > 700, 5, edge % sources)
+    return Graph(torch.stack([source, target]), sources, targets)
+
+
+@on_a_real_device
 def test_a_build_with_cuda_loads_its_kernels():
     assert _native.CUDA_LOADED == _native.CUDA_LIBRARY.exists()
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention(name, masked, dtype):
+    shape = {"relations": 3, **ATTENTION[name]}
+    graph, arguments = attention_problem(**shape, masked=masked, dtype=dtype, seed=fresh_seed())
+    graph = graph.to(DEVICE)
+    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
+          arguments, dtype)
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_attention_over_hubs(batch, dtype):
+    graph = hub_graph().to(DEVICE)
+    _, arguments = attention_problem(
+        batch=batch, sources=70, targets=60, heads=1, width=40, dtype=dtype, seed=fresh_seed()
+    )
+    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
+          arguments, dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_attention_weights(dtype):
+    graph, arguments = attention_problem(
+        batch=3, relations=3, masked=True, dtype=dtype, seed=fresh_seed()
+    )
+    graph, arguments = graph.to(DEVICE), moved(arguments)
+    arguments.pop("x")
+    poison()
+    weights = gat_attention_weights(graph=graph, **arguments)
+    wide = {n: v.double() if v.is_floating_point() else v for n, v in arguments.items()}
+    expected = reference.gat_attention_weights(graph=graph, **wide)
+    tolerance = {torch.float64: 1e-9, torch.float32: 2e-5}.get(dtype, 1e-2)
+    torch.testing.assert_close(weights.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("mapping", ["softmax", "sparsemax"])
-@pytest.mark.parametrize("shape", [(33, 4, 23), (5, 64, 121), (3, 100, 7), (1, 1, 1), (0, 4, 23)])
-def test_route(dtype, mapping, shape):
+@pytest.mark.parametrize("shape", ROUTING)
+def test_routing(shape, mapping, dtype):
     batch, experts, actions = shape
-    generator = torch.Generator().manual_seed(0)
-    arguments = {
-        "router_logits": torch.randn(batch, experts, generator=generator).to(dtype),
-        "expert_logits": torch.randn(batch, experts, actions, generator=generator).to(dtype),
-    }
+    generator = torch.Generator().manual_seed(fresh_seed())
+
+    def normal(*size):
+        return torch.randn(*size, generator=generator).to(dtype)
+
+    scores, experts_logits = 2 * normal(batch, experts), normal(batch, experts, actions)
     mask = torch.rand(batch, actions, generator=generator) > 0.3
 
-    def masked(router_logits, expert_logits):
-        allowed = mask.to(router_logits.device)
-        alpha, logits = route(
-            router_logits, expert_logits, mapping=mapping, temperature=0.7, action_mask=allowed
-        )
-        assert (logits[~allowed] == torch.finfo(dtype).min).all()
-        return alpha, logits.masked_fill(~allowed, 0)
+    def masked(function):
+        def call(router_logits, expert_logits):
+            allowed = mask.to(router_logits.device)
+            alpha, logits = function(
+                router_logits, expert_logits, mapping=mapping, temperature=0.7,
+                action_mask=allowed,
+            )
+            assert (logits[~allowed] == torch.finfo(logits.dtype).min).all()
+            return alpha, logits.masked_fill(~allowed, 0)
 
-    same_on_both(masked, arguments, dtype)
+        return call
+
+    check(masked(route), masked(reference.route),
+          {"router_logits": scores, "expert_logits": experts_logits}, dtype)
+    check(sparsemax, reference.sparsemax, {"x": scores}, dtype)
+    target = torch.softmax(normal(batch, experts), -1)
+    check(lambda **t: fenchel_young_loss(mapping, **t),
+          lambda **t: reference.fenchel_young_loss(mapping, **t),
+          {"scores": scores, "target": target}, dtype)
+    alpha = reference.routing_map(mapping, scores.float()).to(dtype)
+    arguments = {"alpha": alpha, "expert_logits": experts_logits}
+    check(routing_losses, reference.routing_losses, arguments, dtype)
+    check(expert_overlap, reference.expert_overlap, arguments, dtype)
 
 
-def test_ops_without_a_kernel_take_the_reference():
-    graph, arguments = attention_problem(relations=2, masked=True)
-    on_device = graph.to("cuda")
-    assert on_device.device.type == "cuda" and on_device.to("cuda:0") is on_device
+def results():
+    """Outputs and gradients of every op on one set of inputs."""
+    graph, tensors = attention_problem(
+        batch=64, sources=20, targets=17, edges=150, heads=1, width=20, relations=2
+    )
+    graph, tensors = graph.to(DEVICE), moved(tensors)
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(300, 4, generator=generator).to(DEVICE).requires_grad_()
+    experts = torch.randn(300, 4, 23, generator=generator).to(DEVICE).requires_grad_()
+    leaves = {n: v.requires_grad_() for n, v in tensors.items() if v is not None}
+    out, lse = gat_attention(graph=graph, **leaves)
+    alpha, logits = route(scores, experts, mapping="sparsemax")
+    losses = routing_losses(alpha, experts)
+    total = out.square().sum() + lse.nan_to_num(neginf=0).sum() + logits.square().sum()
+    total = total + sum(losses) + fenchel_young_loss("softmax", scores, alpha)
+    grads = torch.autograd.grad(total, [*leaves.values(), scores, experts])
+    return [out.detach(), lse.detach(), alpha.detach(), *(v.detach() for v in losses), *grads]
 
-    def attention(**tensors):
-        which = on_device if tensors["x"].is_cuda else graph
-        return gat_attention(graph=which, **tensors)
 
-    same_on_both(attention, arguments, torch.float32)
-    z = torch.randn(5, 4, 9)
-    alpha = torch.softmax(torch.randn(5, 4), -1)
-    same_on_both(routing_losses, {"alpha": alpha, "expert_logits": z}, torch.float32)
+def test_the_same_inputs_give_the_same_bits():
+    first = results()
+    for _ in range(2):
+        assert all(torch.equal(a, b) for a, b in zip(results(), first, strict=True))
+
+
+@on_a_real_device
+def test_kernels_run_on_the_current_stream():
+    expected = results()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        actual = results()
+    stream.synchronize()
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
+
+
+@on_a_real_device
+@pytest.mark.parametrize("batch", [1, 64])  # the general path, the tile path
+def test_kernels_can_be_captured_in_a_graph(batch):
+    graph, tensors = attention_problem(batch=batch, sources=20, targets=17, edges=150, heads=1)
+    graph, tensors = graph.to(DEVICE), moved(tensors)
+    scores = torch.randn(300, 4, device=DEVICE)
+    experts = torch.randn(300, 4, 23, device=DEVICE)
+
+    def work():
+        alpha, logits = route(scores, experts, mapping="sparsemax")
+        losses = routing_losses(alpha, experts)
+        return [*gat_attention(graph=graph, **tensors), alpha, logits, *losses]
+
+    work()
+    captured = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(captured):
+        outputs = work()
+    for value in (tensors["x"], scores, experts):
+        value.normal_()
+    captured.replay()
+    torch.cuda.synchronize()
+    assert all(torch.equal(a, b) for a, b in zip(outputs, work(), strict=True))
+
+
+@on_a_real_device
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one CUDA device")
+def test_a_second_device_gets_its_own_launches():
+    scores, experts = torch.randn(30, 4), torch.randn(30, 4, 23)
+    first = route(scores.to("cuda:0"), experts.to("cuda:0"))
+    second = route(scores.to("cuda:1"), experts.to("cuda:1"))
+    assert second[0].device.index == 1
+    assert all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.skipif(not EMULATED, reason="ends the device's context")
+@pytest.mark.parametrize("batch", [1, 64])
+def test_an_index_out_of_range_is_never_followed(batch):
+    graph, tensors = attention_problem(batch=batch, heads=1)
+    arrays = [graph.rowptr, graph.col, graph.t_rowptr, graph.t_target, graph.t_edge]
+    for which, wrong in [(0, 1000), (1, 7), (1, -1)]:
+        broken = [a.clone() for a in arrays]
+        broken[which][3] = wrong
+        with pytest.raises(RuntimeError, match="trap: an index is out of range"):
+            torch.ops.tedg.gat_attention(
+                tensors["x"], tensors["score_src"], tensors["score_dst"], *broken, None, None,
+                0.2, None,
+            )

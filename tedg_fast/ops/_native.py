@@ -8,9 +8,6 @@ _FOLDER = Path(__file__).parent
 CPU_LIBRARY = _FOLDER / "libtedg_cpu.so"
 CUDA_LIBRARY = _FOLDER / "libtedg_cuda.so"
 
-# Ops that the CUDA library has kernels for; on CUDA tensors the others run the reference.
-_CUDA_KERNELS = frozenset({"route"})
-
 if not CPU_LIBRARY.exists():
     raise ImportError(
         f"the native ops are not built ({CPU_LIBRARY.name} is missing beside {__name__}): "
@@ -23,8 +20,6 @@ if CUDA_LOADED:
     torch.ops.load_library(str(CUDA_LIBRARY))
 
 
-def has_kernel(op: str, device_type: str) -> bool:
-    """Whether ``op`` has a native kernel for tensors on ``device_type``."""
-    return device_type == "cpu" or (
-        device_type == "cuda" and CUDA_LOADED and op in _CUDA_KERNELS
-    )
+def has_kernel(device_type: str) -> bool:
+    """Whether the ops have native kernels for tensors on ``device_type``."""
+    return device_type == "cpu" or (device_type == "cuda" and CUDA_LOADED)

@@ -44,7 +44,7 @@ def gat_attention(
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit the others.
     """
-    if _native(graph, score_src, "gat_attention"):
+    if _native(graph, score_src):
         return torch.ops.tedg.gat_attention.default(
             x,
             score_src,
@@ -92,7 +92,7 @@ def gat_attention_weights(
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit the others.
     """
     with torch.no_grad():
-        if not _native(graph, score_src, "gat_attention_weights"):
+        if not _native(graph, score_src):
             _checks.attention(None, score_src, score_dst, graph, edge_bias, node_mask)
             return reference.gat_attention_weights(
                 score_src,
@@ -126,10 +126,10 @@ def gat_attention_weights(
         )
 
 
-def _native(graph: Graph, scores: Tensor, op: str) -> bool:
+def _native(graph: Graph, scores: Tensor) -> bool:
     """Whether the native op runs: it checks the other arguments itself."""
     if not isinstance(graph, Graph):
         raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
     if not isinstance(scores, Tensor):
         raise ValueError(f"score_src must be a tensor, got {type(scores).__name__}")
-    return has_kernel(op, scores.device.type)
+    return has_kernel(scores.device.type)

@@ -47,7 +47,7 @@ def fenchel_young_loss(mapping: str, scores: Tensor, target: Tensor) -> Tensor:
     _checks.mapping(mapping)
     _checks.rows("scores", scores)
     _checks.like("target", target, tuple(scores.shape), "scores", scores)
-    if not has_kernel("fenchel_young_loss", scores.device.type):
+    if not has_kernel(scores.device.type):
         return reference.fenchel_young_loss(mapping, scores, target)
     count = scores.shape[-1]
     loss, _ = torch.ops.tedg.fenchel_young_loss.default(
@@ -76,7 +76,7 @@ def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
-    if isinstance(alpha, Tensor) and has_kernel("expert_overlap", alpha.device.type):
+    if isinstance(alpha, Tensor) and has_kernel(alpha.device.type):
         return torch.ops.tedg.expert_overlap.default(alpha, expert_logits)
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return reference.expert_overlap(alpha, expert_logits)
@@ -93,7 +93,7 @@ def routing_losses(alpha: Tensor, expert_logits: Tensor) -> RoutingLosses:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
-    if isinstance(alpha, Tensor) and has_kernel("routing_losses", alpha.device.type):
+    if isinstance(alpha, Tensor) and has_kernel(alpha.device.type):
         return RoutingLosses(*torch.ops.tedg.routing_losses.default(alpha, expert_logits)[:5])
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return RoutingLosses(*reference.routing_losses(alpha, expert_logits))

@@ -1,29 +1,27 @@
 // What the CUDA ops share: the current stream and device, typed pointers, dispatch on the dtype.
+// Nothing here or in the ops waits for the device.
 #pragma once
-
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 
 #include "../ops/checks.h"
 #include "../ops/tensors.h"
+#include "kernels/kernels.h"
+
+// The tests also register these ops for CPU tensors, over an emulated device.
+#ifndef TEDG_DISPATCH_KEY
+#define TEDG_DISPATCH_KEY CUDA
+#endif
+#define TEDG_LIBRARY_IMPL(key) STABLE_TORCH_LIBRARY_IMPL(tedg, key, m)
 
 namespace tedg {
-
-inline void check_cuda(cudaError_t error, const char* what) {
-  if (error != cudaSuccess) refuse("CUDA error in ", what, ": ", cudaGetErrorString(error));
-}
-
-inline void check_launch(const char* what) { check_cuda(cudaGetLastError(), what); }
 
 // Makes a tensor's device the current one for as long as it lives.
 class DeviceGuard {
  public:
   explicit DeviceGuard(const Tensor& tensor) {
-    check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
-    check_cuda(cudaSetDevice(tensor.get_device_index()), "cudaSetDevice");
+    gpu::check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
+    gpu::check_cuda(cudaSetDevice(tensor.get_device_index()), "cudaSetDevice");
   }
   ~DeviceGuard() { cudaSetDevice(before_); }
   DeviceGuard(const DeviceGuard&) = delete;

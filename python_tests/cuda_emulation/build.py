@@ -1,0 +1,58 @@
+"""Compiles the CUDA kernels and ops with the host's compiler over the emulated device."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+FLAGS = ["-std=c++20", "-g", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+EMULATION = ["-DTEDG_CUDA_EMULATION", f"-I{HERE}"]
+
+
+def _compile(folder: Path, source: Path, *flags: str) -> str:
+    target = folder / f"{source.parent.name}_{source.name}.o"
+    subprocess.run(
+        ["g++", *FLAGS, *flags, "-x", "c++", "-c", str(source), "-o", str(target)], check=True
+    )
+    return str(target)
+
+
+def library(folder: Path) -> Path:
+    """All ops as CPU ops of torch.ops.tedg, their kernels run by the emulated device."""
+    torch_folder = Path(torch.__file__).parent
+    ops = [*(ROOT / "csrc/cuda").glob("*.cpp"), ROOT / "csrc/ops/schemas.cpp",
+           HERE / "device_stream.cpp"]
+    defines = ["-DTEDG_DISPATCH_KEY=CPU", "-DUSE_CUDA",
+               "-DTORCH_TARGET_VERSION=0x020a000000000000",
+               "-isystem", str(torch_folder / "include")]
+    jobs = [(kernels, "-O1", *SANITIZERS, *EMULATION, "-fvisibility=hidden")
+            for kernels in (ROOT / "csrc/cuda/kernels").glob("*.cu")]
+    jobs += [(op, "-O0", *SANITIZERS, *EMULATION, *defines, "-fvisibility=hidden") for op in ops]
+    jobs.append((HERE / "cuda_emulation.cpp", "-O1", *EMULATION))
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", 2))) as pool:
+        objects = list(pool.map(lambda job: _compile(folder, *job), jobs))
+    target = folder / "libtedg_emulated.so"
+    subprocess.run(["g++", "-shared", *SANITIZERS, "-o", str(target), *objects,
+                    f"-L{torch_folder / 'lib'}", "-ltorch_cpu"], check=True)
+    return target
+
+
+def planted_faults(folder: Path) -> Path:
+    """The program that runs kernels with faults."""
+    objects = [
+        _compile(folder, HERE / "cuda_emulation.cpp", "-O1", *EMULATION),
+        _compile(folder, HERE / "planted_faults.cpp", "-O1", *SANITIZERS, *EMULATION),
+    ]
+    target = folder / "planted_faults"
+    subprocess.run(["g++", *SANITIZERS, "-o", str(target), *objects], check=True)
+    return target
+
+
+if __name__ == "__main__":
+    print(library(Path(sys.argv[1])))
