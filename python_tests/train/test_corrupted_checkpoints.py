@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import random
+import warnings
 import zipfile
 
 import pytest
@@ -172,13 +173,14 @@ def test_a_hundred_with_code_in_them(whole, take_over, tmp_path):
             torch.save(spoilt, buffer, _use_new_zipfile_serialization=i % 4 != 1)
         archive = buffer.getvalue()
         path.write_bytes(archive if i % 4 == 2 else seal(archive))
-        refusal(take_over, path)
+        with warnings.catch_warnings(action="error"):
+            refusal(take_over, path)
     assert not trap.exists()
     pickle.loads(pickle.dumps(Evil(str(trap))))
     assert trap.exists(), "the trap works"
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive at all", b"\x80\x04."])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no archive at all", b"\x80\x02."])
 def test_nonsense_with_the_right_checksum(take_over, tmp_path, content):
     path = tmp_path / "model_00001.pth"
     path.write_bytes(seal(content))

@@ -8,6 +8,7 @@ bytes before the trailer.
 import hashlib
 import io
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def load(path: Path) -> State:
             f"checkpoint {path} is damaged: its checksum does not match; resume from another file"
         )
     try:
-        state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # the one line below says it all
+            state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a hostile archive makes of the reader
         raise CheckpointError(
             f"checkpoint {path} holds something else than tensors and plain values and was not "
