@@ -1,7 +1,7 @@
-// The arithmetic of one row, shared by the CPU and CUDA back ends.
+// The arithmetic of the routing maps. (On CUDA a row is spread over the lanes of a warp instead:
+// csrc/cuda/kernels/row_map.cuh has the same formulas with sums over lanes.)
 //
-// V is what holds one number of a row: a float on the GPU (a thread owns a row), a vector of lanes
-// on the CPU (a vector owns as many rows as it has lanes). Both offer arithmetic, comparison
+// V holds one number of as many rows as a vector has lanes. It offers arithmetic, comparison
 // (giving a mask), and the functions select, any, exp_of and log_of.
 //
 // Sources: softmax and its derivative are textbook; sparsemax is Martins & Astudillo 2016,
@@ -10,15 +10,9 @@
 // the last threshold is computed from the support alone.
 #pragma once
 
-#if defined(__CUDACC__)
-#define TEDG_ROW_FUNCTION __host__ __device__ __forceinline__
-#define TEDG_ROW_NAMESPACE device
-#else
 #define TEDG_ROW_FUNCTION inline __attribute__((always_inline))
-#define TEDG_ROW_NAMESPACE TEDG_LEVEL
-#endif
 
-namespace tedg::TEDG_ROW_NAMESPACE {
+namespace tedg::TEDG_LEVEL {
 
 // Largest of z[0..count); NaN if any is NaN.
 template <class V>
@@ -108,4 +102,4 @@ TEDG_ROW_FUNCTION void map_row_backward(V* grad, const V* alpha, long count) {
   }
 }
 
-}  // namespace tedg::TEDG_ROW_NAMESPACE
+}  // namespace tedg::TEDG_LEVEL
