@@ -16,7 +16,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / 32;
 template <class T>
-constexpr int kBlocks = sizeof(T) == 8 ? 2 : 4;  // a multiprocessor, so that nothing spills
+constexpr int kBlocks = sizeof(T) == 8 ? 2 : 3;  // a multiprocessor, so that nothing spills
 
 // A part of the work: some blocks of rows of one of the heads [first, first + heads) of the
 // batch; `local` counts heads from `first`, as the scratch memory does.

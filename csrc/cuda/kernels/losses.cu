@@ -89,7 +89,7 @@ TEDG_DEVICE void each_pair(const A* u, int64_t experts, int64_t actions, const F
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * kWarps) forward_kernel(LossProblem<T> p) {
+__global__ void __launch_bounds__(32 * kWarps, 4) forward_kernel(LossProblem<T> p) {
   using A = acc_t<T>;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   const int64_t numbers = p.experts * odd(p.actions) + 3 * p.experts;
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(32 * kWarps) forward_kernel(LossProblem<T> p) 
 
 // One block: the sums over the parts, a warp a sum, then the losses.
 template <class T>
-__global__ void __launch_bounds__(32 * kWarps) finish_kernel(LossProblem<T> p, int64_t count) {
+__global__ void __launch_bounds__(32 * kWarps, 4) finish_kernel(LossProblem<T> p, int64_t count) {
   using A = acc_t<T>;
   double* sums = reinterpret_cast<double*>(shared_memory());  // [kNamed + K]
   const int64_t width = kNamed + p.experts;
@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(32 * kWarps) finish_kernel(LossProblem<T> p, i
 }
 
 template <class T>
-__global__ void __launch_bounds__(32 * kWarps) backward_kernel(LossProblem<T> p) {
+__global__ void __launch_bounds__(32 * kWarps, 4) backward_kernel(LossProblem<T> p) {
   using A = acc_t<T>;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int64_t row = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp;

@@ -25,7 +25,7 @@ TEDG_DEVICE int64_t first_row(const RowLayout& layout) {
 }
 
 template <class T, int kSize>
-__global__ void __launch_bounds__(32 * kWarps, 8)
+__global__ void __launch_bounds__(32 * kWarps, 6)
     sparsemax_kernel(const T* x, T* out, int64_t rows, int64_t count, RowLayout layout) {
   using A = acc_t<T>;
   const Place at(layout, first_row(layout), rows);
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(32 * kWarps, 8)
 }
 
 template <class T, int kSize>
-__global__ void __launch_bounds__(32 * kWarps, 8)
+__global__ void __launch_bounds__(32 * kWarps, 6)
     sparsemax_backward_kernel(const T* grad, const T* out, T* grad_x, int64_t rows,
                               int64_t count, RowLayout layout) {
   using A = acc_t<T>;
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(32 * kWarps, 8)
 
 // parts[block] <- the sum of its rows' losses; residual <- map(scores) - target.
 template <class T, int kSize>
-__global__ void __launch_bounds__(32 * kWarps, 8)
+__global__ void __launch_bounds__(32 * kWarps, 6)
     loss_kernel(bool sparse, const T* scores, const T* target, T* residual, acc_t<T>* parts,
                 int64_t rows, int64_t count, RowLayout layout) {
   using A = acc_t<T>;
