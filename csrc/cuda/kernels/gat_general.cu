@@ -171,7 +171,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>) relations_kernel(GatProblem<T> p, int64_t first) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+    relations_kernel(GatProblem<T> p, int64_t first) {
   relation_sums(p.relation, p.edges, p.relations, p.dscore + blockIdx.x * p.edges,
                 p.bias_parts + (first + blockIdx.x) * p.relations, threadIdx.x / 32, kWarps);
 }
