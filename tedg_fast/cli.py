@@ -1,6 +1,7 @@
 """Command line entry points."""
 
 import os
+import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -16,13 +17,15 @@ from tedg_fast.hypergraph import HypergraphError
 from tedg_fast.legacy import LegacyError, V3Checkpoint
 from tedg_fast.nethack.grounding import GroundingError
 from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.config import ConfigError, TrainConfig, from_dict
+from tedg_fast.train.config import TrainConfig, from_dict
 from tedg_fast.train.display import Display
+from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.model import load_rules
 from tedg_fast.train.resume import Source, check_takeover, find_checkpoint
 from tedg_fast.train.run_folder import RunFolder, RunFolderError
 from tedg_fast.train.trainer import Trainer
 
+STOPPING = b"\nstopping and saving; once more stops at once\n"
 BAD_INPUT = (
     CheckpointError, ConfigError, GroundingError, HypergraphError, LegacyError, RunFolderError,
 )  # fmt: skip
@@ -40,19 +43,25 @@ def train() -> None:
 
 def _train(arguments: list[str]) -> None:
     config, source = _configuration(arguments)
-    config.check()
+    check_config(config)
     hypergraph = load_rules(config.hypergraph)
     folder = RunFolder(config.results, config.exp_name)
     if source is not None:
         check_takeover(source, config, hypergraph)
     if not (isinstance(source, Source) and folder.holds(source.path)):
         folder.refuse_existing()
+    if source is not None and source.completed >= config.episodes:
+        raise ConfigError(
+            f"{source.path} has {source.completed} episodes already and --episodes, the total to "
+            f"reach, is {config.episodes}: ask for more"
+        )
     display = Display(config.episodes, source.completed if source else 0)
     trainer = Trainer(config, hypergraph, display)
     if isinstance(source, V3Checkpoint):
         trainer.resume_v3(source)
     elif source is not None:
         trainer.resume(source)
+    print(f"{config.exp_name}: {_beginning(source)}, on {config.device}, into {folder.path}")
     with folder.claimed():
         for remark in config.ineffective_flags():
             display.warn(remark)
@@ -62,15 +71,21 @@ def _train(arguments: list[str]) -> None:
     if trainer.unsaved:
         print(
             f"tedg-train: {trainer.unsaved}; the end of this run is lost, go on from its newest "
-            f"checkpoint with: tedg-train --resume {folder.path}",
+            f"checkpoint with: tedg-train --resume {shlex.quote(str(folder.path))}",
             file=sys.stderr,
         )
         sys.exit(1)
     print(f"{trainer.completed} episodes done; results are in {folder.path}")
-    resume = f"tedg-train --resume {folder.path}"
+    resume = f"tedg-train --resume {shlex.quote(str(folder.path))}"
     if trainer.completed >= config.episodes:
         resume += f" --episodes {max(2 * trainer.completed, 100)}"
     print(f"go on with: {resume}")
+
+
+def _beginning(source: Source | V3Checkpoint | None) -> str:
+    if source is None:
+        return "a new run"
+    return f"going on from {source.path} with {source.completed} episodes"
 
 
 def _configuration(arguments: list[str]) -> tuple[TrainConfig, Source | V3Checkpoint | None]:
@@ -93,6 +108,7 @@ def _stop_on_signals(trainer: Trainer) -> None:
 
     def request_stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
+        os.write(sys.stderr.fileno(), STOPPING)  # print may be what was interrupted
         trainer.request_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):

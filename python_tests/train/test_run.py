@@ -15,7 +15,8 @@ from exact import differences
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.vector_env import VectorEnv
-from tedg_fast.train import checkpoint
+from tedg_fast.train import checkpoint, limits
+from tedg_fast.train.config import TrainConfig
 
 def series(folder):
     return json.loads((folder / "logs" / "training_log.json").read_text())
@@ -130,7 +131,7 @@ def test_resume_under_another_name(trained, tmp_path, monkeypatch):
 def test_other_number_of_games_on_resume_says_so(trained, tmp_path, monkeypatch):
     tedg_train(
         monkeypatch, "--resume", trained / "checkpoints" / "model_00006.pth", "--exp-name", "b",
-        "--results", tmp_path, "--episodes", 8, "--num-envs", 2,
+        "--results", tmp_path, "--episodes", 11, "--num-envs", 2,
     )  # fmt: skip
     messages = [event["message"] for event in series(tmp_path / "b")["events"]]
     assert any("not bit for bit" in message for message in messages)
@@ -160,10 +161,22 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--num-experts", "0"], "--num-experts is 0; it must be at least 1"),
+        (["--num-experts", "0"], "--num-experts is 0; it must lie in 1 … 1024"),
         (["--episodes", "0"], "--episodes is 0"),
         (["--exp-name", "../up"], "--exp-name is '../up'"),
         (["--character", "monk"], "--character is 'monk'; expected role-race-alignment-gender"),
+        (["--character", "mon-elf-cha-mal"], "in a combination that it allows"),
+        (["--warmup.temperature", "0", "0"], "--warmup.temperature is 0.0; it must lie in 0.001"),
+        (["--threads", "100000"], "--threads is 100000"),
+        (["--ppo.gamma", "1.5"], "--ppo.gamma is 1.5; it must lie in 0 … 1"),
+        (["--ppo.clip", "nan"], "--ppo.clip is nan"),
+        (["--fine-tune.learning-rate", "inf"], "--fine-tune.learning-rate is inf"),
+        (["--warmup.episodes", "-1"], "--warmup.episodes is -1"),
+        (["--num-envs", "4096", "--ppo.rollout-steps", "2048"], "the most is"),
+        (["--exp-name", "x" * 300], "at most 255 bytes"),
+        (["--resume", ""], "--resume is empty"),
+        (["--resume", "/dev/zero"], "/dev/zero is no file"),
+        (["--device", "cpu:3"], "expected cpu, cuda or cuda:N"),
         (["--device", "gpu"], "--device is 'gpu'; expected cpu, cuda or cuda:N"),
         (["--resume", "nowhere.pth"], "no checkpoint at nowhere.pth"),
         (["--hypergraph", "nowhere.json"], "nowhere.json"),
@@ -212,6 +225,22 @@ def test_condition_that_nothing_detects(tmp_path, monkeypatch, capsys):
     line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
     assert "no detector for told_klled (did you mean told_killed?)" in line
     assert not (tmp_path / "r").exists()
+
+
+def test_a_run_that_has_all_its_episodes(trained, monkeypatch, capsys):
+    line = refused(monkeypatch, capsys, "--resume", trained, "--episodes", 3)
+    assert "episodes already and --episodes, the total to reach, is 3: ask for more" in line
+
+
+def test_every_number_of_the_configuration_has_its_range():
+    numbers = {
+        name
+        for name, value in limits._flat(TrainConfig()).items()
+        if isinstance(value, int | float | tuple) and not isinstance(value, bool)
+        if not name.endswith("alpha_entropy_sign")  # a choice of two
+    }
+    assert numbers <= set(limits.RANGES)
+    assert set(limits.RANGES) <= set(limits._flat(TrainConfig()))
 
 
 def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from tedg_fast.train.checkpoint_schema import Mismatch, require_state
-from tedg_fast.train.config import ConfigError, from_dict
+from tedg_fast.train.config import from_dict
+from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.files import write_whole
 
 VERSION = 1

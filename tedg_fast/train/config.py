@@ -1,22 +1,16 @@
 """The configuration of a run: one frozen dataclass, mirrored to the command line and saved."""
 
 import os
-import re
 from dataclasses import asdict, dataclass, field, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
-import torch
 import tyro
 
 from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.checkpoint_schema import Mismatch, require
+from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP, Mechanisms, Phase, Settings
 from tedg_fast.train.phases import settings_at
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message says which, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +38,6 @@ class PPOConfig:
     segment_steps: int = 8
     """Minibatches are drawn as runs of this many consecutive steps of a game, so that the
     temporal loss sees consecutive steps of one episode."""
-
-    def check(self) -> None:
-        for name in ("epochs", "segment_steps"):
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--ppo.{flag} is {getattr(self, name)}; it must be at least 1")
-        for name in ("rollout_steps", "minibatch_size"):
-            value = getattr(self, name)
-            if value < 1 or value % self.segment_steps:
-                raise ConfigError(
-                    f"--ppo.{name.replace('_', '-')} is {value}; it must be a positive multiple of "
-                    f"--ppo.segment-steps, which is {self.segment_steps}"
-                )
 
 
 @dataclass(frozen=True)
@@ -106,42 +87,6 @@ class TrainConfig:
     transition: Phase = TRANSITION
     fine_tune: Phase = FINE_TUNE
 
-    def check(self) -> None:
-        """Raise ``ConfigError`` for the first setting that cannot be used."""
-        for name in ("episodes", "max_steps", "num_envs", "num_workers", "threads", "num_experts",
-                     "save_every"):  # fmt: skip
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--{flag} is {getattr(self, name)}; it must be at least 1")
-        if self.keep_checkpoints is not None and self.keep_checkpoints < 1:
-            raise ConfigError(
-                f"--keep-checkpoints is {self.keep_checkpoints}; it must be at least 1"
-            )
-        if not self.checkpoint_minutes >= 0:
-            raise ConfigError(
-                f"--checkpoint-minutes is {self.checkpoint_minutes}; it must be at least 0"
-            )
-        if self.max_steps > MAX_EPISODE_STEPS:
-            raise ConfigError(
-                f"--max-steps is {self.max_steps}; the most is {MAX_EPISODE_STEPS}"
-            )
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"--seed is {self.seed}; it must lie in 0 … 2**32 − 1")
-        if not self.exp_name or Path(self.exp_name).name != self.exp_name or self.exp_name == "..":
-            raise ConfigError(
-                f"--exp-name is {self.exp_name!r}; it must be a plain folder name without '/'"
-            )
-        for name, value in asdict(self.policy).items():
-            if value < 1:
-                raise ConfigError(f"--policy.{name.replace('_', '-')} is {value}; it must be at least 1")
-        if not _CHARACTER.fullmatch(self.character):
-            raise ConfigError(
-                f"--character is {self.character!r}; expected role-race-alignment-gender in "
-                "NetHack's three-letter words, as mon-hum-neu-mal"
-            )
-        self.ppo.check()
-        check_device(self.device)
-
     def ineffective_flags(self) -> list[str]:
         """One remark for each flag that changes nothing in this configuration."""
         remarks = []
@@ -165,34 +110,6 @@ class TrainConfig:
         return settings_at(
             completed, self.warmup, self.transition, self.fine_tune, self.mechanisms
         )
-
-
-MAX_EPISODE_STEPS = 1_000_000
-# NetHack takes a word it does not know for a request of a random role.
-_CHARACTER = re.compile(
-    "(arc|bar|cav|hea|kni|mon|pri|ran|rog|sam|tou|val|wiz)-(hum|elf|dwa|gno|orc)"
-    "-(law|neu|cha)-(mal|fem)"
-)
-
-
-def check_device(name: str) -> torch.device:
-    """The device called ``name``; ``ConfigError`` where this machine has none such."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"--device is {name!r}; expected cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device is {name!r}; expected cpu, cuda or cuda:N")
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if count == 0:
-            raise ConfigError(
-                f"--device is {name!r}, but this torch ({torch.__version__}) sees no CUDA device; "
-                "use --device cpu, or install a CUDA build of torch on a machine with a GPU"
-            )
-        if device.index is not None and device.index >= count:
-            raise ConfigError(f"--device is {name!r}, but there are only {count} CUDA devices")
-    return device
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the terminal shows of a run: a steady display, or plain lines where there is no terminal."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,10 +79,15 @@ class Display:
 
     def refresh(self, status: Status) -> None:
         """Show where the run stands."""
+        scores = (
+            f"true score {status.true_score:.1f}, last-observation score "
+            f"{status.last_observation_score:.1f} (means of the last 100 at most)"
+        )
+        if math.isnan(status.true_score):
+            scores = "no episode has ended yet"
         line = (
-            f"true score {status.true_score:.1f} (mean of last 100), last-observation score "
-            f"{status.last_observation_score:.1f}; {status.env_steps:,} steps, "
-            f"{status.steps_per_second:,.0f} steps/s: {self.shares()}"
+            f"{scores}; {status.env_steps:,} steps, {status.steps_per_second:,.0f} steps/s: "
+            f"{self.shares()}"
         )
         if self.console.is_terminal:
             self.bar.update(self.task, completed=status.completed, description=status.phase)

@@ -62,8 +62,12 @@ def find_checkpoint(path: Path) -> Source | V3Checkpoint:
 
     Raises ``CheckpointError``, or ``LegacyError`` for a file of V3's.
     """
+    if str(path) in ("", "."):
+        raise CheckpointError("--resume is empty; give a checkpoint file or a run folder")
     if path.is_dir():
         return Source(*checkpoint.newest(path))
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is no file; give a checkpoint file or a run folder")
     if is_v3_checkpoint(path):
         return V3Checkpoint.load(path)
     return Source(path, checkpoint.load(path), [])

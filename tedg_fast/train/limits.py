@@ -1,0 +1,152 @@
+"""Which settings can be used. Everything is checked before a run touches a file."""
+
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from tedg_fast.train.config import TrainConfig
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message says which, what was expected and what to do."""
+
+
+_COUNT = (1, 1_000_000_000)
+_WEIGHT = (0, 1000)
+_TEMPERATURE = (0.001, 1000)
+RANGES = {
+    "episodes": _COUNT,
+    "max_steps": (1, 1_000_000),
+    "seed": (0, 2**32 - 1),
+    "num_envs": (1, 4096),
+    "num_workers": (1, 1024),
+    "threads": (1, 1024),
+    "num_experts": (1, 1024),
+    "save_every": _COUNT,
+    "keep_checkpoints": _COUNT,
+    "checkpoint_minutes": (0, 1_000_000),
+    "policy.hidden_size": (2, 8192),
+    "policy.glyph_embedding": (1, 1024),
+    "policy.gat_heads": (1, 64),
+    "policy.gat_head_size": (1, 1024),
+    "ppo.clip": (0.001, 10),
+    "ppo.gamma": (0, 1),
+    "ppo.gae_lambda": (0, 1),
+    "ppo.epochs": (1, 1000),
+    "ppo.minibatch_size": (1, 1_000_000),
+    "ppo.value_coef": _WEIGHT,
+    "ppo.max_grad_norm": (1e-6, 1e9),
+    "ppo.reward_clip": (1e-6, 1e9),
+    "ppo.rollout_steps": (1, 100_000),
+    "ppo.segment_steps": (1, 100_000),
+} | {
+    f"{phase}.{name}": limits
+    for phase in ("warmup", "transition", "fine_tune")
+    for name, limits in {
+        "episodes": (0, 1_000_000_000),
+        "temperature": _TEMPERATURE,
+        "learning_rate": (0, 1),
+        "entropy_coef": _WEIGHT,
+        "alpha_entropy_coef": _WEIGHT,
+        "load_balance_coef": _WEIGHT,
+        "diversity_coef": _WEIGHT,
+        "alignment_coef": _WEIGHT,
+        "alignment_temperature": _TEMPERATURE,
+        "semantic_coef": _WEIGHT,
+        "temporal_coef": _WEIGHT,
+        "overlap_coef": _WEIGHT,
+    }.items()
+}
+"""Least and greatest value of every number in the configuration, both allowed."""
+
+MAX_ROLLOUT_ROWS = 1 << 22
+"""Most transitions of one rollout, ``num_envs`` times ``ppo.rollout_steps``."""
+
+# NetHack plays a random role, race or alignment instead of one that it does not know or allow.
+_ROLES = {
+    "arc": ("hum dwa gno", "law neu"), "bar": ("hum orc", "neu cha"),
+    "cav": ("hum dwa gno", "law neu"), "hea": ("hum gno", "neu"), "kni": ("hum", "law"),
+    "mon": ("hum", "law neu cha"), "pri": ("hum elf", "law neu cha"), "rog": ("hum orc", "cha"),
+    "ran": ("hum elf gno orc", "neu cha"), "sam": ("hum", "law"), "tou": ("hum", "neu"),
+    "val": ("hum dwa", "law neu"), "wiz": ("hum elf gno orc", "neu cha"),
+}  # fmt: skip
+_RACES = {"hum": "law neu cha", "elf": "cha", "dwa": "law", "gno": "neu", "orc": "cha"}
+
+
+def check_config(config: "TrainConfig") -> None:
+    """Raise ``ConfigError`` for the first setting that cannot be used."""
+    numbers = _flat(config)
+    for name, (low, high) in RANGES.items():
+        value = numbers[name]
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not low <= number <= high:
+                raise ConfigError(f"{flag(name)} is {number}; it must lie in {low:g} … {high:g}")
+    for name in ("ppo.rollout_steps", "ppo.minibatch_size"):
+        if numbers[name] % config.ppo.segment_steps:
+            raise ConfigError(
+                f"{flag(name)} is {numbers[name]}; it must be a multiple of --ppo.segment-steps, "
+                f"which is {config.ppo.segment_steps}"
+            )
+    rows = config.num_envs * config.ppo.rollout_steps
+    if rows > MAX_ROLLOUT_ROWS:
+        raise ConfigError(
+            f"--num-envs times --ppo.rollout-steps is {rows}; the most is {MAX_ROLLOUT_ROWS}"
+        )
+    name = config.exp_name
+    if not name or Path(name).name != name or name == ".." or len(name.encode()) > 255:
+        raise ConfigError(
+            f"--exp-name is {name!r}; it must be a plain folder name of at most 255 bytes, without '/'"
+        )
+    _check_character(config.character)
+    check_device(config.device)
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def check_device(name: str) -> torch.device:
+    """The device called ``name``; ``ConfigError`` where this machine has none such."""
+    expected = f"--device is {name!r}; expected cpu, cuda or cuda:N"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(expected) from None
+    if device.type != "cuda" and name != "cpu":
+        raise ConfigError(expected)
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if count == 0:
+            raise ConfigError(
+                f"--device is {name!r}, but this torch ({torch.__version__}) sees no CUDA device; "
+                "use --device cpu, or install a CUDA build of torch on a machine with a GPU"
+            )
+        if device.index is not None and device.index >= count:
+            raise ConfigError(f"--device is {name!r}, but there are only {count} CUDA devices")
+    return device
+
+
+def _check_character(character: str) -> None:
+    role, race, alignment, gender = (character.split("-") + [""] * 4)[:4]
+    races, alignments = (words.split() for words in _ROLES.get(role, ("", "")))
+    known = character.count("-") == 3 and race in races and gender in ("mal", "fem")
+    possible = known and alignment in alignments and alignment in _RACES[race].split()
+    if not possible or (role, gender) == ("val", "mal"):
+        raise ConfigError(
+            f"--character is {character!r}; expected role-race-alignment-gender in NetHack's "
+            "three-letter words, in a combination that it allows, as mon-hum-neu-mal"
+        )
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one dict with dotted names."""
+    flat = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        name = prefix + field.name
+        flat |= _flat(value, name + ".") if is_dataclass(value) else {name: value}
+    return flat
