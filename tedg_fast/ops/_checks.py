@@ -68,6 +68,8 @@ def attention(
     if not isinstance(graph, Graph):
         raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
     floating("score_src", score_src)
+    if x is not None:
+        floating("x", x)
     if score_src.dim() != 3:
         raise ValueError(f"score_src must have shape [B, N, H], got {list(score_src.shape)}")
     batch, nodes, heads = score_src.shape

@@ -44,7 +44,8 @@ def gat_attention(
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit the others.
     """
-    if _native(graph, score_src):
+    _checks.attention(x, score_src, score_dst, graph, edge_bias, node_mask)
+    if has_kernel(score_src.device.type):
         return torch.ops.tedg.gat_attention.default(
             x,
             score_src,
@@ -59,7 +60,6 @@ def gat_attention(
             negative_slope,
             node_mask,
         )
-    _checks.attention(x, score_src, score_dst, graph, edge_bias, node_mask)
     return reference.gat_attention(
         x,
         score_src,
@@ -91,9 +91,9 @@ def gat_attention_weights(
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit the others.
     """
+    _checks.attention(None, score_src, score_dst, graph, edge_bias, node_mask)
     with torch.no_grad():
-        if not _native(graph, score_src):
-            _checks.attention(None, score_src, score_dst, graph, edge_bias, node_mask)
+        if not has_kernel(score_src.device.type):
             return reference.gat_attention_weights(
                 score_src,
                 score_dst,
@@ -125,11 +125,3 @@ def gat_attention_weights(
             node_mask,
         )
 
-
-def _native(graph: Graph, scores: Tensor) -> bool:
-    """Whether the native op runs: it checks the other arguments itself."""
-    if not isinstance(graph, Graph):
-        raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
-    if not isinstance(scores, Tensor):
-        raise ValueError(f"score_src must be a tensor, got {type(scores).__name__}")
-    return has_kernel(scores.device.type)
