@@ -50,11 +50,11 @@ def _train(arguments: list[str]) -> None:
         check_takeover(source, config, hypergraph)
     if not (isinstance(source, Source) and folder.holds(source.path)):
         folder.refuse_existing()
-    if source is not None and source.completed >= config.episodes:
-        raise ConfigError(
-            f"{source.path} has {source.completed} episodes already and --episodes, the total to "
-            f"reach, is {config.episodes}: ask for more"
-        )
+        if source is not None and source.completed >= config.episodes:
+            raise ConfigError(
+                f"{source.path} has {source.completed} episodes already and --episodes, the total "
+                f"to reach, is {config.episodes}: ask for more"
+            )
     display = Display(config.episodes, source.completed if source else 0)
     trainer = Trainer(config, hypergraph, display)
     if isinstance(source, V3Checkpoint):

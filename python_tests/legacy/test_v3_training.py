@@ -14,7 +14,6 @@ from tedg_fast.legacy import V3Checkpoint, V3Grounder, V3Hypergraph, V3Policy
 from tedg_fast.nethack.actions import WAIT
 from tedg_fast.nethack.vector_env import VectorEnv
 from tedg_fast.policy import Routing
-from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.ppo import PPO
@@ -93,17 +92,17 @@ def test_frozen_graph_stays(resumed):
         assert torch.equal(value, v3.weights[name]) == name.startswith("gat."), name
 
 
-def test_training_goes_on_from_this_packages_checkpoint(resumed, tmp_path):
-    """V3's file once, from then on the package's own format, to the last bit."""
+def test_training_goes_on_from_a_saved_state(resumed, tmp_path):
+    """V3's file once, from then on the package's own state, to the last bit."""
     hypergraph, v3, policy, ppo, collector = resumed
     settings = TrainConfig().settings_at(100)
     collector.collect(Routing("softmax", 1.0))
     ppo.update(collector.rollout, settings)
     path = tmp_path / "model_00120.pth"
     state = {"policy": policy.state_dict(), "optimizer": ppo.optimizer.state_dict()}
-    checkpoint.save(path, state | {"generator": ppo.generator.get_state()})
+    torch.save(state | {"generator": ppo.generator.get_state()}, path)
 
-    state = checkpoint.load(path)
+    state = torch.load(path, weights_only=True)
     again = V3Policy(hypergraph, v3.num_experts)
     again.load_state_dict(state["policy"])
     resumed_ppo = PPO(again, CONFIG, torch.Generator())

@@ -227,8 +227,10 @@ def test_condition_that_nothing_detects(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "r").exists()
 
 
-def test_a_run_that_has_all_its_episodes(trained, monkeypatch, capsys):
-    line = refused(monkeypatch, capsys, "--resume", trained, "--episodes", 3)
+def test_a_branch_of_a_run_that_has_all_its_episodes(trained, monkeypatch, capsys):
+    line = refused(
+        monkeypatch, capsys, "--resume", trained, "--episodes", 3, "--exp-name", "branch"
+    )
     assert "episodes already and --episodes, the total to reach, is 3: ask for more" in line
 
 

@@ -1,5 +1,6 @@
 """Which settings can be used. Everything is checked before a run touches a file."""
 
+import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ RANGES = {
     "num_experts": (1, 1024),
     "save_every": _COUNT,
     "keep_checkpoints": _COUNT,
-    "checkpoint_minutes": (0, 1_000_000),
+    "checkpoint_minutes": (0, math.inf),
     "policy.hidden_size": (2, 8192),
     "policy.glyph_embedding": (1, 1024),
     "policy.gat_heads": (1, 64),
