@@ -7,10 +7,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-# Read when torch loads its OpenMP: threads that wait sleep instead of spinning, for a machine
-# that also plays the games (or does anything else) spins away most of its time otherwise.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 import tyro
 
 from tedg_fast.hypergraph import HypergraphError

@@ -62,8 +62,8 @@ class TrainConfig:
     """Games played side by side."""
     num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that play them."""
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Threads of the update."""
+    threads: int = 1
+    """Threads of the update; the default network's products are too small for more to pay."""
     hypergraph: str | None = None
     """JSON file of rules; the packaged NetHack hypergraph if not given."""
     character: str = "mon-hum-neu-mal"
