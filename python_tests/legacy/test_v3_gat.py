@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 from v3_files import real_files, small_hypergraph
 
-from tedg_fast.legacy import V3Hypergraph, V3Policy
+from tedg_fast.legacy import V3Policy
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
 
 

@@ -8,7 +8,7 @@ import torch
 from exact import differences
 from train_states import small_state
 
-from tedg_fast.train import checkpoint, files
+from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 
 @pytest.fixture

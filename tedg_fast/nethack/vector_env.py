@@ -24,7 +24,6 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.episode import ENDINGS, Episode, GameState, episode_seeds
 from tedg_fast.nethack.grounding import Grounder
-from tedg_fast.nethack.observation import Observation
 from tedg_fast.nethack.shared_state import create_memory, map_memory
 from tedg_fast.nethack.worker import BEGIN, DIGEST, STEP, WorkerSetup
 from tedg_fast.nethack.worker_process import WorkerError, WorkerProcess

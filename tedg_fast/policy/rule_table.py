@@ -30,7 +30,7 @@ class RuleTable(nn.Module):
         to_rows: edges from terms to rows, the hypergraph's relations. M = rows R.
         to_terms: edges from operators to terms. M = 2C + F.
         operator_of [R] int64, unmet [R] float32 (conditions that do not hold),
-        expert_of [R] int64 (index into EXPERTS), term_node [2C + F] int64 (node of each term).
+        expert_of [O] int64 (index into EXPERTS), term_node [2C + F] int64 (node of each term).
     """
 
     def __init__(self, hypergraph: Hypergraph):

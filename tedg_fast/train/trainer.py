@@ -27,7 +27,7 @@ from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.resume import Source, require_fit
 from tedg_fast.train.run_folder import RunFolder
-from tedg_fast.train.run_log import SCORE_WINDOW, RunLog
+from tedg_fast.train.run_log import RunLog
 
 ATTENTION_SAMPLE = 64
 """Active sets on which the attention variance is measured."""
@@ -197,7 +197,7 @@ class Trainer:
                 with self._stoppable():
                     self._start_games(env)
                 rollout = Rollout(
-                    env.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
+                    self.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
                 )
                 collector = Collector(env, self.policy, self.normaliser, self.generator, rollout)
                 while self.completed < config.episodes and not self.stop_requested:
@@ -345,7 +345,7 @@ class Trainer:
     def _is_best(self) -> bool:
         """Whether the moving mean of the true score is the best so far; if so it is kept."""
         score = self.log.recent("true_score")
-        if self.log.num_episodes < min(BEST_AFTER, SCORE_WINDOW) or score <= self.best_score:
+        if self.log.num_episodes < BEST_AFTER or score <= self.best_score:
             return False
         self.best_score = score
         return True
