@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,12 +72,29 @@ def test_plays_and_pays_exactly_as_nethackscore(game, observation):
     assert deaths >= 2
 
 
+def test_the_killer_is_the_one_in_the_games_own_record(observation):
+    game = Game(observation, max_steps=10**6, character=CHARACTER)
+    killers = []
+    for seed in range(6):
+        game.start(seed, seed)
+        play_to_the_end(game, np.random.default_rng(seed))
+        assert game.terminated
+        record = Path(game._nethack._vardir, "xlogfile").read_text().splitlines()
+        death = dict(entry.split("=", 1) for entry in record[-1].split("\t"))["death"]
+        killers.append(game.killer)
+        assert game.killer and death.split(", while")[0].endswith(game.killer)
+    assert len(record) == len(killers)
+    assert len(set(killers)) > 1
+    game.close()
+
+
 def test_truncation_leaves_a_valid_last_observation(observation):
     game = Game(observation, max_steps=20, character=CHARACTER)
     game.start(5, 6)
     play_to_the_end(game, np.random.default_rng(1))
     assert (game.terminated, game.truncated, game.length) == (False, True, 20)
     assert game.ending == "truncated"
+    assert game.killer == ""
     assert game.last_observation_score == game.true_score
     assert game.true_score == observation.blstats[nethack.NLE_BL_SCORE]
     assert observation.blstats[nethack.NLE_BL_HP] > 0

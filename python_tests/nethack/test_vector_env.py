@@ -98,6 +98,7 @@ def test_deaths_have_a_true_score_and_a_zero_last_one():
                 ended = np.flatnonzero(result.terminated)
                 assert [running[row] for row in ended] == [e.number for e in result.episodes]
     assert all(episode.last_observation_score == 0 for episode in episodes)
+    assert all(episode.killer.isprintable() and episode.killer for episode in episodes)
     assert any(episode.true_score > 0 for episode in episodes)
     assert all(episode.length > 0 and episode.depth >= 1 for episode in episodes)
 

@@ -19,7 +19,7 @@ class Episode:
     `reward` is the undiscounted sum; `length` counts environment steps; `true_score` is the last
     score the game showed while it ran, `last_observation_score` that of the last observation,
     which NLE zeroes once a game is over; `depth` is the deepest dungeon level reached; `ending`
-    is one of `ENDINGS`.
+    is one of `ENDINGS`; `killer` says what a death was caused by, in the game's words ("jackal").
     """
 
     number: int
@@ -29,6 +29,7 @@ class Episode:
     last_observation_score: int
     depth: int
     ending: str
+    killer: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nle.env.base import SKIP_EXCEPTIONS
 from nle.env.tasks import TASK_ACTIONS
 
 from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
-from tedg_fast.nethack.nle_library import correct_library
+from tedg_fast.nethack.nle_library import correct_library, killer
 
 _KEYSTROKES = tuple(int(action) for action in TASK_ACTIONS)
 _SPACE, _ESCAPE = 32, 27
@@ -141,6 +141,11 @@ class Game:
         if self.truncated:
             return "truncated"
         return _ENDINGS.get(self._nethack.how_done(), "death")
+
+    @property
+    def killer(self) -> str:
+        """What killed the player, in the game's words; empty if the episode ended otherwise."""
+        return killer(self._nethack.dlpath) if self.ending == "death" else ""
 
     @property
     def last_observation_score(self) -> int:

@@ -1,14 +1,16 @@
-"""Two corrections to the copy of NetHack's library that NLE loads for each game.
+"""Two corrections to the copy of NetHack's library that NLE loads for each game, and a look into it.
 
 NLE gives every game a private copy of `libnethack.so`, loaded anew at each reset, because NetHack
 keeps its state in global variables. So each copy has its own variables, which we can reach, and
 its own machine code, which need not be.
 """
 
+import contextlib
 import ctypes
 import mmap
 import os
 import struct
+from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -23,6 +25,9 @@ _MAP_FIXED = 0x10  # mman.h
 # elf.h: program headers of type PT_LOAD are mapped; flags and protections use other bits.
 _PT_LOAD = 1
 _PF_X, _PF_W, _PF_R = 1, 2, 4
+
+# `struct kinfo` (NetHack 3.6's decl.h): a pointer and two ints, then the text, NUL-terminated.
+_KILLER_NAME = 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.dlopen.restype = ctypes.c_void_p
@@ -43,17 +48,38 @@ def correct_library(path: str) -> None:
     `path` is `Nethack.dlpath`. To be called whenever a game has begun: by then it has noted the
     time, and nothing has used it, as shops and their keepers are made below the first level only.
     """
-    # This only counts a reference. It must not outlive the call, or the next reset would not
-    # load the library anew and would keep the old game's variables.
+    with _loaded(path) as handle:
+        birthday = _libc.dlsym(handle, b"ubirthday")
+        ctypes.c_long.from_address(birthday).value = _BIRTHDAY
+        link_map = ctypes.POINTER(ctypes.c_void_p)()
+        _libc.dlinfo(handle, _RTLD_DI_LINKMAP, ctypes.byref(link_map))
+        _share_code(link_map[0] or 0)  # the first member of a link_map is the load address
+
+
+def killer(path: str) -> str:
+    """What killed the player, in the game's words: "jackal", "kicking a wall", "starvation".
+
+    `path` is `Nethack.dlpath` after a death and before the next reset.
+    """
+    with _loaded(path) as handle:
+        address = _libc.dlsym(handle, b"killer") + _KILLER_NAME
+        return ctypes.string_at(address).decode("latin-1")
+
+
+@contextlib.contextmanager
+def _loaded(path: str) -> Iterator[int]:
+    """A handle of the library that NLE has loaded from `path`.
+
+    This only counts a reference. It must not be held for long, or the next reset would not load
+    the library anew and would keep the old game's variables.
+    """
     handle = _libc.dlopen(os.fsencode(path), os.RTLD_LAZY | os.RTLD_NOLOAD)
     if not handle:
         raise RuntimeError(f"NLE's library {path} is not loaded; this needs nle 1.3.0 on Linux")
-    birthday = _libc.dlsym(handle, b"ubirthday")
-    ctypes.c_long.from_address(birthday).value = _BIRTHDAY
-    link_map = ctypes.POINTER(ctypes.c_void_p)()
-    _libc.dlinfo(handle, _RTLD_DI_LINKMAP, ctypes.byref(link_map))
-    _share_code(link_map[0] or 0)  # the first member of a link_map is the load address
-    _libc.dlclose(handle)
+    try:
+        yield handle
+    finally:
+        _libc.dlclose(handle)
 
 
 def _share_code(base: int) -> None:

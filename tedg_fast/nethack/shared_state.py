@@ -17,6 +17,8 @@ from tedg_fast.nethack.rows import Rows
 DIGEST_BYTES = 16
 _CACHE_LINE = 64
 
+KILLER_BYTES = 64  # a longer name is cut
+
 # What a worker says of an episode that ended; `ending` indexes episode.ENDINGS.
 RECORD = np.dtype(
     [
@@ -26,6 +28,7 @@ RECORD = np.dtype(
         ("last_observation_score", np.int64),
         ("depth", np.int64),
         ("ending", np.uint8),
+        ("killer", f"S{KILLER_BYTES}"),
     ],
     align=True,
 )

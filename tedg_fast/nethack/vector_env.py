@@ -322,10 +322,9 @@ class VectorEnv:
         return rows
 
     def _finished_episode(self, row: int) -> Episode:
-        reward, length, true_score, last_score, depth, ending = self._state.record[row].item()
-        return Episode(
-            self._episode[row], reward, length, true_score, last_score, depth, ENDINGS[ending]
-        )
+        *numbers, ending, killer = self._state.record[row].item()
+        cause = killer.decode(errors="ignore")  # it may have been cut within a character
+        return Episode(self._episode[row], *numbers, ENDINGS[ending], cause)
 
     def _require_open(self) -> None:
         if not self._release.alive:

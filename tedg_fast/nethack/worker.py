@@ -79,6 +79,7 @@ class Worker:
                     game.last_observation_score,
                     game.depth,
                     ENDINGS.index(game.ending),
+                    game.killer.encode(),
                 )
         self._last_action[:] = state.action
         self._grounder(self._raw, self._last_action, state.observation)
