@@ -10,6 +10,7 @@ from tedg_fast.report.statistics import (
     mean_interval,
     moving_interval,
     moving_mean,
+    paired_p_value,
     student_t,
 )
 
@@ -29,6 +30,16 @@ def test_mean_of_three():
     mean, half = mean_interval([1, 2, 6])
     assert mean == 3
     assert half == pytest.approx(4.30265 * math.sqrt(7 / 3), rel=1e-5)
+
+
+def test_paired_p_values():
+    """With 2 degrees of freedom P(|T| > t) = 1 − t/√(2 + t²); with 1 it is 1 − 2/π arctan t."""
+    t = 3 / math.sqrt((16 + 1 + 9) / 2 / 3)  # of the differences 7, 2, 0
+    assert paired_p_value([8, 4, 5], [1, 2, 5]) == pytest.approx(1 - t / math.sqrt(2 + t * t))
+    assert paired_p_value([1, 5], [0, 2]) == pytest.approx(1 - 2 / math.pi * math.atan(2))
+    assert paired_p_value([2, 2, 2], [1, 1, 1]) == 0
+    assert paired_p_value([2, 2, 2], [2, 2, 2]) == 1
+    assert math.isnan(paired_p_value([2], [1]))
 
 
 def test_difference_of_two_samples():

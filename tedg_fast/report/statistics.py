@@ -48,25 +48,41 @@ def difference_interval(
     return mean, float(math.sqrt(errors.sum()) * student_t(level, freedom))
 
 
-def student_t(level: float, freedom: float) -> float:
-    """t such that a Student variable of ``freedom`` ≥ 1 lies in ±t with probability ``level``.
+def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
+    """Two-sided p value of Student's paired test that mean(a) = mean(b).
 
-    With t = √freedom · tan θ the density is that of cos θ to the power freedom − 1, smooth enough
-    for Gauss–Legendre; θ is found by bisection.
+    Exact to about 1e-12. NaN for fewer than two pairs; ``ValueError`` as ``difference_interval``.
+    """
+    mean, half_width = difference_interval(a, b, paired=True)
+    if not math.isfinite(half_width):
+        return math.nan
+    if half_width == 0:
+        return 1.0 if mean == 0 else 0.0
+    freedom = len(a) - 1
+    t = abs(mean) / half_width * student_t(LEVEL, freedom)
+    return max(0.0, 1 - _inside(math.atan(t / math.sqrt(freedom)), freedom))
+
+
+def student_t(level: float, freedom: float) -> float:
+    """t such that a Student variable of ``freedom`` ≥ 1 lies in ±t with probability ``level``."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _inside(middle, freedom) < level else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _inside(theta: float, freedom: float) -> float:
+    """Probability that a Student variable lies within ± √freedom · tan θ.
+
+    In θ the density is that of cos θ to the power freedom − 1, smooth enough for Gauss–Legendre.
     """
     scale = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
     scale = 2 * math.exp(scale) / math.sqrt(math.pi)
-
-    def inside(theta: float) -> float:
-        angles = theta / 2 * (_NODES + 1)
-        return scale * theta / 2 * float(_WEIGHTS @ np.cos(angles) ** (freedom - 1))
-
     # Beyond 40 standard deviations there is nothing, and the peak must not fall between nodes.
-    low, high = 0.0, min(math.pi / 2, 40 / math.sqrt(freedom))
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if inside(middle) < level else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
+    theta = min(theta, 40 / math.sqrt(freedom))
+    angles = theta / 2 * (_NODES + 1)
+    return scale * theta / 2 * float(_WEIGHTS @ np.cos(angles) ** (freedom - 1))
 
 
 def moving_mean(values: Sequence[float], window: int) -> np.ndarray:
