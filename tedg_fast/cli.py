@@ -1,14 +1,17 @@
 """Command line entry points."""
 
+import contextlib
 import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import tyro
 
+from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
 from tedg_fast.hypergraph import HypergraphError
 from tedg_fast.legacy import LegacyError, V3Checkpoint
 from tedg_fast.nethack.grounding import GroundingError
@@ -30,10 +33,22 @@ BAD_INPUT = (
 def train() -> None:
     """``tedg-train``: exit code 0 at the end of a run, 1 if its end could not be saved, 2 for bad
     input; these with one line on stderr."""
-    try:
+    with _bad_input_in_one_line("tedg-train"):
         _train(sys.argv[1:])
+
+
+def eval_() -> None:
+    """``tedg-eval``: exit code 2 and one line on stderr for bad input."""
+    with _bad_input_in_one_line("tedg-eval"):
+        evaluate(tyro.cli(EvalConfig, prog="tedg-eval"))
+
+
+@contextlib.contextmanager
+def _bad_input_in_one_line(program: str) -> Iterator[None]:
+    try:
+        yield
     except BAD_INPUT as error:
-        print(f"tedg-train: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -101,7 +101,7 @@ def check_config(config: "TrainConfig") -> None:
         raise ConfigError(
             f"--exp-name is {name!r}; it must be a plain folder name of at most 255 bytes, without '/'"
         )
-    _check_character(config.character)
+    check_character(config.character)
     check_device(config.device)
 
 
@@ -131,7 +131,8 @@ def check_device(name: str) -> torch.device:
     return device
 
 
-def _check_character(character: str) -> None:
+def check_character(character: str) -> None:
+    """Raise ``ConfigError`` unless NetHack can play exactly this ``character``."""
     role, race, alignment, gender = (character.split("-") + [""] * 4)[:4]
     races, alignments = (words.split() for words in _ROLES.get(role, ("", "")))
     known = character.count("-") == 3 and race in races and gender in ("mal", "fem")

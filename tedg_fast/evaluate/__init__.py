@@ -1,0 +1,1 @@
+"""How well agents play: seeded games, statistics, comparisons, ablations."""

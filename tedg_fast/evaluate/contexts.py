@@ -1,0 +1,119 @@
+"""Are the experts used by meaning? What the leading expert tells about the situation.
+
+Mutual information between the expert with the largest weight and what is going on, beside that of
+a control in which the two are shifted against each other: both series stay as they are, with all
+their persistence from step to step, and only their coincidence is broken. (Shuffling single steps
+would make any two slow series look related.)
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tedg_fast.evaluate.play import Trace
+from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.train.health import expert_name
+
+CONTEXTS = {
+    "HP low": ("hp_low", "hp_critical"),
+    "monster adjacent": ("hostile_adjacent",),
+    "unexplored nearby": ("frontier_near",),
+}
+"""Each context holds while one of these conditions does."""
+ALL = "all of them together"
+SHUFFLES = 200
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How the leading expert relates to one context, over all steps played.
+
+    ``share`` of the steps in which the context holds (None for the combination of all);
+    ``information`` in nats; its ``control_mean`` and ``control_95`` (95th percentile) over
+    ``SHUFFLES`` shifts.
+    """
+
+    share: float | None
+    information: float
+    control_mean: float
+    control_95: float
+
+
+def expert_use(trace: Trace, rules: Hypergraph | V3Hypergraph) -> dict[str, Any]:
+    """What the experts were used for, as plain values.
+
+    ``steps``; ``usage`` (mean α) and ``leading`` (share of steps led) by expert; ``contexts``: name
+    → ``Relation``'s fields. Without ``contexts`` whose conditions the rules know it is empty, as
+    for V3's.
+    """
+    count = len(trace.usage)
+    names = [expert_name(k) for k in range(count)]
+    led = np.bincount(trace.leading, minlength=count) / len(trace.leading)
+    found = situations(trace.active_bits, rules)
+    return {
+        "steps": len(trace.leading),
+        "usage": dict(zip(names, trace.usage.tolist())),
+        "leading": dict(zip(names, led.tolist())),
+        "contexts": {
+            name: asdict(relation)
+            for name, relation in relations(trace.leading, found, count).items()
+        },
+    }
+
+
+def situations(
+    active_bits: np.ndarray, rules: Hypergraph | V3Hypergraph
+) -> dict[str, np.ndarray]:
+    """Context → whether it holds, bool [S], for the packed conditions uint8 [S, ceil(C/8)]."""
+    if isinstance(rules, V3Hypergraph):
+        return {}
+    holding = {}
+    for name, conditions in CONTEXTS.items():
+        bits = [rules.condition_index[c] for c in conditions if c in rules.condition_index]
+        if bits:
+            holds = [active_bits[:, bit // 8] >> (7 - bit % 8) & 1 for bit in bits]
+            holding[name] = np.bitwise_or.reduce(holds).astype(bool)
+    return holding
+
+
+def relations(
+    leading: np.ndarray, holding: dict[str, np.ndarray], num_experts: int
+) -> dict[str, Relation]:
+    """``leading`` [S] in 0 … num_experts − 1 against each context bool [S], and against all of
+    them together. The control's shifts are the same in every call with S steps."""
+    if not holding:
+        return {}
+    code = np.zeros(len(leading), np.int64)
+    for place, holds in enumerate(holding.values()):
+        code |= holds.astype(np.int64) << place
+    codes = 1 << len(holding)
+
+    def informations(shift: int) -> list[float]:
+        """Of each context, then of all together, with the experts moved ``shift`` steps on."""
+        pairs = np.roll(leading, shift) * np.int64(codes) + code
+        counts = np.bincount(pairs, minlength=num_experts * codes).reshape(num_experts, codes)
+        each = []
+        for place in range(len(holding)):
+            set_ = (np.arange(codes) >> place & 1).astype(bool)
+            each.append(np.stack([counts[:, ~set_].sum(1), counts[:, set_].sum(1)], 1))
+        return [mutual_information(table) for table in [*each, counts]]
+
+    rng = np.random.default_rng(0)
+    shifts = rng.integers(1, max(2, len(leading)), SHUFFLES)
+    control = np.array([informations(int(shift)) for shift in shifts])
+    shares = [float(holds.mean()) for holds in holding.values()]
+    columns = zip(
+        [*holding, ALL], [*shares, None], informations(0), control.mean(0).tolist(),
+        np.percentile(control, 95, axis=0).tolist(),
+    )  # fmt: skip
+    return {name: Relation(*rest) for name, *rest in columns}
+
+
+def mutual_information(counts: np.ndarray) -> float:
+    """Of two variables counted together, int [X, Y], in nats: Σ p(x,y) ln(p(x,y) / p(x) p(y))."""
+    joint = counts / counts.sum()
+    product = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    seen = joint > 0
+    return float((joint[seen] * np.log(joint[seen] / product[seen])).sum())

@@ -1,0 +1,149 @@
+"""The same seeded games for every agent, each played to its end.
+
+A game is a function of its number: NLE's seeds and the draws that choose among the agent's
+actions both come from (run seed, number). So all agents meet the same games and the same luck, and
+what comes out depends neither on how many games are played at once nor on their order. Stopping
+when enough games have ended would favour short ones; here exactly the first n count.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tedg_fast.evaluate.agents import Agent
+from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.train.model import grounder_of
+
+
+@dataclass(frozen=True)
+class Games:
+    """Which games: ``episodes`` of them, numbered from 0 under ``seed``, cut off at ``max_steps``."""
+
+    episodes: int
+    seed: int
+    max_steps: int
+    character: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the router did at each of S steps, game after game in their order.
+
+    ``active_bits`` uint8 [S, ceil(C/8)], ``leading`` uint8 [S] (the expert with the largest α),
+    ``usage`` [K] (mean α).
+    """
+
+    active_bits: np.ndarray
+    leading: np.ndarray
+    usage: np.ndarray
+
+
+@dataclass(frozen=True)
+class Played:
+    """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
+    says; ``trace`` is None for an agent without experts."""
+
+    episodes: dict[int, Episode]
+    lost: list[str]
+    trace: Trace | None
+
+
+def play(
+    agent: Agent,
+    games: Games,
+    *,
+    num_envs: int,
+    num_workers: int,
+    on_episode: Callable[[], None] = lambda: None,
+) -> Played:
+    """Play all ``games`` with ``agent``, ``num_envs`` at a time in ``num_workers`` processes.
+
+    ``on_episode`` is called for each game that has ended. Raises ``GroundingError`` for rules with
+    unknown conditions and ``WorkerError`` if games cannot be started at all.
+    """
+    num_envs = min(num_envs, games.episodes)
+    episodes: dict[int, Episode] = {}
+    lost: list[str] = []
+    record = _Record(games.episodes)
+    with VectorEnv(
+        agent.rules,
+        num_envs=num_envs,
+        num_workers=min(num_workers, num_envs),
+        run_seed=games.seed,
+        max_steps=games.max_steps,
+        character=games.character,
+        use_mask=agent.use_mask,
+        grounder=grounder_of(agent.rules),
+    ) as env:
+        env.start()
+        draws = np.empty((num_envs, games.max_steps))
+        number = np.full(num_envs, -1)
+        length = np.zeros(num_envs, np.int64)
+        begun = np.arange(num_envs)
+        while True:
+            if len(begun):
+                number[begun] = _numbers(env)[begun]
+                length[begun] = 0
+                for row in begun:
+                    draws[row] = _draws(games.seed, number[row], games.max_steps)
+            if (number >= games.episodes).all():
+                return Played(episodes, lost, record.trace())
+            observation = env.observation
+            choice = agent(observation)
+            if choice.alpha is not None:
+                record.add(number, observation.active_bits, choice.alpha)
+            step = env.step(choose(choice.probabilities, draws[np.arange(num_envs), length]))
+            length += 1
+            lost += step.lost
+            for episode in step.episodes:
+                if episode.number < games.episodes:
+                    episodes[episode.number] = episode
+                    on_episode()
+            begun = np.flatnonzero(step.terminated | step.truncated)
+
+
+def choose(probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Inverse transform sampling: actions int64 [B] of ``probabilities`` [B, A] (rows need not sum
+    to 1) for ``draws`` [B] in [0, 1). An action of probability 0 is never chosen."""
+    below = probabilities.cumsum(1)
+    return (below <= draws[:, None] * below[:, -1:]).sum(1)
+
+
+def _numbers(env: VectorEnv) -> np.ndarray:
+    """The number of the game that each environment plays, int64 [E]."""
+    return np.array([game.episode for game in env.games()])
+
+
+def _draws(seed: int, number: int, count: int) -> np.ndarray:
+    """The uniform draws of a game, one a step; other streams than its seeds."""
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(number), 1))
+    return np.random.default_rng(sequence).random(count)
+
+
+class _Record:
+    """Collects what a ``Trace`` needs, in the order in which it is played."""
+
+    def __init__(self, episodes: int):
+        self.episodes = episodes
+        self.number: list[np.ndarray] = []
+        self.active_bits: list[np.ndarray] = []
+        self.leading: list[np.ndarray] = []
+        self.alpha: np.ndarray | float = 0.0
+
+    def add(self, number: np.ndarray, active_bits: np.ndarray, alpha: np.ndarray) -> None:
+        """One step of every game; those beyond the wanted ones do not count."""
+        wanted = number < self.episodes
+        self.number.append(number[wanted])
+        self.active_bits.append(active_bits[wanted])
+        self.leading.append(alpha[wanted].argmax(1).astype(np.uint8))
+        self.alpha = self.alpha + alpha[wanted].sum(0, dtype=np.float64)
+
+    def trace(self) -> Trace | None:
+        """All steps by game, and in the order of play within a game."""
+        if not self.number:
+            return None
+        order = np.concatenate(self.number).argsort(kind="stable")
+        bits, leading = np.concatenate(self.active_bits), np.concatenate(self.leading)
+        return Trace(bits[order], leading[order], self.alpha / len(order))
