@@ -20,6 +20,7 @@ def tiny_hypergraph() -> Hypergraph:
             name=f"answer_{k}",
             description=f"answer symbol {k}",
             expert=experts[k],
+            priority=0.0,
             state=(),
             scene=(f"sees_{k}",),
             effects=(f"answered_{k % 2}",),

@@ -9,7 +9,7 @@ from tedg_fast.hypergraph import HypergraphError, load_hypergraph
 
 GOOD = {
     "format": "tedg-hypergraph",
-    "version": 1,
+    "version": 2,
     "name": "example",
     "description": "Two rules.",
     "conditions": [
@@ -22,6 +22,7 @@ GOOD = {
             "name": "flee_down",
             "description": "Flee.",
             "expert": "survival",
+            "priority": 3,
             "conditions": {"state": ["hp_low"], "scene": ["on_stairs_down"]},
             "effects": ["deeper"],
             "actions": ["down"],
@@ -61,7 +62,7 @@ def unused(key, **entry):
 
 BROKEN = {
     "wrong format": (top("format", "tedg"), "format: is \"tedg\"; expected \"tedg-hypergraph\""),
-    "wrong version": (top("version", 2), "version: is 2; this release reads version 1 only"),
+    "wrong version": (top("version", 1), "version: is 1; this release reads version 2 only"),
     "missing key": (without("effects"), "top level: key 'effects' is missing"),
     "unknown key": (
         top("operator", []), "top level: unknown key 'operator'; did you mean 'operators'?"
@@ -106,6 +107,12 @@ BROKEN = {
         "operators[0] 'flee_down'.expert: unknown expert 'wizard'; expected one of survival,"
         " combat, exploration, general",
     ),
+    "priority in words": (
+        operator("priority", "high"),
+        "operators[0] 'flee_down'.priority: is \"high\"; expected a number from -20 to 20",
+    ),
+    "priority out of range": (operator("priority", 1e9), "expected a number from -20 to 20"),
+    "priority not a number": (operator("priority", float("nan")), "is NaN; expected a number"),
     "bad name": (operator("name", "Flee!"), "operators[0].name: is \"Flee!\"; expected lower-case"),
     "empty text": (operator("description", " "), "expected a non-empty string"),
     "unused condition": (

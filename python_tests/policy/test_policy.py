@@ -44,7 +44,7 @@ def test_h_logic_differs_in_the_packaged_hypergraph():
     """Fault (b) again, where it matters: any single condition changes the Manager's answer."""
     hypergraph = load_hypergraph()
     manager = make_policy(hypergraph=hypergraph, config=PolicyConfig()).manager
-    active = torch.eye(hypergraph.num_conditions, dtype=torch.bool)
+    active = manager.active(torch.eye(hypergraph.num_conditions, dtype=torch.bool))
     h_logic = manager(manager.rules(), active).h_logic
     distance = torch.cdist(h_logic, h_logic)
     distance.fill_diagonal_(torch.inf)
@@ -58,7 +58,7 @@ def test_an_applicable_rule_speaks_for_its_expert():
 
 def test_attention_variance_is_0_for_uniform_and_1_for_one_hot_rows():
     manager = make_policy(hypergraph=load_hypergraph()).manager
-    active = torch.rand(3, manager.num_conditions) < 0.3
+    active = manager.active(torch.rand(3, manager.num_conditions) < 0.8)
     with torch.no_grad():
         manager.second.attend_source.zero_()
         manager.second.attend_target.zero_()
@@ -66,6 +66,19 @@ def test_attention_variance_is_0_for_uniform_and_1_for_one_hot_rows():
     with torch.no_grad():
         manager.second.attend_source.normal_().mul_(1e4)
     assert manager.attention_variance(active) > 0.95
+
+
+def test_experts_propose_what_their_rules_do():
+    """A rule that applies raises its own expert's logits of its own actions, and no others."""
+    policy, state = make_policy(), random_state(4)
+    routing = Routing("softmax", 1.0)
+    nothing = np.zeros_like(ONE_EACH)
+    with torch.no_grad():
+        quiet = policy(state, logic_of(policy, nothing), routing).expert_logits
+        heard = policy(state, logic_of(policy, ONE_EACH), routing).expert_logits
+    for k in range(4):
+        raised = (heard - quiet)[k] > 1
+        assert raised.nonzero().tolist() == [[k, 1 + k]]
 
 
 def test_alpha_is_a_distribution_and_masked_actions_are_impossible():

@@ -20,11 +20,14 @@ from tedg_fast.hypergraph.schema import (
 )
 
 FORMAT = "tedg-hypergraph"
-VERSION = 1
+VERSION = 2
+PRIORITIES = (-20, 20)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TOP_KEYS = ("format", "version", "name", "description", "conditions", "effects", "operators")
-_OPERATOR_KEYS = ("name", "description", "expert", "conditions", "effects", "actions")
+_OPERATOR_KEYS = (
+    "name", "description", "expert", "priority", "conditions", "effects", "actions",
+)  # fmt: skip
 
 
 def load_hypergraph(path: str | Path | None = None) -> Hypergraph:
@@ -139,6 +142,7 @@ class _Validator:
         name, description = self.named(content, place)
         place = f"{place} '{name}'"
         expert = self.choice(content["expert"], f"{place}.expert", "expert", EXPERTS)
+        priority = self.number(content["priority"], f"{place}.priority", *PRIORITIES)
         by_kind = self.object(content["conditions"], f"{place}.conditions", CONDITION_KINDS)
         labels = {
             kind: self.conditions_of(by_kind[kind], f"{place}.conditions.{kind}", kind)
@@ -151,7 +155,9 @@ class _Validator:
         for key, values in (("effects", effects), ("actions", actions)):
             if not values:
                 self.fail(f"{place}.{key}", "is empty; a rule needs at least one")
-        return Operator(name, description, expert, **labels, effects=effects, actions=actions)
+        return Operator(
+            name, description, expert, priority, **labels, effects=effects, actions=actions
+        )
 
     def conditions_of(self, value: object, place: str, kind: str) -> tuple[str, ...]:
         names = self.labels(value, place, "condition", list(self.kinds))
@@ -212,6 +218,12 @@ class _Validator:
         if not isinstance(value, list):
             self.fail(place, f"is {_shown(value)}; expected a list")
         return value
+
+    def number(self, value: object, place: str, low: float, high: float) -> float:
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not numeric or not low <= value <= high:
+            self.fail(place, f"is {_shown(value)}; expected a number from {low} to {high}")
+        return float(value)
 
     def text(self, value: object, place: str) -> str:
         if not isinstance(value, str) or not value.strip():

@@ -52,11 +52,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class Operator:
-    """One rule: conditions by kind, the effects it causes, the actions that carry it out."""
+    """One rule: conditions by kind, the effects it causes, the actions that carry it out.
+
+    Among rules that apply, one of priority p weighs e^p times as much as one of priority 0.
+    """
 
     name: str
     description: str
     expert: str
+    priority: float
     state: tuple[str, ...]
     scene: tuple[str, ...]
     effects: tuple[str, ...]
@@ -117,6 +121,11 @@ class Hypergraph:
     def operator_expert(self) -> np.ndarray:
         """int64 [O]: index into EXPERTS of the expert responsible for each operator."""
         return np.array([EXPERTS.index(op.expert) for op in self.operators], dtype=np.int64)
+
+    @cached_property
+    def operator_priority(self) -> np.ndarray:
+        """float32 [O]: how loudly each operator speaks when it applies."""
+        return np.array([op.priority for op in self.operators], dtype=np.float32)
 
     @cached_property
     def operator_conditions(self) -> np.ndarray:

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from tedg_fast.legacy.experts import operator_expert
 from tedg_fast.legacy.hypergraph import NODE_TYPES, V3Hypergraph
-from tedg_fast.policy import Logic
 
 HIDDEN = 256
 HEADS = 4
@@ -29,6 +28,15 @@ class V3Rules(NamedTuple):
 
     scores: Tensor
     active: Tensor
+
+
+class V3Logic(NamedTuple):
+    """What the graph says about samples: ``h_logic`` [B, hidden]; ``operator_scores`` [B, O];
+    ``advice_scores`` [B, K], the aggregate of the scores of expert k's operators."""
+
+    h_logic: Tensor
+    operator_scores: Tensor
+    advice_scores: Tensor
 
 
 class OperatorTable(nn.Module):
@@ -158,7 +166,7 @@ class V3Manager(nn.Module):
         conditions, rows, _ = self._evaluate()
         return V3Rules(torch.linalg.vector_norm(rows, dim=1), conditions[1])
 
-    def forward(self, rules: V3Rules, active: Tensor) -> Logic:
+    def forward(self, rules: V3Rules, active: Tensor) -> V3Logic:
         """What ``rules`` say to samples with the active nodes ``active`` [B, N] (bool)."""
         active = self._conditions(active)
         rows = self.table.rows(active)
@@ -166,7 +174,7 @@ class V3Manager(nn.Module):
         scores = rules.scores.index_select(0, rows.flatten()).view_as(rows)
         count = active.sum(1, keepdim=True)
         h_logic = self.readout(count * rules.active / (count + 1e-8))
-        return Logic(h_logic, scores, self._advice(scores))
+        return V3Logic(h_logic, scores, self._advice(scores))
 
     def _conditions(self, active: Tensor) -> Tensor:
         return (active & (self._node_types == _CONDITION)).to(self.table.incoming.dtype)

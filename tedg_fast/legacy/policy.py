@@ -11,11 +11,11 @@ from tedg_fast.hypergraph import ACTIONS
 from tedg_fast.legacy.atoms import Atoms
 from tedg_fast.legacy.checkpoint import V3Checkpoint
 from tedg_fast.legacy.errors import LegacyError
-from tedg_fast.legacy.gat import HIDDEN, V3Manager
+from tedg_fast.legacy.gat import HIDDEN, V3Logic, V3Manager
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.ops import route
-from tedg_fast.policy import Logic, PolicyOutput, Routing, StateInput
+from tedg_fast.policy import PolicyOutput, Routing, StateInput
 
 _LOGIT_LIMIT = 20.0
 V3_ROUTING = Routing("softmax", 1.0)
@@ -114,12 +114,12 @@ class V3Policy(nn.Module):
     def forward(self, state: Tensor, logic: Tensor) -> V3Output: ...
 
     @overload
-    def forward(self, state: StateInput, logic: Logic, routing: Routing) -> PolicyOutput: ...
+    def forward(self, state: StateInput, logic: V3Logic, routing: Routing) -> PolicyOutput: ...
 
     def forward(self, state, logic, routing=V3_ROUTING):
         """``policy(features, active)`` as from ``observe``, or ``policy(state, logic, routing)``
         as in training; ``routing`` is V3's own, softmax at temperature 1, if not given."""
-        if isinstance(logic, Logic):
+        if isinstance(logic, V3Logic):
             output = self._evaluate(state.features, logic, routing)
             lowest = torch.finfo(output.logits.dtype).min
             return output._replace(logits=output.logits.masked_fill(~state.action_mask, lowest))
@@ -134,7 +134,7 @@ class V3Policy(nn.Module):
             output.expert_logits,
         )
 
-    def _evaluate(self, features: Tensor, logic: Logic, routing: Routing) -> PolicyOutput:
+    def _evaluate(self, features: Tensor, logic: V3Logic, routing: Routing) -> PolicyOutput:
         """Everything but the graph, without an action mask."""
         h_vis = self.visual_encoder(features)
         h_both = torch.cat([h_vis, logic.h_logic], 1)

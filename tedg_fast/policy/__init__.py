@@ -2,6 +2,7 @@
 
 from tedg_fast.policy.gat import Logic, Manager, Rules
 from tedg_fast.policy.policy import Policy, PolicyConfig, PolicyOutput, Routing, StateInput
+from tedg_fast.policy.proposals import RulePolicy
 
 __all__ = [
     "Logic",
@@ -10,6 +11,7 @@ __all__ = [
     "PolicyConfig",
     "PolicyOutput",
     "Routing",
+    "RulePolicy",
     "Rules",
     "StateInput",
 ]

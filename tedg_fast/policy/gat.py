@@ -3,33 +3,36 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tedg_fast.hypergraph import EXPERTS, RELATIONS, Hypergraph
+from tedg_fast.hypergraph import RELATIONS, Hypergraph
+from tedg_fast.hypergraph.schema import NODE_OPERATOR
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
-from tedg_fast.policy.rule_table import RuleTable
+from tedg_fast.policy.proposals import Proposals
 
 
 class Rules(NamedTuple):
     """What the Manager makes of the rules, for any sample: a function of its parameters alone.
 
-    ``features`` [R, width] and ``scores`` [R] of every row of the ``RuleTable``; ``facts``
-    [C, width], the features of each condition while it holds.
+    ``facts`` [C, width]: features of each condition while it holds; ``operators`` [O, width + 1]:
+    features of each operator that applies, times its weight, and that weight; ``claims``
+    [O, K, A]: what it adds to the experts' actions.
     """
 
-    features: Tensor
-    scores: Tensor
     facts: Tensor
+    operators: Tensor
+    claims: Tensor
 
 
 class Logic(NamedTuple):
-    """What the rules say about samples: ``h_logic`` [B, hidden]; ``operator_scores`` [B, O];
-    ``advice_scores`` [B, K], the aggregate ``e_k`` of the scores of expert k's operators."""
+    """What the rules say about samples: ``h_logic`` [B, hidden]; ``proposals`` [B, K, A], the
+    actions that each expert's rules propose; ``advice_scores`` [B, K], how loudly they do."""
 
     h_logic: Tensor
-    operator_scores: Tensor
+    proposals: Tensor
     advice_scores: Tensor
 
 
@@ -79,16 +82,21 @@ class GraphAttention(nn.Module):
 
 
 class Manager(nn.Module):
-    """Two rounds of graph attention over the hypergraph, read out at the operators.
+    """Two rounds of graph attention over the hypergraph, read out at the active nodes.
 
-    Node input: identity + type + activation embedding; only conditions are ever active. All nodes
-    hear their neighbours in round 1, the operators again in round 2. ``RuleTable`` says why this
-    is one small graph for all samples.
+    A sample's active nodes are the conditions that hold and the operators that apply, that is,
+    whose conditions all hold. Node input: identity + type + activation embedding (conditions alone
+    carry activation). All nodes hear their neighbours in round 1, the operators again in round 2.
 
-    Operator score: ``w·x_o − gain · (conditions of o that do not hold)``. The second term makes a
-    rule speak when it applies, from the first step on; ``gain`` is learned.
-    Advice score of expert k: log-mean-exp of its operators' scores (one applicable rule is heard,
-    however many rules the expert owns).
+    Only active nodes are read, and what two rounds bring to them is the same in every sample: an
+    operator that applies hears its own conditions, all of which hold, and its effects; these in
+    turn hear operators as they were in the beginning. So the graph is evaluated once for as long
+    as the parameters stay as they are, with every condition holding, and serves all samples.
+    Nothing is approximated.
+
+    Operator score: ``s = priority + w·x_o``. ``h_logic`` reads the mean of the active operators,
+    weighted by ``exp(w·x_o)``, and the mean of the conditions that hold. Advice score of expert k:
+    ``log(1 + Σ exp s)`` over its operators that apply.
     """
 
     def __init__(
@@ -103,69 +111,66 @@ class Manager(nn.Module):
         super().__init__()
         width = heads * head_size
         self.num_conditions = hypergraph.num_conditions
-        self.table = RuleTable(hypergraph)
+        self.num_operators = hypergraph.num_operators
+        self.to_operators, self.to_terms = _halves(hypergraph)
         kind_of = torch.from_numpy(hypergraph.node_type)
         self.register_buffer("kind_of", kind_of, persistent=False)
-        membership = _expert_membership(self.table.expert_of, num_experts)
-        self.register_buffer("membership", membership, persistent=False)
+        self.proposals = Proposals(hypergraph, num_experts)
 
         self.identity = nn.Parameter(torch.randn(hypergraph.num_nodes, width))
         self.kind = nn.Parameter(torch.randn(3, width))
         self.activation = nn.Parameter(torch.randn(2, width))
         self.first = GraphAttention(len(RELATIONS), heads, head_size)
         self.second = GraphAttention(len(RELATIONS), heads, head_size)
-        self.score = nn.Linear(width, 1)
-        self.gain = nn.Parameter(torch.tensor(2.0))
+        self.score = nn.Linear(width, 1, bias=False)
+        # The first scores are the priorities, to within a tenth or so.
+        nn.init.normal_(self.score.weight, std=0.1 / math.sqrt(width))
         self.readout = nn.Sequential(
             nn.Linear(2 * width, hidden_size), nn.ReLU(), nn.LayerNorm(hidden_size)
         )
 
-    def _inputs(self) -> tuple[Tensor, Tensor]:
-        """Node features before round 1: of the terms [2C + F, width], the operators [O, width]."""
-        nodes = self.identity + self.kind[self.kind_of]
-        term = nodes[self.table.term_node]
-        conditions = self.num_conditions
-        holds = torch.zeros(len(term), dtype=torch.long, device=term.device)
-        holds[conditions : 2 * conditions] = 1
-        operators = nodes[conditions : conditions + len(self.table.expert_of)]
-        return term + self.activation[holds], operators + self.activation[0]
+    def _apply(self, fn, *args, **kwargs):
+        super()._apply(fn, *args, **kwargs)
+        device = self.kind_of.device
+        self.to_operators, self.to_terms = self.to_operators.to(device), self.to_terms.to(device)
+        return self
+
+    def active(self, holds: Tensor) -> Tensor:
+        """Conditions that hold [B, C] (bool) → active nodes [B, C + O] (bool)."""
+        return torch.cat([holds, self.proposals.applies(holds)], 1)
 
     def _round_one(self) -> tuple[Tensor, Tensor]:
-        """Features after round 1: of the terms [2C + F, width], of the rows [R, width]."""
-        terms, operators = self._inputs()
-        rows = operators[self.table.operator_of]
-        heard = self.first(operators, terms, self.table.to_terms)
-        return heard, self.first(terms, rows, self.table.to_rows)
+        """Features after round 1: conditions that hold and effects [C + F, width], operators."""
+        nodes = self.identity + self.kind[self.kind_of]
+        sizes = (self.num_conditions, self.num_operators, -1)
+        conditions, operators, effects = nodes.tensor_split(np.cumsum(sizes[:2]).tolist())
+        terms = torch.cat([conditions + self.activation[1], effects + self.activation[0]])
+        operators = operators + self.activation[0]
+        return (
+            self.first(operators, terms, self.to_terms),
+            self.first(terms, operators, self.to_operators),
+        )
 
     def rules(self) -> Rules:
         """Evaluate the graph; once for as long as the parameters stay as they are."""
-        terms, rows = self._round_one()
-        rows = self.second(terms, rows, self.table.to_rows)
-        scores = self.score(rows).squeeze(1) - self.gain * self.table.unmet
-        return Rules(rows, scores, terms[self.num_conditions : 2 * self.num_conditions])
+        terms, operators = self._round_one()
+        operators = self.second(terms, operators, self.to_operators)
+        learned = self.score(operators)
+        claims = self.proposals.claims(self.proposals.priority + learned.squeeze(1))
+        weight = learned.exp()
+        weighted = torch.cat([weight * operators, weight], 1)
+        return Rules(terms[: self.num_conditions], weighted, claims)
 
     def forward(self, rules: Rules, active: Tensor) -> Logic:
-        """What ``rules`` say where the conditions ``active`` [B, C] (bool) hold."""
-        rows = self.table.rows(active)
-        scores = rules.scores[rows]
-        attention = scores.new_zeros(len(rows), self.table.num_rows)
-        attention = attention.scatter(1, rows, scores.softmax(1))
-        active = active.to(scores.dtype)
-        facts = (active / active.sum(1, keepdim=True).clamp_min(1)) @ rules.facts
-        h_logic = self.readout(torch.cat([attention @ rules.features, facts], 1))
-        return Logic(h_logic, scores, self._advice(scores))
-
-    def _advice(self, scores: Tensor) -> Tensor:
-        """Aggregate operator scores [B, O] per expert → [B, K]; experts without rules get the mean."""
-        peak = scores.max(1, keepdim=True).values
-        mean_exp = (scores - peak).exp() @ self.membership.T
-        owned = self.membership.any(1)
-        advice = mean_exp[:, owned].log() + peak
-        if owned.all():
-            return advice
-        full = advice.mean(1, keepdim=True).repeat(1, len(owned))
-        full[:, owned] = advice
-        return full
+        """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (bool)."""
+        active = active.to(rules.facts.dtype)
+        holds, applies = active[:, : self.num_conditions], active[:, self.num_conditions :]
+        operators = applies @ rules.operators
+        # The 1 stands for a rule without content, so that a state to which none applies is fine.
+        operators = operators[:, :-1] / (1 + operators[:, -1:])
+        facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)
+        h_logic = self.readout(torch.cat([operators, facts], 1))
+        return Logic(h_logic, *self.proposals(applies, rules.claims))
 
     @torch.no_grad()
     def attention_variance(self, active: Tensor) -> float:
@@ -173,26 +178,35 @@ class Manager(nn.Module):
 
         For an operator with d ≥ 2 neighbours and weights a (sum 1) in the last round, the variance
         of a divided by the largest variance d weights can have, ``(Σ a² − 1/d) / (1 − 1/d)``, so
-        that rows of 2 and of 200 neighbours count alike; the mean over heads, operators and the
-        samples ``active`` [B, C].
+        that operators of 2 and of 200 neighbours count alike; the mean over heads and over the
+        operators that apply to the samples with the ``active`` nodes [B, C + O]. NaN if none does.
         """
-        graph = self.table.to_rows
-        weights = self.second.weights(*self._round_one(), graph)
-        degree = graph.rowptr.diff().long()
+        weights = self.second.weights(*self._round_one(), self.to_operators)
+        degree = self.to_operators.rowptr.diff().long()
         row = torch.repeat_interleave(degree)
         energy = weights.new_zeros(len(degree), weights.shape[1])
-        energy.index_add_(0, row, weights[graph.edge_id.long()].square())
+        energy.index_add_(0, row, weights[self.to_operators.edge_id.long()].square())
         uniform = 1.0 / degree.unsqueeze(1)
         variance = ((energy - uniform) / (1 - uniform)).mean(1)
-        read = self.table.rows(active).flatten()
-        return variance[read[degree[read] >= 2]].mean().item()
+        times = active[:, self.num_conditions :].sum(0) * (degree >= 2)
+        return ((variance.nan_to_num() * times).sum() / times.sum()).item()
 
 
-def _expert_membership(operator_expert: Tensor, num_experts: int) -> Tensor:
-    """[K, O]: 1/|O_k| where operator o belongs to expert k, else 0.
+def _halves(hypergraph: Hypergraph) -> tuple[Graph, Graph]:
+    """The edges from terms (conditions, then effects) to operators, and those back."""
+    edge_index, relation = hypergraph.edges()
+    is_operator = hypergraph.node_type == NODE_OPERATOR
+    to_operators = is_operator[edge_index[1]]
+    if (is_operator[edge_index[0]] == to_operators).any():
+        raise ValueError("an edge of the hypergraph joins no operator to a condition or effect")
+    place = np.where(is_operator, is_operator.cumsum() - 1, (~is_operator).cumsum() - 1)
+    num_operators, num_terms = int(is_operator.sum()), int((~is_operator).sum())
 
-    With fewer experts than the four semantic ones, the last takes over those that are missing.
-    """
-    owner = operator_expert.clamp(max=num_experts - 1)
-    member = F.one_hot(owner, max(num_experts, len(EXPERTS)))[:, :num_experts].T.float()
-    return member / member.sum(1, keepdim=True).clamp_min(1)
+    def graph(chosen: np.ndarray, sources: int, targets: int) -> Graph:
+        edges = torch.from_numpy(place[edge_index[:, chosen]])
+        return Graph(edges, sources, targets, relation=torch.from_numpy(relation[chosen]))
+
+    return (
+        graph(to_operators, num_terms, num_operators),
+        graph(~to_operators, num_operators, num_terms),
+    )

@@ -127,6 +127,8 @@ class Policy(nn.Module):
         nn.init.normal_(self.router[-1].weight, std=0.1 / math.sqrt(hidden))
         nn.init.zeros_(self.router[-1].bias)
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
+        # While all experts weigh 1/K, a gain of K makes their proposals count in full.
+        self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), float(num_experts)))
         self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
     @property
@@ -134,16 +136,17 @@ class Policy(nn.Module):
         return self.manager.identity.device
 
     def unpack(self, active_bits: np.ndarray) -> Tensor:
-        """Packed active conditions [B, ceil(C/8)] uint8 → [B, C] bool on the policy's device."""
+        """Packed active conditions [B, ceil(C/8)] uint8 → the Manager's active nodes [B, C + O]
+        (bool) on the policy's device."""
         bits = np.unpackbits(active_bits, axis=1, count=self.manager.num_conditions)
-        return torch.from_numpy(bits).to(self.device).bool()
+        return self.manager.active(torch.from_numpy(bits).to(self.device).bool())
 
     def forward(self, state: StateInput, logic: Logic, routing: Routing) -> PolicyOutput:
         """One row of ``logic`` for each row of ``state``."""
         h_state = self.state(state.features, state.crop)
         h_both = torch.cat([h_state, logic.h_logic], 1)
         router_logits = self.router(h_both)
-        expert_logits = self.experts(h_state)
+        expert_logits = self.experts(h_state) + self.proposal_gain * logic.proposals
         alpha, logits = route(
             router_logits,
             expert_logits,
