@@ -9,6 +9,7 @@ import pytest
 from vector_games import allowed_actions, assert_same, make_env, play
 
 from tedg_fast.nethack.episode import episode_seeds
+from tedg_fast.nethack.worker_pool import share_out
 
 
 def test_the_number_of_workers_changes_nothing():
@@ -19,6 +20,91 @@ def test_the_number_of_workers_changes_nothing():
             streams.append(play(env, 150, np.random.default_rng(0)))
     assert_same(streams[0], streams[1])
     assert_same(streams[0], streams[2])
+
+
+def test_groups_in_turn_are_the_same_whatever_the_workers():
+    """The order of a trainer: while one group plays, the other's step is received and answered."""
+    streams = []
+    for num_workers in (1, 2, 5):
+        with make_env(num_workers=num_workers) as env:
+            env.start()
+            streams.append(play_in_turn(env, 150))
+    assert_same(streams[0], streams[1])
+    assert_same(streams[0], streams[2])
+
+
+def play_in_turn(env, steps):
+    """All that comes out of `steps` steps of each group, and the games then."""
+    rng = np.random.default_rng(0)
+    stream = []
+    for step in range(steps + 1):
+        for group, rows in enumerate(env.groups):
+            if step:
+                result = env.receive(group)
+                assert result.lost == []
+                stream += [result, env.observation[rows].copy()]
+                stream.append(env.final_observation[rows][result.truncated])
+            if step < steps:
+                env.send(group, allowed_actions(env, rng)[rows])
+    return [*stream, env.games(), env.next_episode]
+
+
+def test_an_episode_is_the_same_whatever_the_groups():
+    """Groups change the order in which episodes are numbered, not what an episode is."""
+    streams = []
+    for num_groups in (1, 2, 5):
+        with make_env(num_groups=num_groups, max_steps=500) as env:
+            assert len(env.groups) == num_groups
+            env.start()
+            streams.append(play(env, 100, np.random.default_rng(0)))
+    assert_same(streams[0], streams[1])
+    assert_same(streams[0], streams[2])
+
+
+@pytest.mark.parametrize("num_envs, num_workers", [(1, 1), (2, 1), (3, 1), (3, 2), (3, 3), (4, 3)])
+def test_odd_sizes_play(num_envs, num_workers):
+    with make_env(num_envs=num_envs, num_workers=num_workers, max_steps=5) as env:
+        assert len(env.groups) == min(2, num_envs)
+        env.start()
+        stream = play(env, 12, np.random.default_rng(0))
+        assert env.crashes == 0
+        assert len(env.worker_pids) == num_workers
+    assert stream[-1] == 3 * num_envs  # two episodes ended in every environment, one runs
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_workers", [1, 2, 3, 5, 7])
+def test_every_game_has_one_worker_and_every_worker_a_game(num_groups, num_workers):
+    for num_envs in range(max(num_groups, num_workers), 20):
+        bounds = np.linspace(0, num_envs, num_groups + 1).astype(int).tolist()
+        groups = [range(*pair) for pair in zip(bounds, bounds[1:])]
+        shares = share_out(groups, num_workers)
+        for number, group in enumerate(groups):
+            assert [row for share in shares for row in share[number]] == list(group)
+        sizes = [sum(map(len, share)) for share in shares]
+        assert min(sizes) >= 1
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_sends_and_receives_out_of_turn_are_refused_without_harm():
+    with make_env() as env:
+        env.start()
+        zeros = np.zeros(5, np.int64)
+        with pytest.raises(RuntimeError, match=r"group 1 is not playing: call send\(1, ...\) first"):
+            env.receive(1)
+        with pytest.raises(ValueError, match="actions must be 2 integers"):
+            env.send(1, zeros)
+        env.send(1, zeros[:2])
+        games = "group 1 is playing: call receive"
+        with pytest.raises(RuntimeError, match="group 1 is playing already: call receive"):
+            env.send(1, zeros[:2])
+        for call in (env.start, env.games, lambda: env.restore([], 0), lambda: env.step(zeros)):
+            with pytest.raises(RuntimeError, match=games):
+                call()
+        env.send(0, zeros[:3])
+        assert env.receive(1).reward.shape == (2,)
+        assert env.receive(0).reward.shape == (3,)
+        assert [len(game.actions) for game in env.games()] == [1] * 5
 
 
 def test_the_run_seed_changes_everything():
@@ -118,6 +204,9 @@ def test_without_mask_every_action_is_allowed():
         ({"num_envs": 0}, "num_envs must be at least 1, not 0"),
         ({"num_workers": 0}, "num_workers must be at least 1, not 0"),
         ({"num_workers": 6}, "num_workers (6) exceeds num_envs (5)"),
+        ({"num_groups": 0}, "num_groups must be at least 1, not 0"),
+        ({"num_groups": 6}, "num_groups (6) exceeds num_envs (5)"),
+        ({"num_groups": 129, "num_envs": 200}, "num_groups must be at most 128, not 129"),
         ({"max_steps": 0}, "max_steps must be at least 1, not 0"),
         ({"run_seed": -1}, "run_seed must be at least 0, not -1"),
         ({"next_episode": -1}, "next_episode must be at least 0, not -1"),

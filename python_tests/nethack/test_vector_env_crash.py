@@ -13,8 +13,8 @@ from vector_games import allowed_actions, assert_same, make_env
 
 from tedg_fast.nethack.worker_process import WorkerError
 
-FIRST = slice(0, 3)  # five environments on two workers
-SECOND = slice(3, 5)
+# Five environments in groups of three and two; the rows of either worker.
+FIRST, SECOND = [0, 1, 3], [2, 4]
 
 
 def wait_until(condition, seconds=10.0):
@@ -49,22 +49,22 @@ def steps_with_a_loss(harm, cause, **settings):
         expected, result = twin.step(actions), env.step(actions)
 
         assert env.crashes == 1
-        assert result.lost == [f"game worker {pids[1]} {cause}; episodes lost: 3, 4"]
+        assert result.lost == [f"game worker {pids[1]} {cause}; episodes lost: 2, 4"]
         assert result.episodes == []
-        assert result.truncated.tolist() == [False] * 3 + [True] * 2
+        assert np.flatnonzero(result.truncated).tolist() == SECOND
         assert not result.terminated.any()
         assert not result.reward[SECOND].any()
         assert_same(env.final_observation[SECOND], before[SECOND])
-        assert [game.episode for game in env.games()] == [0, 1, 2, 5, 6]
-        assert [len(game.actions) for game in env.games()] == [21, 21, 21, 0, 0]
+        assert [game.episode for game in env.games()] == [0, 1, 5, 3, 6]
+        assert [len(game.actions) for game in env.games()] == [21, 21, 0, 21, 0]
         assert not is_running(pids[1])
         assert env.worker_pids[0] == pids[0]
 
         # The others never noticed, and the new games are the ones their numbers say.
         assert_same(result.reward[FIRST], expected.reward[FIRST])
-        with make_env(next_episode=2) as fresh:
+        with make_env(next_episode=5) as fresh:
             fresh.start()
-            assert_same(env.observation[SECOND], fresh.observation[SECOND])
+            assert_same(env.observation[SECOND], fresh.observation[[0, 1]])
         for _ in range(30):
             actions = allowed_actions(twin, rng)
             actions[SECOND] = 0
@@ -72,7 +72,8 @@ def steps_with_a_loss(harm, cause, **settings):
             assert result.lost == []
             assert_same(result.reward[FIRST], expected.reward[FIRST])
             assert_same(env.observation[FIRST], twin.observation[FIRST])
-        assert env.games()[FIRST] == twin.games()[FIRST]
+        for mine, theirs in zip(env.games(), twin.games()):
+            assert (mine == theirs) == (theirs.episode in FIRST)
 
 
 def test_a_killed_worker_costs_its_own_games_only():
@@ -96,10 +97,65 @@ def test_a_worker_found_dead_while_saving_is_reported_by_the_next_step():
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_running(pid))
         games = env.games()
-        assert [game.observation_hash == "" for game in games] == [False] * 3 + [True] * 2
+        assert [row for row in range(5) if games[row].observation_hash == ""] == SECOND
         assert all(len(game.actions) == 20 for game in games)
 
     steps_with_a_loss(kill_and_save, "was killed by SIGKILL")
+
+
+@pytest.mark.parametrize("when", ["before a send", "in flight", "after an answer"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_worker_that_dies_between_groups_loses_each_when_it_is_received(first, when):
+    """The death is found when the group `first` is received; the other's games are lost with it."""
+    second = 1 - first
+    lost = {0: 2, 1: 4}  # the dead worker's row in each group
+    with make_env() as env:
+        env.start()
+        for _ in range(10):
+            env.step(np.ones(5, np.int64))
+        last = env.observation.copy()
+        ones = {0: np.ones(3, np.int64), 1: np.ones(2, np.int64)}
+        pid = env.worker_pids[1]
+        if when == "before a send":
+            os.kill(pid, signal.SIGKILL)
+            env.send(first, ones[first])
+        if when == "in flight":
+            env.send(second, ones[second])
+            env.send(first, ones[first])
+            os.kill(pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
+        if when == "after an answer":
+            env.send(second, ones[second])
+            env.receive(second)
+            last = env.observation.copy()
+            os.kill(pid, signal.SIGKILL)
+            env.send(first, ones[first])
+        result = env.receive(first)
+        assert len(result.lost) == 1
+        assert result.lost[0].endswith("was killed by SIGKILL; episodes lost: 2, 4")
+        row = lost[first] - env.groups[first].start
+        assert np.flatnonzero(result.truncated).tolist() == [row]
+        assert_same(env.observation[lost[second]], last[lost[second]])
+
+        if when != "in flight":
+            with pytest.raises(RuntimeError, match="not playing"):
+                env.receive(second)
+            assert env.games()[lost[second]].observation_hash == ""
+            env.send(second, ones[second])
+        result = env.receive(second)
+        row = lost[second] - env.groups[second].start
+        assert result.lost == []
+        assert np.flatnonzero(result.truncated).tolist() == [row]
+        assert result.reward[row] == 0
+        for gone in lost.values():
+            assert_same(env.final_observation[gone], last[gone])
+        assert env.crashes == 1
+        assert [env.games()[lost[group]].episode for group in (first, second)] == [5, 6]
+        with make_env(next_episode=5) as fresh:
+            fresh.start()
+            rows = [lost[first], lost[second]]
+            assert_same(env.observation[rows], fresh.observation[[0, 1]])
+        assert env.step(np.ones(5, np.int64)).lost == []
 
 
 def test_games_that_replay_lost_with_their_worker_begin_afresh():
@@ -114,9 +170,9 @@ def test_games_that_replay_lost_with_their_worker_begin_afresh():
         messages = env.restore(games, 5)
         assert messages == [
             f"episode {number} was not restored: its worker died when its 10 actions were replayed"
-            for number in range(3)
+            for number in FIRST
         ]
-        assert [game.episode for game in env.games()] == [5, 6, 7, 3, 4]
+        assert [game.episode for game in env.games()] == [5, 6, 2, 7, 4]
         assert env.crashes == 1
         assert len(env.step(np.ones(5, np.int64)).lost) == 1
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tedg_fast.nethack.actions import NUM_ACTIONS
+
 ENDINGS = ("death", "truncated", "escaped", "ascended", "quit", "panicked")
 
 
@@ -42,6 +44,14 @@ class GameState:
     episode: int
     actions: bytes
     observation_hash: str
+
+    def obstacle(self, max_steps: int) -> str:
+        """Why the game cannot be replayed where episodes have `max_steps`; empty if it can."""
+        if len(self.actions) >= max_steps:
+            return f"it is {len(self.actions)} steps long, the limit is {max_steps}"
+        if max(self.actions, default=0) >= NUM_ACTIONS:
+            return f"its log holds action {max(self.actions)}, the last is {NUM_ACTIONS - 1}"
+        return ""
 
 
 def episode_seeds(run_seed: int, number: int) -> tuple[int, int]:

@@ -1,8 +1,8 @@
-"""The process that plays several games.
+"""The process that plays several games: its share of every group.
 
 It is told what to do by single bytes on a socket and finds everything else in shared memory. It
-answers each command with one byte. It ends when the socket closes, thus also when the trainer
-dies, and takes the temporary files of its games along.
+carries out one command after the other and answers each with one byte. It ends when the socket
+closes, thus also when the trainer dies, and takes the temporary files of its games along.
 """
 
 import contextlib
@@ -24,8 +24,10 @@ from tedg_fast.nethack.game import Game
 from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
 from tedg_fast.nethack.shared_state import map_memory
 
-# Commands, and the two answers; after FAILED comes the text of the exception.
-STEP, BEGIN, DIGEST = b"s", b"b", b"d"
+# A command below MAX_GROUPS is the number of the group that is to step; the others concern all
+# groups. Then the two answers; after FAILED comes the text of the exception.
+MAX_GROUPS = 128
+BEGIN, DIGEST = b"\xfe", b"\xff"
 DONE, FAILED = b".", b"!"
 
 # A game that hangs holds the interpreter, so only a signal can end this process when the trainer
@@ -44,8 +46,13 @@ class WorkerSetup:
     use_mask: bool
 
 
-class Worker:
-    """Plays environments `first` to `first + count - 1`."""
+def step_command(group: int) -> bytes:
+    """The command to play one action in every game of a group."""
+    return bytes((group,))
+
+
+class Share:
+    """A worker's games of one group: environments `first` to `first + count - 1`."""
 
     def __init__(self, setup: WorkerSetup, memory: int, first: int, count: int) -> None:
         self._grounder = setup.make_grounder(count)
@@ -92,6 +99,8 @@ class Worker:
         """
         state = self._state
         marked = np.flatnonzero(state.begin)
+        if not len(marked):
+            return
         for index in marked:
             _limit_cpu_time()
             core_seed, display_seed = state.seeds[index].tolist()
@@ -109,6 +118,8 @@ class Worker:
                 ],
                 np.int64,
             )
+            if not len(playing):  # games that differ from the logged ones may all have ended
+                break
             self._last_action[playing] = state.log[playing, position]
             for index in playing:
                 self._games[index].step(self._last_action[index])
@@ -145,21 +156,30 @@ def main() -> None:
     """Serve until the trainer hangs up.
 
     Arguments on the command line: the file descriptors of the socket, of the shared memory and
-    of the pickled WorkerSetup; the first environment and how many. TMPDIR is this worker's own.
+    of the pickled WorkerSetup; then for each group the first environment and how many, which may
+    be none. TMPDIR is this worker's own.
     """
     # Ctrl-C and a shutdown's SIGTERM go to everyone; when to stop is the trainer's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    control, memory, setup_file, first, count = map(int, sys.argv[1:])
+    control, memory, setup_file, *blocks = map(int, sys.argv[1:])
     connection = socket.socket(fileno=control)
     # All workers share this file's offset, hence not read().
     setup = pickle.loads(os.pread(setup_file, os.fstat(setup_file).st_size, 0))
-    worker = None
+    shares: dict[bytes, Share] = {}
     try:
-        worker = Worker(setup, memory, first, count)
-        commands = {STEP: worker.step, BEGIN: worker.begin, DIGEST: worker.digest}
+        for group, (first, count) in enumerate(zip(blocks[::2], blocks[1::2])):
+            if count:
+                shares[step_command(group)] = Share(setup, memory, first, count)
         while command := connection.recv(1):
-            commands[command]()
+            if command == BEGIN:
+                for share in shares.values():
+                    share.begin()
+            elif command == DIGEST:
+                for share in shares.values():
+                    share.digest()
+            else:
+                shares[command].step()
             connection.send(DONE)
     except ConnectionError:
         pass
@@ -167,8 +187,8 @@ def main() -> None:
         with contextlib.suppress(OSError):
             connection.sendall(FAILED + traceback.format_exc().encode())
     finally:
-        if worker is not None:
-            worker.close()
+        for share in shares.values():
+            share.close()
         directory = os.environ["TMPDIR"]
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from tedg_fast.nethack.worker import DONE, FAILED
@@ -22,7 +24,7 @@ class WorkerError(RuntimeError):
 
 
 class WorkerProcess:
-    """A worker that plays the environments `rows`, a range.
+    """A worker that plays the environments `shares`, a range for each group, possibly empty.
 
     Not made with `multiprocessing`: that would import the caller's main module, and with it
     torch, in every worker, and could not run from an interactive session.
@@ -34,13 +36,17 @@ class WorkerProcess:
         when the worker ends.
     """
 
-    def __init__(self, memory: int, setup: int, rows: range, directory: Path) -> None:
-        self.rows = rows
+    def __init__(
+        self, memory: int, setup: int, shares: Sequence[range], directory: Path
+    ) -> None:
+        self.shares = tuple(shares)
         self._directory = directory
         self._reason: str | None = None
+        self._unanswered: deque[bytes] = deque()
         self._connection, theirs = socket.socketpair()
         inherited = (theirs.fileno(), memory, setup)
-        arguments = [str(number) for number in (*inherited, rows.start, len(rows))]
+        blocks = [number for rows in shares for number in (rows.start, len(rows))]
+        arguments = [str(number) for number in (*inherited, *blocks)]
         program = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             "from tedg_fast.nethack.worker import main; main()"
@@ -67,27 +73,41 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def rows(self) -> list[int]:
+        """The environments of all its shares, in order."""
+        return [row for rows in self.shares for row in rows]
+
     def send(self, command: bytes) -> None:
         """Give a command; that a worker is lost is noticed by the `receive` that must follow."""
+        self._unanswered.append(command)
         with contextlib.suppress(OSError):
             self._connection.send(command)
 
-    def receive(self, deadline: float) -> str | None:
-        """Wait for the answer until `deadline` (on time.monotonic's clock).
+    def receive(self, command: bytes, deadline: float) -> str | None:
+        """Wait for the answer to a command until `deadline` (on time.monotonic's clock).
+
+        Commands are answered in the order they were given; a later `receive` of one whose answer
+        came on the way returns at once.
 
         Returns None when the command was carried out, else why the worker is lost; a worker that
         did not answer in time is killed. Raises WorkerError if it raised an exception.
         """
-        if self._reason is not None:
-            return self._reason
+        while self._reason is None and command in self._unanswered:
+            self._take_answer(deadline)
+        return self._reason
+
+    def _take_answer(self, deadline: float) -> None:
+        """Take in the next answer, or find that the worker is lost."""
         remaining = max(0.0, deadline - time.monotonic())
         if not self._poll.poll(remaining * 1000):
             self.kill()
             self._reason = "did not answer in time and was killed"
-            return self._reason
+            return
         answer = self._read(1)
         if answer == DONE:
-            return None
+            self._unanswered.popleft()
+            return
         if answer == FAILED:
             text = b"".join(iter(lambda: self._read(_MAX_MESSAGE), b"")).decode().strip()
             self.kill()
@@ -99,7 +119,6 @@ class WorkerProcess:
         self._reason = f"exited with code {code}"
         if code < 0:
             self._reason = f"was killed by {signal.Signals(-code).name}"
-        return self._reason
 
     def _read(self, size: int) -> bytes:
         try:
