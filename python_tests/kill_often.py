@@ -16,7 +16,7 @@ import killable
 
 from tedg_fast.train.files import TEMPORARY
 
-PLACES = {"game step": 40, "gradient step": 20, "file": 60, "bytes": 6, "clock": 2000}
+PLACES = {"game step": 80, "gradient step": 20, "file": 60, "bytes": 6, "clock": 2000}
 """Where kills strike, in turn, and below which count."""
 
 

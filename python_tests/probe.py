@@ -38,6 +38,7 @@ class SymbolEnv:
     def __init__(self, num_envs: int, length: int = 8, seed: int = 0):
         self.spec = ObservationSpec(num_conditions=4)
         self.num_envs, self.length = num_envs, length
+        self.groups = (slice(0, num_envs),)
         self.rng = np.random.default_rng(seed)
         self.observation: Observation = self.spec.empty(num_envs)
         self.observation.action_mask[:] = True
@@ -50,8 +51,11 @@ class SymbolEnv:
         active = np.eye(4, dtype=bool)[self.symbol]
         self.observation.active_bits[:] = np.packbits(active, axis=1)
 
-    def step(self, actions: np.ndarray) -> StepResult:
-        reward = (actions == 1 + self.symbol).astype(np.float32)
+    def send(self, group: int, actions: np.ndarray) -> None:
+        self.actions = actions
+
+    def receive(self, group: int) -> StepResult:
+        reward = (self.actions == 1 + self.symbol).astype(np.float32)
         self.steps = (self.steps + 1) % self.length
         terminated = self.steps == 0
         self._show()

@@ -90,7 +90,7 @@ def test_sends_and_receives_out_of_turn_are_refused_without_harm():
     with make_env() as env:
         env.start()
         zeros = np.zeros(5, np.int64)
-        with pytest.raises(RuntimeError, match=r"group 1 is not playing: call send\(1, ...\) first"):
+        with pytest.raises(RuntimeError, match=r"group 1 is not playing: call send\(1"):
             env.receive(1)
         with pytest.raises(ValueError, match="actions must be 2 integers"):
             env.send(1, zeros)

@@ -188,15 +188,15 @@ def test_an_update_that_is_not_finite_is_undone(probe, monkeypatch, spoil):
 def test_values_bootstrap_from_the_last_valid_observation(probe):
     """A truncated game's next value is that of its own last observation, not of the next game."""
     env = probe.env
-    step = env.step
+    receive = env.receive
 
-    def truncating(actions):
+    def truncating(group):
         env.final_observation.copy_from(env.observation)
         env.final_observation.features[:] = 1.0
-        result = step(actions)
+        result = receive(group)
         return replace(result, terminated=~result.terminated & False, truncated=result.terminated)
 
-    env.step = truncating
+    env.receive = truncating
     probe.collector.collect(Routing("softmax", 1.0))
     rollout = probe.rollout
     cut = torch.from_numpy(rollout.truncated)

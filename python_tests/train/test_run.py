@@ -90,16 +90,16 @@ def test_resumed_run_equals_the_uninterrupted_one(trained, tmp_path, monkeypatch
 
 
 def test_a_killed_worker_costs_its_own_games_only(tmp_path, monkeypatch):
-    step = VectorEnv.step
+    send = VectorEnv.send
     killed = []
 
-    def step_after_a_murder(env, actions):
+    def send_after_a_murder(env, group, actions):
         if not killed and env.next_episode > 6:
             killed.append(env.worker_pids[0])
             os.kill(killed[0], signal.SIGKILL)
-        return step(env, actions)
+        send(env, group, actions)
 
-    monkeypatch.setattr(VectorEnv, "step", step_after_a_murder)
+    monkeypatch.setattr(VectorEnv, "send", send_after_a_murder)
     tedg_train(
         monkeypatch, "--results", tmp_path, "--episodes", 12, "--num-workers", 2, *SHORT
     )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.episode import Episode
 from tedg_fast.nethack.observation import Observation
 from tedg_fast.nethack.vector_env import VectorEnv
@@ -37,7 +38,8 @@ class Rollout:
 
 @dataclass
 class Played:
-    """What happened in one rollout beside the stored transitions."""
+    """What happened in one rollout beside the stored transitions, and where its wall time went:
+    ``stepping_seconds`` waiting for the games, ``policy_seconds`` in everything else."""
 
     episodes: list[Episode] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -46,7 +48,11 @@ class Played:
 
 
 class Collector:
-    """Plays the games of a ``VectorEnv`` with a policy."""
+    """Plays the games of a ``VectorEnv`` with a policy.
+
+    While the policy thinks about one group of games, the workers play the others. Between two
+    calls of ``collect`` no game is being played.
+    """
 
     def __init__(
         self,
@@ -58,56 +64,89 @@ class Collector:
     ):
         self.env, self.policy, self.normaliser = env, policy, normaliser
         self.generator, self.rollout = generator, rollout
+        self._views = [env.observation[rows] for rows in env.groups]
+        self._inputs = [StateInput.of(view) for view in self._views]  # share the views' memory
+        # The action of largest logit + Gumbel noise is a draw from the logits' softmax.
+        shape = (rollout.steps, env.num_envs, NUM_ACTIONS)
+        self._logits, self._noise = torch.zeros(shape), torch.zeros(shape)
+        self._action = torch.from_numpy(rollout.action)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def collect(self, routing: Routing) -> Played:
         """Fill the rollout with the next T steps of every game."""
-        played, rollout, env = Played(), self.rollout, self.env
+        played, env, steps = Played(), self.env, self.rollout.steps
+        began = time.perf_counter()
         rules = self.policy.manager.rules()  # the parameters stay as they are throughout
-        for t in range(rollout.steps):
-            began = time.perf_counter()
-            rollout.observation[t].copy_from(env.observation)
-            output = self._evaluate(env.observation, rules, routing)
-            log_probs = output.logits.log_softmax(-1)
-            action = sample(log_probs, self.generator)
-            rollout.action[t] = action.numpy()
-            rollout.log_prob[t] = log_probs.gather(1, action[:, None]).squeeze(1)
-            rollout.value[t] = output.value
-            rollout.alpha[t] = output.alpha
-            if t > 0:
-                self._set_next_value(t - 1, output.value)
-            acted = time.perf_counter()
-
-            step = env.step(rollout.action[t])
-            rollout.terminated[t], rollout.truncated[t] = step.terminated, step.truncated
-            done = step.terminated | step.truncated
-            rollout.reward[t] = self.normaliser(step.reward, done)
-            played.episodes += step.episodes
-            played.lost += step.lost
-            played.policy_seconds += acted - began
-            played.stepping_seconds += time.perf_counter() - acted
-            if step.truncated.any():
-                cut = np.flatnonzero(step.truncated)
-                last = self._evaluate(env.final_observation[cut], rules, routing)
-                rollout.next_value[t, torch.from_numpy(cut)] = last.value
-        after = self._evaluate(env.observation, rules, routing)
-        self._set_next_value(rollout.steps - 1, after.value)
+        # A drawn 0 would become an infinity, before which even masked actions are not safe.
+        self._noise.exponential_(generator=self.generator).clamp_min_(2**-25).log_().neg_()
+        # Observations after which an episode was truncated, and where.
+        cuts: list[tuple[int, int, Observation]] = []
+        for t in range(steps):
+            for group in range(len(env.groups)):
+                if t > 0:
+                    self._receive(t - 1, group, played, cuts)
+                self._send(t, group, rules, routing)
+        for group in range(len(env.groups)):
+            self._receive(steps - 1, group, played, cuts)
+        self._finish(rules, routing, cuts)
+        played.policy_seconds = time.perf_counter() - began - played.stepping_seconds
         return played
 
-    def _set_next_value(self, t: int, value: Tensor) -> None:
-        """Values of the observations that followed step t; truncated rows have theirs already."""
-        follows = torch.from_numpy(~self.rollout.truncated[t])
-        self.rollout.next_value[t][follows] = value[follows]
+    def _send(self, t: int, group: int, rules: Rules, routing: Routing) -> None:
+        """Choose and begin step t of a group."""
+        rollout, rows = self.rollout, self.env.groups[group]
+        view = self._views[group]
+        rollout.observation[t, rows].copy_from(view)
+        output = self._evaluate(view, self._inputs[group], rules, routing)
+        logits = self._logits[t, rows]
+        logits.copy_(output.logits)
+        torch.argmax(logits + self._noise[t, rows], 1, out=self._action[t, rows])
+        self.env.send(group, rollout.action[t, rows])
+        rollout.value[t, rows] = output.value
+        rollout.alpha[t, rows] = output.alpha
+
+    def _receive(
+        self, t: int, group: int, played: Played, cuts: list[tuple[int, int, Observation]]
+    ) -> None:
+        """End step t of a group."""
+        rollout, env, rows = self.rollout, self.env, self.env.groups[group]
+        began = time.perf_counter()
+        step = env.receive(group)
+        played.stepping_seconds += time.perf_counter() - began
+        rollout.reward[t, rows] = step.reward
+        rollout.terminated[t, rows] = step.terminated
+        rollout.truncated[t, rows] = step.truncated
+        played.episodes += step.episodes
+        played.lost += step.lost
+        for row in (np.flatnonzero(step.truncated) + rows.start).tolist():
+            cuts.append((t, row, env.final_observation[row].copy()))
+
+    def _finish(
+        self, rules: Rules, routing: Routing, cuts: list[tuple[int, int, Observation]]
+    ) -> None:
+        """What takes all steps at once, or each in the order of time."""
+        rollout = self.rollout
+        log_probs = self._logits.log_softmax(-1)
+        torch.gather(
+            log_probs, 2, self._action.unsqueeze(2), out=rollout.log_prob.unsqueeze(2)
+        )
+        for t, done in enumerate(rollout.done):
+            rollout.reward[t] = self.normaliser(rollout.reward[t], done)
+        rollout.next_value[:-1] = rollout.value[1:]
+        rollout.next_value[-1] = self._values(self.env.observation, rules, routing)
+        if cuts:
+            steps, rows, observations = zip(*cuts)
+            last = self.env.spec.empty(len(cuts))
+            for number, observation in enumerate(observations):
+                last[number] = observation
+            rollout.next_value[steps, rows] = self._values(last, rules, routing)
+
+    def _values(self, observation: Observation, rules: Rules, routing: Routing) -> Tensor:
+        return self._evaluate(observation, StateInput.of(observation), rules, routing).value
 
     def _evaluate(
-        self, observation: Observation, rules: Rules, routing: Routing
+        self, observation: Observation, state: StateInput, rules: Rules, routing: Routing
     ) -> PolicyOutput:
+        device = self.policy.device
         logic = self.policy.manager(rules, self.policy.unpack(observation.active_bits))
-        state = StateInput.of(observation, self.policy.device)
-        output = self.policy(state, logic, routing)
-        return PolicyOutput(*(part.cpu() for part in output))
-
-
-def sample(log_probs: Tensor, generator: torch.Generator) -> Tensor:
-    """One index a row, drawn from ``log_probs`` [B, A] (normalised) → [B] int64."""
-    return torch.multinomial(log_probs.exp(), 1, generator=generator).squeeze(1)
+        return self.policy(StateInput(*(part.to(device) for part in state)), logic, routing)
