@@ -43,11 +43,19 @@ def eval_() -> None:
         evaluate(tyro.cli(EvalConfig, prog="tedg-eval"))
 
 
+def report() -> None:
+    """``tedg-report``: as ``tedg-eval``."""
+    from tedg_fast.report.command import ReportConfig, ReportError, report
+
+    with _bad_input_in_one_line("tedg-report", ReportError):
+        report(tyro.cli(ReportConfig, prog="tedg-report"))
+
+
 @contextlib.contextmanager
-def _bad_input_in_one_line(program: str) -> Iterator[None]:
+def _bad_input_in_one_line(program: str, *further: type[Exception]) -> Iterator[None]:
     try:
         yield
-    except BAD_INPUT as error:
+    except (*BAD_INPUT, *further) as error:
         print(f"{program}: {error}", file=sys.stderr)
         sys.exit(2)
 

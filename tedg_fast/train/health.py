@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from tedg_fast.hypergraph import EXPERTS
+from tedg_fast.train.bands import ATTENTION_VARIANCE, COLLAPSE, DECIDED, EXPERT_USAGE, GRAD_NORM
 
 ALIGNMENT_WINDOW = 50
 """Episodes over which the alignment loss is watched."""
@@ -46,11 +47,14 @@ class HealthMonitor:
 
     def _warnings(self, reading: Reading) -> dict[str, str]:
         found = {}
-        if reading.grad_norm > 10:
-            found["grad_norm"] = f"gradient norm {reading.grad_norm:.1f} is above 10"
-        if reading.attention_variance < 0.05:
+        if reading.grad_norm > GRAD_NORM.bearable[1]:
+            found["grad_norm"] = (
+                f"gradient norm {reading.grad_norm:.1f} is above {GRAD_NORM.bearable[1]}"
+            )
+        lowest = ATTENTION_VARIANCE.bearable[0]
+        if reading.attention_variance < lowest:
             found["attention"] = (
-                f"attention variance {reading.attention_variance:.3f} is below 0.05: "
+                f"attention variance {reading.attention_variance:.3f} is below {lowest}: "
                 "the graph network smooths everything alike"
             )
         if len(reading.usage) > 1:
@@ -61,15 +65,19 @@ class HealthMonitor:
 
     def _routing_warnings(self, reading: Reading) -> dict[str, str]:
         found = {}
-        if reading.alpha_entropy < 0.3:
-            found["collapse"] = f"α entropy {reading.alpha_entropy:.3f} is below 0.3: collapse"
-        if reading.phase == "fine-tune" and reading.alpha_entropy > 1.2:
-            found["undecided"] = f"α entropy {reading.alpha_entropy:.3f} is above 1.2 in fine-tune"
+        entropy = f"α entropy {reading.alpha_entropy:.3f}"
+        if reading.alpha_entropy < COLLAPSE:
+            found["collapse"] = f"{entropy} is below {COLLAPSE}: collapse"
+        if reading.phase == "fine-tune" and reading.alpha_entropy > DECIDED:
+            found["undecided"] = f"{entropy} is above {DECIDED} in fine-tune"
+        least, most = EXPERT_USAGE.bearable
         for k, share in enumerate(reading.usage):
-            if share > 0.8:
-                found[f"over{k}"] = f"expert {expert_name(k)} is used {share:.0%}, above 80 %"
-            if share < 0.02:
-                found[f"under{k}"] = f"expert {expert_name(k)} is used {share:.1%}, below 2 %"
+            if share > most:
+                found[f"over{k}"] = f"expert {expert_name(k)} is used {share:.0%}, above {most:.0%}"
+            if share < least:
+                found[f"under{k}"] = (
+                    f"expert {expert_name(k)} is used {share:.1%}, below {least:.0%}"
+                )
         return found
 
     def _alignment_rises(self, reading: Reading) -> bool:

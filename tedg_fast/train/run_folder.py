@@ -59,6 +59,22 @@ class RunFolder:
         """Whether ``path`` is one of this run's checkpoints."""
         return path.resolve().parent == self.checkpoints.resolve()
 
+    def in_use(self) -> bool:
+        """Whether a trainer is at work here, as far as the file system knows of locks."""
+        try:
+            lock = os.open(self.checkpoints, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass  # a file system without locks
+        finally:
+            os.close(lock)
+        return False
+
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Make the folders and keep other trainers out while in use.

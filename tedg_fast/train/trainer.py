@@ -28,6 +28,7 @@ from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.resume import Source, require_fit
 from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.run_log import RunLog
+from tedg_fast.train.switching import expert_switching
 
 ATTENTION_SAMPLE = 64
 """Active sets on which the attention variance is measured."""
@@ -333,6 +334,7 @@ class Trainer:
         entry |= {name: settings[name] for name in ("progress", "temperature", "learning_rate")}
         entry |= signals | {"attention_variance": variance}
         entry |= {f"usage_{expert_name(k)}": share for k, share in enumerate(usage)}
+        entry["expert_switching"] = expert_switching(rollout.alpha, rollout.done)
         entry |= {
             "mean_true_score": self.log.recent("true_score"),
             "mean_last_observation_score": self.log.recent("last_observation_score"),

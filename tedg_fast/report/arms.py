@@ -1,0 +1,166 @@
+"""Runs put side by side: which are the same experiment, and what their difference supports."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tedg_fast.report.earlier import RECORDED_STEPS, Earlier
+from tedg_fast.report.runs import Run
+from tedg_fast.report.statistics import difference_interval, mean_interval
+from tedg_fast.train.resume import WITHOUT_EFFECT
+
+WINDOW = 100
+"""Episodes over which a run's end is judged, and of the moving means."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in nothing but their seed; often a single one."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's name; of several what their names share, with the number of seeds."""
+        names = [run.name for run in self.runs]
+        if len(names) == 1:
+            return names[0]
+        shared = names[0]
+        while not all(name.startswith(shared) for name in names):
+            shared = shared[:-1]
+        shared = shared.rstrip("-_ ").removesuffix("seed").rstrip("-_ ")
+        return f"{shared or names[0]} ({len(names)} seeds)"
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether an interval over seeds can be given."""
+        return len(self.runs) > 1
+
+    @property
+    def is_v3(self) -> bool:
+        return self.runs[0].is_v3
+
+    @property
+    def seeds(self) -> list[Any]:
+        return [run.config.get("seed") for run in self.runs]
+
+    def span(self) -> tuple[int, int]:
+        """The episodes by which the arm is judged: (after, to], the last ``WINDOW`` of its runs."""
+        to = min(run.last_episode for run in self.runs)
+        first = max(run.first_episode for run in self.runs)
+        return max(first, to - WINDOW), to
+
+    def samples(self, name: str, after: int, to: int) -> np.ndarray:
+        """What an interval of the mean of an episode series is taken over.
+
+        The mean of each run where there are seeds, else the episodes of the only run; empty where
+        the series is not logged.
+        """
+        parts = [run.scores(name, after, to) for run in self.runs]
+        if not self.has_seeds:
+            return parts[0]
+        return np.array([part.mean() for part in parts if len(part)])
+
+    def interval(self, name: str, after: int, to: int) -> tuple[float, float]:
+        """Mean of an episode series with the half-width of its interval; see ``samples``."""
+        return mean_interval(self.samples(name, after, to))
+
+    def signal(self, name: str, after: int, to: int) -> float:
+        """Mean of an update series over its runs; NaN where it is not logged."""
+        return float(np.mean([run.signal(name, after, to) for run in self.runs]))
+
+
+def arms_of(runs: Sequence[Run]) -> list[Arm]:
+    """Runs of equal configuration but for the seed together, in the order of their first."""
+    groups: dict[str, list[Run]] = {}
+    for number, run in enumerate(runs):
+        same = {k: v for k, v in run.config.items() if k != "seed" and k not in WITHOUT_EFFECT}
+        # Numbered checkpoints hold a few episodes more than their number says.
+        begins = run.first_episode // run.config.get("save_every", 1)
+        key = str(number) if run.is_v3 else repr((begins, sorted(same.items())))
+        members = groups.setdefault(key, [])
+        if run.config.get("seed") in [other.config.get("seed") for other in members]:
+            groups[f"{key}, again {number}"] = [run]  # a repetition is no further seed
+        else:
+            members.append(run)
+    return [Arm(tuple(group)) for group in groups.values()]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a difference of mean scores supports: its value, half-width, and a sentence."""
+
+    first: str
+    second: str
+    score: str
+    difference: float
+    half_width: float
+    basis: str
+
+    @property
+    def answer(self) -> str:
+        """Better, worse, or cannot tell."""
+        if not math.isfinite(self.half_width) or abs(self.difference) <= self.half_width:
+            return "cannot tell"
+        return "better" if self.difference > 0 else "worse"
+
+    @property
+    def sentence(self) -> str:
+        half = f"{self.half_width:.1f}" if math.isfinite(self.half_width) else "unknown"
+        difference = f"{self.difference:+.1f}".replace("-", "−")
+        values = f"{difference} ± {half} {self.score}, 95 % interval {self.basis}"
+        if self.answer == "cannot tell":
+            return f"Cannot tell {self.first} from {self.second}: {values}."
+        return f"{self.first} scores {self.answer} than {self.second}: {values}."
+
+
+def compare(first: Arm, second: Arm) -> Verdict:
+    """The first against the second by their last episodes.
+
+    By the true score, or by the last observation's where a log has no other. Seeds that both have
+    are compared in pairs.
+    """
+    series = "last_observation_score" if first.is_v3 or second.is_v3 else "true_score"
+    a, b = first.samples(series, *first.span()), second.samples(series, *second.span())
+    paired = first.has_seeds and second.has_seeds and first.seeds == second.seeds
+    if first.has_seeds != second.has_seeds:
+        basis = "cannot be given: one has several seeds, the other one run"
+        difference, half = difference_interval(a, b)[0], math.inf
+    else:
+        difference, half = difference_interval(a, b, paired=paired)
+        basis = f"over {len(first.runs)} and {len(second.runs)} seeds"
+        if paired:
+            basis = f"over {len(first.runs)} pairs of equal seeds"
+        elif not first.has_seeds:
+            basis = f"over the last {len(a)} and {len(b)} episodes of one run each; {_ONE_RUN}"
+    steps = [arm.runs[0].config.get("max_steps") for arm in (first, second)]
+    if steps[0] != steps[1]:
+        basis += f"; unlike games, of {steps[0]} and {steps[1]} steps at most"
+    return Verdict(first.name, second.name, _WORDS[series], difference, half, basis)
+
+
+def compare_recorded(arm: Arm, recorded: Earlier) -> Verdict:
+    """An arm against a recorded mean, whose own interval counts if it has one."""
+    series = "last_observation_score" if arm.is_v3 else "true_score"
+    a = arm.samples(series, *arm.span())
+    mean, half = mean_interval(a)
+    other, other_half = getattr(recorded, series)
+    basis = f"over {len(a)} seeds" if arm.has_seeds else f"over {len(a)} episodes; {_ONE_RUN}"
+    if math.isinf(other_half):
+        basis += "; the recorded mean came without an interval"
+        other_half = 0.0
+    steps = arm.runs[0].config.get("max_steps")
+    if steps != RECORDED_STEPS:
+        basis += f"; unlike games, of {steps} and {RECORDED_STEPS} steps at most"
+    half = math.hypot(half, other_half)
+    return Verdict(arm.name, recorded.name, _WORDS[series], mean - other, half, basis)
+
+
+_ONE_RUN = "other seeds may give another result"
+_WORDS = {
+    "true_score": "true score",
+    "last_observation_score": "last-observation score (0 after a death)",
+}

@@ -1,0 +1,128 @@
+"""``tedg-report``: from run folders to a page and tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+
+from tedg_fast.report.arms import Arm, Verdict, arms_of, compare, compare_recorded
+from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED
+from tedg_fast.report.figures import Picture, pictures
+from tedg_fast.report.lineage import whole_course
+from tedg_fast.report.page import page
+from tedg_fast.report.runs import ReportError, Run, load_run
+from tedg_fast.report.style import styled
+from tedg_fast.report.tables import (
+    Table,
+    change_table,
+    outcome_table,
+    scores_table,
+    verdict_table,
+    warmup_table,
+)
+from tedg_fast.train.files import write_whole
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Tables and figures of one or several runs: report.html, which opens offline, and tables.md.
+
+    Runs that differ in their seed only are taken together, with intervals over the seeds; the
+    others are compared with the first.
+
+    Examples:
+
+      tedg-report results/quick_manager
+
+      tedg-report results/manager-* results/baseline-* --out comparison
+
+      tedg-report results/quick_manager v3/training_log.json
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, or training_log.json files of ours or of V3's."""
+    out: Path = Path("report")
+    """Folder to write to."""
+
+
+def report(config: ReportConfig) -> None:
+    """Write the report and print where it is. Raises ``ReportError``."""
+    if not config.runs:
+        raise ReportError("no run given: name run folders, as in tedg-report results/quick_manager")
+    runs, remarks = load_runs(config.runs)
+    arms = arms_of(runs)
+    verdicts = verdicts_of(arms)
+    tables = tables_of(runs, arms, verdicts)
+    with styled():
+        drawn = draw(arms)
+        title = ", ".join(arm.name for arm in arms)
+        text = page(title, runs, verdicts, tables, drawn, remarks)
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_whole(config.out / "report.html", text.encode())
+        write_whole(config.out / "tables.md", markdown(verdicts, tables, remarks).encode())
+    except OSError as error:
+        raise ReportError(f"{config.out} cannot be written to: {error.strerror}") from None
+    for remark in remarks:
+        print(f"remark: {remark}")
+    for verdict in verdicts:
+        print(verdict.sentence)
+    print(f"report in {config.out / 'report.html'}, tables in {config.out / 'tables.md'}")
+
+
+def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Every run that can be read, and what is to be said of all; ``ReportError`` if none can."""
+    runs, remarks = [], []
+    for path in _with_progress(paths, "reading runs"):
+        try:
+            run = load_run(path)
+        except ReportError as error:
+            remarks.append(f"left out: {error}")
+            continue
+        runs.append(run)
+        remarks += [f"{run.name}: {remark}" for remark in run.remarks]
+    if not runs:
+        raise ReportError("; ".join(remarks))
+    return runs, remarks
+
+
+def verdicts_of(arms: Sequence[Arm]) -> list[Verdict]:
+    """Every arm against the first, and each against playing at random."""
+    verdicts = [compare(arm, arms[0]) for arm in arms[1:]]
+    for arm in arms:
+        verdicts.append(compare_recorded(arm, RANDOM_ALL))
+        if not arm.is_v3 and arm.runs[0].config["mask"]:  # the mask alone is worth much
+            verdicts.append(compare_recorded(arm, RANDOM_ALLOWED))
+    return verdicts
+
+
+def tables_of(runs: Sequence[Run], arms: Sequence[Arm], verdicts: Sequence[Verdict]) -> list[Table]:
+    """All tables, in the order in which they are shown."""
+    return [
+        scores_table(arms),
+        verdict_table(verdicts),
+        change_table([whole_course(run, runs) for run in runs]),
+        warmup_table(arms),
+        outcome_table(arms),
+    ]
+
+
+def draw(arms: Sequence[Arm]) -> list[Picture]:
+    """Every figure that the arms have data for; call inside ``styled()``."""
+    drawn = [call() for call in _with_progress(pictures(arms), "drawing")]
+    return [picture for picture in drawn if picture is not None]
+
+
+def markdown(verdicts: Sequence[Verdict], tables: Sequence[Table], remarks: Sequence[str]) -> str:
+    """The report's text and tables."""
+    lines = [f"- {verdict.sentence}" for verdict in verdicts]
+    lines += [f"- Remark: {remark}" for remark in remarks]
+    return "\n".join(lines) + "\n\n" + "\n".join(table.markdown() for table in tables)
+
+
+def _with_progress(items: Sequence, words: str):
+    return track(items, words, console=Console(stderr=True), transient=True)
