@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pybind11
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -44,11 +45,11 @@ def wants_cuda(torch_cuda: str | None) -> bool:
 
 
 class CMakeBuild(build_ext):
-    """Puts the shared libraries into the package; they are loaded by torch, not imported."""
+    """Puts the libraries into the package; those of the ops are loaded by torch, not imported."""
 
     def run(self) -> None:
-        package = "tedg_fast/ops"
-        output = ROOT / package if self.inplace or self.editable_mode else Path(self.build_lib).resolve() / package
+        in_place = self.inplace or self.editable_mode
+        output = (ROOT if in_place else Path(self.build_lib).resolve()) / "tedg_fast"
         location = find_torch()
         cuda = wants_cuda(location.cuda)
         jobs = os.environ.get("MAX_JOBS")
@@ -58,6 +59,8 @@ class CMakeBuild(build_ext):
                 "cmake", "-G", "Ninja", "-S", str(ROOT), "-B", folder,
                 f"-DTEDG_TORCH_DIR={location.folder}",
                 f"-DTEDG_OUTPUT_DIR={output}",
+                f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+                f"-DPython_EXECUTABLE={sys.executable}",
                 f"-DTEDG_CUDA={'ON' if cuda else 'OFF'}",
             ]
             if cuda:
@@ -67,7 +70,7 @@ class CMakeBuild(build_ext):
             subprocess.run(["cmake", "--build", folder, *parallel], check=True)
 
     def get_outputs(self) -> list[str]:
-        return [str(path) for path in (Path(self.build_lib) / "tedg_fast/ops").glob("*.so")]
+        return [str(path) for path in (Path(self.build_lib) / "tedg_fast").glob("*/*.so")]
 
     def get_output_mapping(self) -> dict[str, str]:
         return {}

@@ -1,6 +1,6 @@
 """Real games played side by side under one Grounder, for tests of what it makes of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from nle import nethack
@@ -25,12 +25,21 @@ def empty_raw(games: int) -> RawObservation:
 
 
 class GroundedGames:
-    """`games` games with seeds from `seed` on; a finished game is followed by the next."""
+    """`games` games with seeds from `seed` on; a finished game is followed by the next.
 
-    def __init__(self, games: int, seed: int, max_steps: int = 2000):
+    Game i is played by characters[i % len(characters)].
+    """
+
+    def __init__(
+        self,
+        games: int,
+        seed: int,
+        max_steps: int = 2000,
+        characters: Sequence[str] = ("mon-hum-neu-mal",),
+    ):
         self.raw = empty_raw(games)
         self.games = [
-            Game(self.raw[i], max_steps=max_steps, character="mon-hum-neu-mal")
+            Game(self.raw[i], max_steps=max_steps, character=characters[i % len(characters)])
             for i in range(games)
         ]
         self.grounder = Grounder(load_hypergraph(), games)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the op tests on a build of the CPU library with AddressSanitizer and UBSan:
+# Runs the tests of the ops and of the compiled grounding on a build with AddressSanitizer and
+# UBSan:
 #   python_tests/sanitize.sh [python] [arguments for pytest]
 # The build and a copy of the package go to a temporary folder; the checkout is not touched.
 set -euo pipefail
@@ -11,12 +12,13 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/python_tests"
 cp -r tedg_fast pyproject.toml "$folder"
-cp -r python_tests/ops "$folder/python_tests"
-rm -f "$folder"/tedg_fast/ops/*.so
+cp -r python_tests/ops python_tests/nethack python_tests/*.py "$folder/python_tests"
+rm -f "$folder"/tedg_fast/*/*.so
 
 torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
 cmake -G Ninja -S . -B "$folder/build" -DTEDG_SANITIZE=ON -DTEDG_TORCH_DIR="$torch" \
-  -DTEDG_OUTPUT_DIR="$folder/tedg_fast/ops" >"$folder/cmake.log" || { cat "$folder/cmake.log"; exit 1; }
+  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v "$python")" \
+  -DTEDG_OUTPUT_DIR="$folder/tedg_fast" >"$folder/cmake.log" || { cat "$folder/cmake.log"; exit 1; }
 cmake --build "$folder/build" --parallel 2
 
 # Python itself is not built with the sanitizers, so their runtimes must be loaded first; leaks are
@@ -25,4 +27,5 @@ runtimes="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libubsan.so)
 cd "$folder"
 PYTHONPATH="$folder" ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtimes" \
   "$python" -m pytest -q -s -p no:cacheprovider python_tests/ops \
+  python_tests/nethack/test_native_grounding.py \
   --ignore python_tests/ops/test_vector_levels.py --ignore python_tests/ops/test_import.py "$@"

@@ -1,6 +1,6 @@
 """The float features of an observation.
 
-Columns in order: 20 scaled blstats (_SCALED), 4 logarithmic ones (_LOGS), the 13 status bits
+Columns in order: 20 scaled blstats (SCALED), 4 logarithmic ones (LOGS), the 13 status bits
 (blind, confused, ...), 3 prompt flags, share of HP left, how long the player has stood still and
 how long the clock has stood still, closeness (1 / (1 + steps), 0 if there is none within reach) of
 stairs down, frontier, gold and search spot, and the last action one-hot (23, all 0 at the start).
@@ -15,7 +15,7 @@ from tedg_fast.nethack.paths import UNREACHED, Goal, Ways
 from tedg_fast.nethack.scene import Scene
 
 # (blstats index, offset, scale): the feature is (value - offset) / scale, clipped to [-1, 1].
-_SCALED = (
+SCALED = (
     (nethack.NLE_BL_X, 40, 40), (nethack.NLE_BL_Y, 11, 11),
     (nethack.NLE_BL_STR25, 14, 10), (nethack.NLE_BL_DEX, 14, 10), (nethack.NLE_BL_CON, 14, 10),
     (nethack.NLE_BL_INT, 14, 10), (nethack.NLE_BL_WIS, 14, 10), (nethack.NLE_BL_CHA, 14, 10),
@@ -24,13 +24,16 @@ _SCALED = (
     (nethack.NLE_BL_XP, 0, 15), (nethack.NLE_BL_HUNGER, 1, 3), (nethack.NLE_BL_CAP, 0, 3),
     (nethack.NLE_BL_DNUM, 0, 5), (nethack.NLE_BL_ALIGN, 0, 10), (nethack.NLE_BL_DLEVEL, 0, 20),
 )  # fmt: skip
-# log1p(value) / 10, clipped to [0, 1].
-_LOGS = (nethack.NLE_BL_SCORE, nethack.NLE_BL_GOLD, nethack.NLE_BL_EXP, nethack.NLE_BL_TIME)
-_COLUMNS, _OFFSETS, _SCALES = (np.array(column) for column in zip(*_SCALED, strict=True))
+# The feature is LOG_TABLE[value], the first or last entry for values below or beyond it.
+LOGS = (nethack.NLE_BL_SCORE, nethack.NLE_BL_GOLD, nethack.NLE_BL_EXP, nethack.NLE_BL_TIME)
+_COLUMNS, _OFFSETS, _SCALES = (np.array(column) for column in zip(*SCALED, strict=True))
 _BITS = np.arange(nethack.BL_MASK_BITS)
+# float32 [22027]: log1p(value) / 10, clipped to [0, 1], which the last entry reaches. A table, because
+# logarithms of different libraries differ in the last bit, and the compiled grounding must not.
+LOG_TABLE = np.clip(np.log1p(np.arange(22_027)) / 10, 0, 1).astype(np.float32)
 _NUM_PROGRESS = 3 + 3 + Goal.COUNT
 
-NUM_FEATURES = len(_SCALED) + len(_LOGS) + len(_BITS) + _NUM_PROGRESS + NUM_ACTIONS
+NUM_FEATURES = len(SCALED) + len(LOGS) + len(_BITS) + _NUM_PROGRESS + NUM_ACTIONS
 
 
 def write_features(
@@ -39,7 +42,7 @@ def write_features(
     """Fills out float32 [G, NUM_FEATURES]; last_action int64 [G], -1 = none."""
     blstats = scene.blstats
     scaled = np.clip((blstats[:, _COLUMNS] - _OFFSETS) / _SCALES, -1, 1)
-    logs = np.clip(np.log1p(np.maximum(blstats[:, _LOGS], 0)) / 10, 0, 1)
+    logs = LOG_TABLE[np.clip(blstats[:, LOGS], 0, len(LOG_TABLE) - 1)]
     status = (scene.conditions[:, None] >> _BITS) & 1
     standing = np.stack(
         (

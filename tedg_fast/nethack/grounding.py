@@ -38,6 +38,7 @@ class Grounder:
     def __init__(self, hypergraph: Hypergraph, num_games: int):
         """Raises GroundingError if the hypergraph has conditions without a detector."""
         self.spec = ObservationSpec(hypergraph.num_conditions)
+        check_conditions(hypergraph)
         self._functions, self._columns = _plan(hypergraph)
         self._memory = Memory.empty(num_games)
         self._paths = Paths.empty(num_games)
@@ -59,12 +60,15 @@ class Grounder:
         raw: NLE's arrays, one row per game; last_action: int64 [G], the action that led here, -1
         at the start; games: which games the rows belong to (distinct), all in order if None.
         """
-        view = self.look(raw, last_action, games)
-        rows = len(last_action)
+        self.describe(self.look(raw, last_action, games), out)
+
+    def describe(self, view: View, out: Observation) -> None:
+        """Writes what the policy sees of a view to `out`."""
+        rows = len(view.last_action)
         found = [function(view).reshape(rows, -1) for function in self._functions]
         active = np.concatenate(found, axis=1)[:, self._columns]
         out.active_bits[...] = np.packbits(active, axis=1)
-        write_features(view.scene, view.memory, view.ways, last_action, out.features)
+        write_features(view.scene, view.memory, view.ways, view.last_action, out.features)
         out.crop[...] = _crop(view)
         out.action_mask[...] = allowed_actions(view)
 
@@ -83,20 +87,25 @@ class Grounder:
         return View(scene, memory, ways, last_action)
 
 
-def _plan(hypergraph: Hypergraph) -> tuple[list[Function], np.ndarray]:
-    """The detectors' functions that are needed, and each condition's column in their results."""
+def check_conditions(hypergraph: Hypergraph) -> None:
+    """Raises GroundingError if the hypergraph has conditions without a detector."""
+    known = list(chain(*(d.descriptions for d in DETECTORS)))
     names = [condition.name for condition in hypergraph.conditions]
-    needed = [d for d in DETECTORS if any(name in d.descriptions for name in names)]
-    columns = {name: i for i, name in enumerate(chain(*(d.descriptions for d in needed)))}
-    missing = [name for name in names if name not in columns]
+    missing = [name for name in names if name not in known]
     if missing:
-        known = list(chain(*(d.descriptions for d in DETECTORS)))
         close = difflib.get_close_matches(missing[0], known, 1)
         raise GroundingError(
             f"hypergraph '{hypergraph.name}': no detector for {', '.join(missing)}"
             + (f" (did you mean {close[0]}?)" if close else "")
             + "; rename the condition or add a detector in tedg_fast/nethack/detectors"
         )
+
+
+def _plan(hypergraph: Hypergraph) -> tuple[list[Function], np.ndarray]:
+    """The detectors' functions that are needed, and each condition's column in their results."""
+    names = [condition.name for condition in hypergraph.conditions]
+    needed = [d for d in DETECTORS if any(name in d.descriptions for name in names)]
+    columns = {name: i for i, name in enumerate(chain(*(d.descriptions for d in needed)))}
     return [d.function for d in needed], np.array([columns[name] for name in names])
 
 

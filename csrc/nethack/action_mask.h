@@ -1,0 +1,13 @@
+// Which of the 23 actions a policy may choose (action_mask.py), as bits.
+#pragma once
+
+#include <cstdint>
+
+#include "view.h"
+
+namespace tedg::nethack {
+
+// Neither impossible nor harmful; all actions where nothing else would be left.
+uint32_t allowed_actions(const View& view);
+
+}  // namespace tedg::nethack

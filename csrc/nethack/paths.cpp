@@ -1,0 +1,197 @@
+#include "paths.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace tedg::nethack {
+namespace {
+
+constexpr int kMostRounds = 20;
+
+struct Goals {
+  Board of[Goal::COUNT];
+};
+
+// Ground and goals (but for the search spots) out of what is known of the level. What is shown on
+// the player's own square is the player.
+TEDG_WIDE void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
+  const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
+  const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
+  const uint32_t* closed = map.of(LevelMap::kClosed).words;
+  const uint32_t* frame = map.of(LevelMap::kFrame).words;
+  const uint32_t* down = map.of(LevelMap::kDown).words;
+  const uint32_t* locked = map.of(LevelMap::kLocked).words;
+  const uint32_t* blocked = map.of(LevelMap::kBlocked).words;
+  const uint32_t* no_diagonal = map.of(LevelMap::kNoDiagonal).words;
+  const uint32_t* visited = map.of(LevelMap::kVisited).words;
+  Board gold_shown = map.of(LevelMap::kGold);
+  Board shunned_shown = map.of(LevelMap::kShunned);
+  gold_shown[player.column] &= ~player.bit();
+  shunned_shown[player.column] &= ~player.bit();
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) {
+    const uint32_t shut = closed[i] & locked[i];
+    const uint32_t passable = walkable[i] & ~(shut | blocked[i] | shunned_shown.words[i]);
+    const uint32_t no_slant = frame[i] | no_diagonal[i];
+    const uint32_t across = unknown[i - 1] | unknown[i] | unknown[i + 1];
+    const uint32_t near_unknown = across | across << 1 | across >> 1;
+    ground.passable.words[i] = passable;
+    ground.no_slant.words[i] = no_slant;
+    ground.upright.words[i] = passable & ~no_slant;
+    goals.of[Goal::STAIRS_DOWN].words[i] = down[i];
+    goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
+    goals.of[Goal::GOLD].words[i] = gold_shown.words[i];
+    goals.of[Goal::SEARCH_SPOT].words[i] = 0;
+  }
+  for (Board& board : goals.of) board.clear_margins();
+}
+
+// One flood step; returns whether it reached anything new.
+TEDG_WIDE bool flood(const Board& from, const Ground& ground, Board& to) {
+  const uint32_t* reached = from.words;
+  const uint32_t* passable = ground.passable.words;
+  const uint32_t* upright = ground.upright.words;
+  uint32_t* next = to.words;
+  uint32_t added = 0;
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) {
+    const uint32_t west = reached[i - 1], here = reached[i], east = reached[i + 1];
+    const uint32_t slanted = (west & upright[i - 1]) | (east & upright[i + 1]);
+    const uint32_t straight = west | east | here << 1 | here >> 1;
+    const uint32_t side = straight | ((slanted << 1 | slanted >> 1) & upright[i]);
+    next[i] = here | (side & passable[i]);
+    added |= next[i] ^ here;
+  }
+  to.clear_margins();
+  return added != 0;
+}
+
+TEDG_WIDE bool differ(const Board& one, const Board& other) {
+  uint32_t different = 0;
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) different |= one.words[i] ^ other.words[i];
+  return different != 0;
+}
+
+bool any(const Board& board) {
+  uint32_t all = 0;
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) all |= board.words[i];
+  return all != 0;
+}
+
+}  // namespace
+
+Field::Field() : within_(std::make_unique_for_overwrite<Board[]>(kLongest + 1)) {
+  within_[0].clear();
+}
+
+void Field::renew(const Board& goals, bool new_ground) {
+  if (!new_ground && !differ(goals, within_[0])) return;
+  within_[0] = goals;
+  filled_ = 0;
+  complete_ = !any(goals);
+}
+
+bool Field::grow(const Ground& ground) {
+  if (filled_ == kLongest || !flood(within_[filled_], ground, within_[filled_ + 1])) {
+    complete_ = true;
+    return false;
+  }
+  ++filled_;
+  return true;
+}
+
+Way Field::way_from(Place at, unsigned legal, const Ground& ground) {
+  if (within_[0].has(at)) return {-1, 0};
+  auto reached = [&](int step) { return around(within_[step], at) & legal; };
+  unsigned first = reached(filled_);
+  int step = filled_;
+  if (first) {
+    // Of the steps at which the neighbourhood is reached, the earliest.
+    int least = 0;
+    while (least < step) {
+      const int middle = (least + step) / 2;
+      reached(middle) ? step = middle : least = middle + 1;
+    }
+    first = reached(step);
+  } else {
+    while (!first) {
+      if (complete_ || !grow(ground)) return {-1, kUnreached};
+      first = reached(filled_);
+    }
+    step = filled_;
+  }
+  return {std::countr_zero(first), step + 1};
+}
+
+Paths::Paths() {
+  ground_.passable.clear();
+  ground_.upright.clear();
+  ground_.no_slant.clear();
+}
+
+Ways Paths::update(const Scene& scene, const Memory& memory) {
+  if (memory.time == memory.arrival) {
+    round_ = 0;
+    explored_ = false;
+  }
+  const LevelMap& map = memory.map;
+  const Place at = place_of(scene.position);
+  Ground ground = ground_;
+  Goals goals;
+  read_map(map, at, ground, goals);
+  if (explored_) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
+  const bool new_ground =
+      differ(ground.passable, ground_.passable) || differ(ground.no_slant, ground_.no_slant);
+  if (new_ground) ground_ = ground;
+
+  const bool no_slant_here = ground_.no_slant.has(at);
+  const unsigned no_slants = no_slant_here ? kDiagonals : around(ground_.no_slant, at);
+  const unsigned legal = 0xff & ~(no_slants & kDiagonals);
+  Ways ways;
+  for (int goal = 0; goal < Goal::COUNT; ++goal) {
+    fields_[goal].renew(goals.of[goal], new_ground);
+    ways.to[goal] = fields_[goal].way_from(at, legal, ground_);
+  }
+  const bool explored = !ways[Goal::FRONTIER].reachable();
+  const bool stumped = explored && explored_ && !ways[Goal::SEARCH_SPOT].reachable();
+  if (stumped && round_ < kMostRounds) ++round_;
+  explored_ = explored;
+  return ways;
+}
+
+// Dead ends at first, in later rounds also the rooms' edges; and locked doors to kick.
+Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
+  const Board& narrow = map.of(LevelMap::kNarrow);
+  const Board& visited = map.of(LevelMap::kVisited);
+  const Board& floor = map.of(LevelMap::kFloor);
+  const Board& wall = map.of(LevelMap::kWall);
+  const Board& closed = map.of(LevelMap::kClosed);
+  const Board& locked = map.of(LevelMap::kLocked);
+  constexpr uint32_t kThirdRows = 0x00492492;  // rows 1, 4, 7, ...
+  const int enough = std::min(LevelMap::kSearches * (1 + round_), 255);
+  Board spots;
+  spots.clear();
+  for (int column = 1; column <= kColumns; ++column) {
+    uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
+    for (int other = column - 1; other <= column + 1; ++other) {
+      const uint32_t p = passable[other];
+      for (const uint32_t shifted : {p << 1, p >> 1, other == column ? 0 : p}) {
+        twice |= once & shifted;
+        once |= shifted;
+      }
+    }
+    uint32_t found = narrow[column] & visited[column] & ~twice;
+    if (round_ > 0) {
+      const uint32_t across = wall[column - 1] | wall[column] | wall[column + 1];
+      const uint32_t near_wall = across | across << 1 | across >> 1;
+      const uint32_t lattice = column % 3 == 1 ? ~0u : kThirdRows;
+      found |= floor[column] & near_wall & lattice;
+    }
+    for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {
+      const int square = std::countr_zero(worn) * kWidth + column;
+      if (map.searched(square) >= enough) found &= ~(worn & -worn);
+    }
+    spots[column] = found | (closed[column] & locked[column]);
+  }
+  return spots;
+}
+
+}  // namespace tedg::nethack

@@ -1,0 +1,67 @@
+// Shortest known ways to what is worth walking to (paths.py), by flooding boards.
+//
+// A field is the list of boards "at most 0, 1, 2, ... steps from a goal". It grows only until the
+// player's neighbourhood is reached, goes on growing when the player leaves that part, and is begun
+// anew when its goals or the ground change.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "board.h"
+#include "constants.h"
+#include "memory.h"
+
+namespace tedg::nethack {
+
+// The player's way to one kind of goal.
+struct Way {
+  int direction;  // index (0-7) of the first step, -1 where there is none
+  int steps;      // length of the way, 0 on the goal, or kUnreached
+  bool reachable() const { return steps != kUnreached; }
+};
+
+struct Ways {
+  Way to[Goal::COUNT];
+  const Way& operator[](int goal) const { return to[goal]; }
+};
+
+struct Ground {
+  Board passable;
+  Board upright;   // passable, and diagonal steps onto and off it are possible
+  Board no_slant;  // no diagonal step onto or off it
+};
+
+class Field {
+ public:
+  Field();
+  // Whether goal squares or the ground differ from the last call's; then the field begins anew.
+  void renew(const Board& goals, bool new_ground);
+  // The way from `at`, whose neighbours `legal` (bits in action order) can be stepped on.
+  Way way_from(Place at, unsigned legal, const Ground& ground);
+
+ private:
+  bool grow(const Ground& ground);
+
+  static constexpr int kLongest = 200;  // longer ways count as unreachable
+  std::unique_ptr<Board[]> within_;     // [k]: at most k steps from a goal, up to filled_
+  int filled_ = 0;
+  bool complete_ = true;  // nothing more can be reached
+};
+
+class Paths {
+ public:
+  Paths();
+  // Brings the fields up to date and reads the player's way to each goal from them.
+  Ways update(const Scene& scene, const Memory& memory);
+
+ private:
+  Board search_spots(const LevelMap& map, const Board& passable) const;
+
+  Ground ground_;
+  Field fields_[Goal::COUNT];
+  bool explored_ = false;  // the last call found no frontier within reach
+  int round_ = 0;          // how often every search spot within reach was used up
+};
+
+}  // namespace tedg::nethack

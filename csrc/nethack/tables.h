@@ -1,0 +1,47 @@
+// What Python computes once and hands over: glyph meanings and the features' tables.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "constants.h"
+
+namespace tedg::nethack {
+
+struct Scaled {
+  int column;
+  int64_t offset;
+  int64_t scale;
+};
+
+struct Tables {
+  std::vector<uint32_t> properties;  // [65536]: Flag bits, the Terrain above them
+  std::vector<uint8_t> classes;      // [65536]: crop class of a glyph; 0 is blank
+  std::array<uint8_t, Terrain::COUNT> class_of_terrain;
+  uint16_t stone;  // the glyph of what has not been seen; unknown terrain, a blank class
+  std::array<uint8_t, Action::NUM_ACTIONS> keys;
+  std::vector<Scaled> scaled;
+  std::vector<int> log_columns;
+  std::vector<float> logs;  // [i]: the feature of value i; the last entry stands for all beyond
+
+  int num_features() const {
+    constexpr int kStanding = 3;
+    return static_cast<int>(scaled.size() + log_columns.size()) + Status::BITS + kMisc +
+           kStanding + Goal::COUNT + Action::NUM_ACTIONS;
+  }
+};
+
+// numpy's integers wrap around; C++'s signed ones must not overflow.
+inline int64_t wrap_add(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
+inline int64_t wrap_sub(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
+}
+inline int64_t wrap_mul(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+}
+
+}  // namespace tedg::nethack
