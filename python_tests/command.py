@@ -1,4 +1,4 @@
-"""``tedg-train`` as tests call it: in this process, leaving its settings as they were."""
+"""The commands as tests call them: in this process, leaving its settings as they were."""
 
 import signal
 import sys
@@ -17,21 +17,26 @@ SHORT = [
 
 def tedg_train(monkeypatch, *arguments):
     """Run ``tedg-train`` to its end."""
-    monkeypatch.setattr(sys, "argv", ["tedg-train", *map(str, arguments)])
+    run(monkeypatch, cli.train, *arguments)
+
+
+def run(monkeypatch, entry, *arguments):
+    """Run a command by its ``entry`` point to its end."""
+    monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     threads = torch.get_num_threads()
     try:
-        cli.train()
+        entry()
     finally:
         torch.set_num_threads(threads)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def refused(monkeypatch, capsys, *arguments):
-    """The one line with which ``tedg-train`` refuses its input."""
+def refused(monkeypatch, capsys, *arguments, entry=cli.train):
+    """The one line with which ``tedg-train``, or another command, refuses its input."""
     with pytest.raises(SystemExit) as stop:
-        tedg_train(monkeypatch, *arguments)
+        run(monkeypatch, entry, *arguments)
     assert stop.value.code == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines

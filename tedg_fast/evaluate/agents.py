@@ -6,17 +6,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Checkpoint, V3Hypergraph, V3Policy
+from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
 from tedg_fast.nethack.observation import Observation
-from tedg_fast.policy import Policy, Routing, StateInput
-from tedg_fast.train.checkpoint_schema import Mismatch, require_like
+from tedg_fast.policy import Policy, Routing, RulePolicy, StateInput
 from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
 from tedg_fast.train.model import build_policy, load_rules
 from tedg_fast.train.resume import Source, find_checkpoint
+
+BUILT_IN = ("random", "random-allowed", "rules")
 
 
 class Choice(NamedTuple):
@@ -53,8 +56,23 @@ class Chance(Agent):
 
 
 @dataclass(frozen=True)
+class ByTheRules(Agent):
+    """What the rules that apply propose, by their priorities; nothing is learned."""
+
+    policy: RulePolicy
+    greedy: bool
+
+    @torch.inference_mode()
+    def __call__(self, observation: Observation) -> Choice:
+        count = self.rules.num_conditions
+        holds = np.unpackbits(observation.active_bits, axis=1, count=count).astype(bool)
+        mask = torch.from_numpy(observation.action_mask)
+        return Choice(_distribution(self.policy(torch.from_numpy(holds), mask), self.greedy))
+
+
+@dataclass(frozen=True)
 class Trained(Agent):
-    """A policy as it plays in training, or, if ``greedy``, its most probable action."""
+    """A policy as it plays in training."""
 
     policy: Policy | V3Policy
     routing: Routing
@@ -68,23 +86,31 @@ class Trained(Agent):
     def __call__(self, observation: Observation) -> Choice:
         logic = self.policy.manager(self._rules, self.policy.unpack(observation.active_bits))
         output = self.policy(StateInput.of(observation), logic, self.routing)
-        if self.greedy:
-            chosen = output.logits.argmax(1).numpy()
-            probabilities = np.eye(output.logits.shape[1])[chosen]
-        else:
-            probabilities = output.logits.double().softmax(1).numpy()
-        return Choice(probabilities, output.alpha.numpy())
+        return Choice(_distribution(output.logits, self.greedy), output.alpha.numpy())
+
+
+def _distribution(logits: Tensor, greedy: bool) -> np.ndarray:
+    """Probabilities [B, A] of ``logits`` [B, A]; all on the most probable action if ``greedy``."""
+    if greedy:
+        return np.eye(logits.shape[1])[logits.argmax(1).numpy()]
+    return logits.double().softmax(1).numpy()
 
 
 def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
-    """The agent called ``name``: ``random``, ``random-allowed``, or a checkpoint's path.
+    """The agent called ``name``: one of ``BUILT_IN``, or a checkpoint's path.
 
-    ``hypergraph`` is the path of rules to use in place of the packaged ones or of those that a
-    checkpoint's configuration names. Raises ``CheckpointError``, ``HypergraphError``,
-    ``LegacyError`` or ``GroundingError``.
+    ``greedy`` agents take the most probable action instead of drawing one. ``hypergraph`` is the
+    path of rules to use in place of the packaged ones or of those that a checkpoint's
+    configuration names. Raises ``CheckpointError``, ``HypergraphError`` or ``LegacyError``.
     """
-    if name in ("random", "random-allowed"):
-        return Chance(name, load_rules(hypergraph), name == "random-allowed", {})
+    if name in BUILT_IN:
+        rules = load_rules(hypergraph)
+        if name != "rules":
+            return Chance(name, rules, name == "random-allowed", {})
+        if isinstance(rules, V3Hypergraph):
+            raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
+        origin = {"hypergraph": rules.digest, "greedy": greedy}
+        return ByTheRules(name, rules, True, origin, RulePolicy(rules), greedy)
     source = find_checkpoint(Path(name))
     if isinstance(source, V3Checkpoint):
         return _of_v3(name, source, hypergraph, greedy)

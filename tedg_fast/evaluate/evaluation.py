@@ -32,7 +32,8 @@ class EvalConfig:
 
     agents: tyro.conf.Positional[tuple[str, ...]]
     """Who plays: checkpoint files or run folders (their newest checkpoint), "random" (all 23
-    actions alike), "random-allowed" (those that the mask allows)."""
+    actions alike), "random-allowed" (those that the mask allows), "rules" (what the hypergraph's
+    rules propose, without any network)."""
     episodes: int = 300
     """Games each agent plays."""
     seed: int = 1000
@@ -42,7 +43,7 @@ class EvalConfig:
     character: str = "mon-hum-neu-mal"
     """NetHack role-race-alignment-gender."""
     greedy: bool = False
-    """Checkpoints take their most probable action instead of drawing one as in training."""
+    """Take the most probable action instead of drawing one, as in training."""
     hypergraph: str | None = None
     """Rules to use in place of the packaged ones, or of the file a checkpoint was trained with;
     for a checkpoint of V3 the folder of its two files."""
