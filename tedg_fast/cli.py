@@ -6,8 +6,9 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -16,12 +17,13 @@ from tedg_fast.hypergraph import HypergraphError
 from tedg_fast.legacy import LegacyError, V3Checkpoint
 from tedg_fast.nethack.grounding import GroundingError
 from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.config import TrainConfig, from_dict
+from tedg_fast.train.config import TrainConfig, from_dict, to_dict
 from tedg_fast.train.display import Display
 from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.model import load_rules
 from tedg_fast.train.resume import Source, check_takeover, find_checkpoint
 from tedg_fast.train.run_folder import RunFolder, RunFolderError
+from tedg_fast.train.tracking import Service, check_service, tracked
 from tedg_fast.train.trainer import Trainer
 
 STOPPING = b"\nstopping and saving; once more stops at once\n"
@@ -61,8 +63,10 @@ def _bad_input_in_one_line(program: str, *further: type[Exception]) -> Iterator[
 
 
 def _train(arguments: list[str]) -> None:
-    config, source = _configuration(arguments)
+    command, source = _configuration(arguments)
+    config = command.config
     check_config(config)
+    check_service(command.track)
     hypergraph = load_rules(config.hypergraph)
     folder = RunFolder(config.results, config.exp_name)
     if source is not None:
@@ -74,14 +78,18 @@ def _train(arguments: list[str]) -> None:
                 f"{source.path} has {source.completed} episodes already and --episodes, the total "
                 f"to reach, is {config.episodes}: ask for more"
             )
-    display = Display(config.episodes, source.completed if source else 0)
+    completed = source.completed if source else 0
+    display = Display(config.episodes, completed, quiet=command.quiet)
     trainer = Trainer(config, hypergraph, display)
     if isinstance(source, V3Checkpoint):
         trainer.resume_v3(source)
     elif source is not None:
         trainer.resume(source)
     print(f"{config.exp_name}: {_beginning(source)}, on {config.device}, into {folder.path}")
-    with folder.claimed():
+    with (
+        folder.claimed(),
+        tracked(command.track, folder, to_dict(config)) as trainer.log.tracker,
+    ):
         for remark in config.ineffective_flags():
             display.warn(remark)
         _stop_on_signals(trainer)
@@ -107,19 +115,41 @@ def _beginning(source: Source | V3Checkpoint | None) -> str:
     return f"going on from {source.path} with {source.completed} episodes"
 
 
-def _configuration(arguments: list[str]) -> tuple[TrainConfig, Source | V3Checkpoint | None]:
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train a graph-guided mixture-of-experts agent on NetHack with PPO.
+
+    For example:
+      tedg-train --exp-name quick_manager --episodes 100
+      tedg-train --resume results/quick_manager --episodes 500
+      tedg-train --exp-name baseline --no-manager --seed 1 --quiet
+    """
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    quiet: bool = False
+    """Print plain lines, also in a terminal."""
+    track: Service | None = None
+    """Send all series to this service as well."""
+
+
+def _configuration(arguments: list[str]) -> tuple[TrainCommand, Source | V3Checkpoint | None]:
     """The command line's configuration; what it leaves open comes from the resumed checkpoint."""
-    config = tyro.cli(TrainConfig, args=arguments, prog="tedg-train")
+    command = _parsed(arguments, TrainConfig())
+    config = command.config
     if config.resume is None:
-        return config, None
+        return command, None
     source = find_checkpoint(Path(config.resume))
     if isinstance(source, V3Checkpoint):
-        return replace(config, num_experts=source.num_experts), source
+        return replace(command, config=replace(config, num_experts=source.num_experts)), source
     saved = from_dict(source.state["config"])
     run = RunFolder.around(source.path)
     if run is not None:  # it may have been moved or renamed
         saved = replace(saved, results=str(run.path.parent), exp_name=run.path.name)
-    return tyro.cli(TrainConfig, args=arguments, prog="tedg-train", default=saved), source
+    return _parsed(arguments, saved), source
+
+
+def _parsed(arguments: list[str], default: TrainConfig) -> TrainCommand:
+    return tyro.cli(TrainCommand, args=arguments, prog="tedg-train", default=TrainCommand(default))
 
 
 def _stop_on_signals(trainer: Trainer) -> None:

@@ -34,12 +34,9 @@ class ReportConfig:
     Runs that differ in their seed only are taken together, with intervals over the seeds; the
     others are compared with the first.
 
-    Examples:
-
+    For example:
       tedg-report results/quick_manager
-
       tedg-report results/manager-* results/baseline-* --out comparison
-
       tedg-report results/quick_manager v3/training_log.json
     """
 

@@ -8,52 +8,78 @@ from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
+
+from tedg_fast.train.bands import (
+    ATTENTION_VARIANCE,
+    EXPERT_USAGE,
+    GRAD_NORM,
+    Band,
+    alpha_entropy_band,
+)
+from tedg_fast.train.health import Reading, expert_name
 
 PLAIN_EVERY = 10.0
 """Seconds between two lines where no terminal shows the live display."""
+MOST_EXPERTS = 8
+"""Of more only the least and the most used are shown."""
+COLOURS = {"healthy": "green", "bearable": "yellow", "warns": "bold red"}
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands; scores are moving means."""
+    """Where a run stands; scores are moving means, ``reading`` is of the last update."""
 
     completed: int
     episodes: int
     phase: str
+    progress: float
+    """Share of the phase that is done; the last phase has no end and stays at 0."""
     env_steps: int
     steps_per_second: float
     true_score: float
+    best_score: float
     last_observation_score: float
+    rollbacks: int
+    reading: Reading | None
 
 
 class Display:
-    """Progress, scores, speed and the share of wall time of each part of the loop."""
+    """Progress, scores, speed, the share of wall time of each part of the loop, and health.
 
-    def __init__(self, episodes: int, completed: int = 0):
+    With ``quiet``, or where the output is no terminal, a plain line every ``PLAIN_EVERY`` seconds.
+    """
+
+    def __init__(self, episodes: int, completed: int = 0, *, quiet: bool = False):
         self.console = Console()
+        self.is_live = self.console.is_terminal and not quiet
         self.seconds: dict[str, float] = {}
         self.warning = ""
         self.printed = 0.0
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("episodes, remaining"),
-            TimeRemainingColumn(),
+        self.bars = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[words]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
             console=self.console,
+            expand=True,
         )
-        self.task = self.bar.add_task("warmup", total=episodes, completed=completed)
-        self.live = Live(self.bar, console=self.console, refresh_per_second=4)
+        self.episodes = self.bars.add_task(
+            "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}"
+        )
+        self.phase: TaskID | None = None
+        self.live = Live(self.bars, console=self.console, refresh_per_second=2)
 
     def __enter__(self) -> "Display":
-        if self.console.is_terminal:
+        if self.is_live:
             self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
+        if self.is_live:
             self.live.stop()
 
     def add(self, part: str, seconds: float) -> None:
@@ -66,9 +92,14 @@ class Display:
         yield
         self.add(part, time.perf_counter() - began)
 
+    def stage(self, words: str) -> None:
+        """Say what is being done before the first ``refresh``."""
+        if self.is_live:
+            self.live.update(Group(self.bars, Text(words)))
+
     def warn(self, message: str) -> None:
         self.warning = message
-        if not self.console.is_terminal:
+        if not self.is_live:
             self.console.print(f"warning: {message}", soft_wrap=True, highlight=False)
 
     def shares(self) -> str:
@@ -79,23 +110,88 @@ class Display:
 
     def refresh(self, status: Status) -> None:
         """Show where the run stands."""
-        scores = (
-            f"true score {status.true_score:.1f}, last-observation score "
-            f"{status.last_observation_score:.1f} (means of the last 100 at most)"
+        with self.timed("display"):
+            if self.is_live:
+                self._move_bars(status)
+                self.live.update(self._panel(status))
+            elif time.monotonic() - self.printed > PLAIN_EVERY:
+                self.printed = time.monotonic()
+                self.console.print(self._line(status), soft_wrap=True, highlight=False)
+
+    def _line(self, status: Status) -> str:
+        words = (
+            f"{status.phase}: {status.completed}/{status.episodes} episodes; {_scores(status)}; "
+            f"{status.env_steps:,} steps, {status.steps_per_second:,.0f} steps/s: {self.shares()}"
         )
-        if math.isnan(status.true_score):
-            scores = "no episode has ended yet"
-        line = (
-            f"{scores}; {status.env_steps:,} steps, {status.steps_per_second:,.0f} steps/s: "
-            f"{self.shares()}"
+        if status.reading is not None:
+            signals = (f"{name} {value}" for name, value, _ in _health(status.reading))
+            words += f"; {', '.join(signals)}"
+        return words
+
+    def _move_bars(self, status: Status) -> None:
+        counts = f"{status.completed}/{status.episodes}"
+        self.bars.update(self.episodes, completed=status.completed, words=counts)
+        if self.phase is None:
+            self.phase = self.bars.add_task("", total=1.0, words="")
+        endless = status.phase == "fine-tune"
+        self.bars.update(
+            self.phase,
+            description=status.phase,
+            total=None if endless else 1.0,
+            completed=status.progress,
+            words="to the end" if endless else f"{status.progress:.0%}",
         )
-        if self.console.is_terminal:
-            self.bar.update(self.task, completed=status.completed, description=status.phase)
-            parts = [self.bar, Text(line)]
-            if self.warning:
-                parts.append(Text(f"last warning: {self.warning}", style="yellow"))
-            self.live.update(Group(*parts))
-        elif time.monotonic() - self.printed > PLAIN_EVERY:
-            self.printed = time.monotonic()
-            progress = f"{status.phase}: {status.completed}/{status.episodes} episodes"
-            self.console.print(f"{progress}; {line}", soft_wrap=True, highlight=False)
+
+    def _panel(self, status: Status) -> Panel:
+        rows = Table.grid(padding=(0, 2), expand=True)
+        rows.add_column(style="dim", no_wrap=True)
+        rows.add_column(ratio=1)
+        best = "" if math.isinf(status.best_score) else f", best {status.best_score:.1f}"
+        rows.add_row("score", f"{_scores(status)}{best}")
+        speed = f"{status.steps_per_second:,.0f} env steps/s, {status.env_steps:,} in all"
+        rows.add_row("speed", f"{speed}: {self.shares()}")
+        if status.reading is not None:
+            rows.add_row("health", _coloured(status.reading, status.rollbacks))
+        if self.warning:
+            rows.add_row("warning", Text(self.warning, style="yellow"))
+        return Panel(Group(self.bars, rows), padding=(0, 1))
+
+
+def _scores(status: Status) -> str:
+    if math.isnan(status.true_score):
+        return "no episode has ended yet"
+    return (
+        f"true score {status.true_score:.1f}, last-observation score "
+        f"{status.last_observation_score:.1f} (means of the last 100 at most)"
+    )
+
+
+def _health(reading: Reading) -> list[tuple[str, str, str]]:
+    """The watched signals: name, value as text, level (empty for one without a threshold)."""
+    entropy = alpha_entropy_band(reading.phase, len(reading.usage))
+    signals: list[tuple[str, str, float, Band | None]] = [
+        ("gradient norm", ".2f", reading.grad_norm, GRAD_NORM),
+        ("attention variance", ".3f", reading.attention_variance, ATTENTION_VARIANCE),
+    ]
+    if len(reading.usage) > 1:
+        signals.append(("α entropy", ".3f", reading.alpha_entropy, entropy))
+        usage = [(share, expert_name(k)) for k, share in enumerate(reading.usage)]
+        if len(usage) > MOST_EXPERTS:
+            usage = [min(usage), max(usage)]
+        signals += [(name, ".0%", share, EXPERT_USAGE) for share, name in usage]
+    signals.append(("alignment loss", ".4f", reading.alignment_loss, None))
+    return [
+        (name, format(value, how), "" if band is None else band.level(value))
+        for name, how, value, band in signals
+    ]
+
+
+def _coloured(reading: Reading, rollbacks: int) -> Text:
+    text = Text()
+    for name, value, level in _health(reading):
+        text.append(f"{name} ", style="dim")
+        text.append(value, style=COLOURS.get(level, ""))
+        text.append("  ")
+    text.append("undone updates ", style="dim")
+    text.append(str(rollbacks), style=COLOURS["warns" if rollbacks else "healthy"])
+    return text

@@ -18,6 +18,7 @@ from tedg_fast.nethack.episode import Episode
 from tedg_fast.train.event_file import EventFile
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.train.tracking import WandbRun
 
 SCORE_WINDOW = 100
 """Episodes of the moving means."""
@@ -34,6 +35,7 @@ class RunLog:
         self.events: list[dict[str, Any]] = []
         self.text = logging.getLogger("tedg_fast.train")
         self.failing: set[Path] = set()
+        self.tracker: WandbRun | None = None
 
     def open(self, env_steps: int) -> None:
         """Start writing after ``env_steps``; entries of an abandoned future are void."""
@@ -93,19 +95,18 @@ class RunLog:
         number = self.first_episode + self.num_episodes
         for name in ("true_score", "last_observation_score", "reward", "length", "depth"):
             self.episode_events.scalar(f"episode/{name}", getattr(episode, name), number)
+        if self.tracker is not None:
+            self.tracker.log("episode", asdict(episode) | {"number": number})
 
     def update(self, signals: dict[str, float | int | str], env_steps: int) -> None:
         """Record the signals of one update."""
         _append(self.updates, signals)
-        self.text.info(
-            " ".join(
-                f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                for name, value in signals.items()
-            )
-        )
+        self.text.info(update_line(signals))
         for name, value in signals.items():
             if not isinstance(value, str):
                 self.train_events.scalar(f"train/{name}", value, env_steps)
+        if self.tracker is not None:
+            self.tracker.log("train", signals)
 
     def event(self, kind: str, message: str, completed: int, level: int = logging.WARNING) -> None:
         """Record a warning, a loss of games, a rollback, a save."""
@@ -139,6 +140,21 @@ class RunLog:
             **self.state_dict(),
         }
         write_whole(self.folder.json, json.dumps(_finite(record)).encode())
+
+
+def update_line(signals: dict[str, float | int | str]) -> str:
+    """What of an update one reads in passing; ``training_log.json`` has everything."""
+    usage = (
+        f"{name.removeprefix('usage_')} {share:.0%}"
+        for name, share in signals.items()
+        if name.startswith("usage_")
+    )
+    return (
+        "update at {completed} episodes, {env_steps} steps ({phase}, {steps_per_second:.0f} "
+        "steps/s): mean true score {mean_true_score:.1f}, loss {loss:.3f}, gradient norm "
+        "{grad_norm:.2f}, action entropy {entropy:.2f}, α entropy {alpha_entropy:.3f}, "
+        "attention variance {attention_variance:.3f}, alignment loss {alignment_loss:.4f}, "
+    ).format_map(signals) + ", ".join(usage)
 
 
 class TextFile(logging.FileHandler):

@@ -70,6 +70,7 @@ class Trainer:
         self.boundary: checkpoint.State = {}
         self.saved_at = 0.0
         self.unsaved = ""
+        self.reading: Reading | None = None
 
     # --- checkpoints -------------------------------------------------------------------------
 
@@ -239,6 +240,8 @@ class Trainer:
 
     def _start_games(self, env: VectorEnv) -> None:
         """Go on with the checkpoint's games where their number fits, else begin fresh ones."""
+        count = env.num_envs
+        self.display.stage(f"{'replaying' if self.games else 'starting'} {count} games …")
         if not self.games:
             env.start()
         elif len(self.games) == env.num_envs:
@@ -293,10 +296,14 @@ class Trainer:
                     completed=self.completed,
                     episodes=config.episodes,
                     phase=settings.phase,
+                    progress=settings.progress,
                     env_steps=self.env_steps,
                     steps_per_second=speed,
                     true_score=self.log.recent("true_score"),
+                    best_score=self.best_score,
                     last_observation_score=self.log.recent("last_observation_score"),
+                    rollbacks=self.rollbacks,
+                    reading=self.reading,
                 )
             )
 
@@ -328,6 +335,7 @@ class Trainer:
             usage=tuple(usage),
             alignment_loss=signals["alignment_loss"],
         )
+        self.reading = reading
         for warning in self.health(reading):
             self._event("health", warning)
         entry = {"completed": self.completed, "env_steps": self.env_steps, "phase": reading.phase}

@@ -1,0 +1,114 @@
+"""What a run shows: in a real terminal, in a pipe, with --quiet, and what it costs."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from command import SHORT
+
+from tedg_fast.train.bands import ATTENTION_VARIANCE, GRAD_NORM, alpha_entropy_band
+from tedg_fast.train.display import Display, Status
+from tedg_fast.train.health import Reading
+
+READING = Reading(
+    completed=7, phase="warmup", grad_norm=12.5, attention_variance=0.07, alpha_entropy=1.3,
+    usage=(0.9, 0.05, 0.04, 0.01), alignment_loss=0.25,
+)  # fmt: skip
+STATUS = Status(
+    completed=7, episodes=20, phase="warmup", progress=0.35, env_steps=4096,
+    steps_per_second=1234.5, true_score=21.5, best_score=30.25, last_observation_score=1.5,
+    rollbacks=0, reading=READING,
+)  # fmt: skip
+
+
+def trained(tmp_path, *flags):
+    """Command of a short run."""
+    code = "from tedg_fast.cli import train; train()"
+    run = ["--results", str(tmp_path), "--exp-name", "shown", "--episodes", "5"]
+    return [sys.executable, "-c", code, *run, *SHORT, *flags]
+
+
+def in_terminal(command):
+    """What the command writes to a pseudo-terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(ours)
+    assert process.wait() == 0, written.decode()
+    return written.decode()
+
+
+def test_a_terminal_shows_one_steady_display(tmp_path):
+    text = in_terminal(trained(tmp_path))
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    last = plain[plain.rindex("╭") :]
+    for words in (
+        "episodes", "warmup", "true score", "last-observation score", "env steps/s", "games",
+        "gradient norm", "attention variance", "α entropy", "survival", "undone updates 0",
+    ):  # fmt: skip
+        assert words in last, words
+    assert "\x1b[2K" in text  # it is drawn over itself
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_plain_lines(tmp_path, quiet):
+    if quiet:
+        text = in_terminal(trained(tmp_path, "--quiet"))
+    else:
+        text = subprocess.run(trained(tmp_path), stdout=subprocess.PIPE, check=True).stdout.decode()
+    assert "\x1b" not in text
+    assert re.search(r"^warmup: \d+/5 episodes; .*gradient norm \d", text, re.MULTILINE)
+    log = (tmp_path / "shown" / "training.log").read_text().splitlines()
+    assert max(map(len, log)) < 320
+
+
+def shown(status):
+    """The live display's panel with its styles, as ANSI text."""
+    display = Display(20)
+    display.console.width = 100
+    display.console._color_system, display.console._force_terminal = 3, True
+    display._move_bars(status)
+    with display.console.capture() as capture:
+        display.console.print(display._panel(status))
+    return capture.get()
+
+
+def test_signals_wear_the_colour_of_their_band():
+    text = shown(STATUS)
+    assert "\x1b[1;31m12.50" in text  # warns
+    assert "\x1b[33m0.070" in text  # between healthy and warning
+    assert "\x1b[32m1.300" in text
+    assert "\x1b[1;31m90%" in text
+    assert "\x1b[1;31m1%" in text
+    assert "\x1b[32m5%" in text
+    assert "best 30.2" in re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_many_experts_are_summed_up():
+    text = shown(replace(STATUS, reading=replace(READING, usage=tuple([0.02] * 49 + [0.03]))))
+    assert "expert49" in text
+    assert "expert20" not in text
+
+
+def test_bands_are_the_specified_ones():
+    assert [GRAD_NORM.level(v) for v in (4.9, 7, 10.1)] == ["healthy", "bearable", "warns"]
+    levels = [ATTENTION_VARIANCE.level(v) for v in (0.2, 0.07, 0.04, float("nan"))]
+    assert levels == ["healthy", "bearable", "warns", "warns"]
+    warmup, end = alpha_entropy_band("warmup", 4), alpha_entropy_band("fine-tune", 4)
+    assert [warmup.level(v) for v in (1.386294, 1.0, 0.2)] == ["healthy", "bearable", "warns"]
+    assert [end.level(v) for v in (1.0, 1.25, 0.2)] == ["healthy", "warns", "warns"]
+    assert alpha_entropy_band("warmup", 2).level(0.69) == "healthy"
