@@ -65,11 +65,14 @@ class Collector:
         self.env, self.policy, self.normaliser = env, policy, normaliser
         self.generator, self.rollout = generator, rollout
         self._views = [env.observation[rows] for rows in env.groups]
-        self._inputs = [StateInput.of(view) for view in self._views]  # share the views' memory
-        # The action of largest logit + Gumbel noise is a draw from the logits' softmax.
-        shape = (rollout.steps, env.num_envs, NUM_ACTIONS)
-        self._logits, self._noise = torch.zeros(shape), torch.zeros(shape)
-        self._action = torch.from_numpy(rollout.action)
+        # Where the policy is on the CPU these share the views' memory.
+        self._inputs = [StateInput.of(view) for view in self._views]
+        self._noise = torch.zeros(rollout.steps, env.num_envs, NUM_ACTIONS)
+        self._logits = torch.zeros_like(self._noise)
+        # The same memory as arrays, of which taking or filling a part costs a tenth.
+        self._noise_array = self._noise.numpy()
+        stored = (self._logits, rollout.value, rollout.alpha)
+        self._stored = tuple(tensor.numpy() for tensor in stored)
 
     @torch.inference_mode()
     def collect(self, routing: Routing) -> Played:
@@ -78,7 +81,8 @@ class Collector:
         began = time.perf_counter()
         rules = self.policy.manager.rules()  # the parameters stay as they are throughout
         # A drawn 0 would become an infinity, before which even masked actions are not safe.
-        self._noise.exponential_(generator=self.generator).clamp_min_(2**-25).log_().neg_()
+        noise = self._noise.exponential_(generator=self.generator).clamp_min_(2**-25)
+        noise.log_().neg_()
         # Observations after which an episode was truncated, and where.
         cuts: list[tuple[int, int, Observation]] = []
         for t in range(steps):
@@ -94,16 +98,17 @@ class Collector:
 
     def _send(self, t: int, group: int, rules: Rules, routing: Routing) -> None:
         """Choose and begin step t of a group."""
-        rollout, rows = self.rollout, self.env.groups[group]
-        view = self._views[group]
-        rollout.observation[t, rows].copy_from(view)
+        rollout, place, view = self.rollout, (t, self.env.groups[group]), self._views[group]
+        rollout.observation[place].copy_from(view)
         output = self._evaluate(view, self._inputs[group], rules, routing)
-        logits = self._logits[t, rows]
-        logits.copy_(output.logits)
-        torch.argmax(logits + self._noise[t, rows], 1, out=self._action[t, rows])
-        self.env.send(group, rollout.action[t, rows])
-        rollout.value[t, rows] = output.value
-        rollout.alpha[t, rows] = output.alpha
+        parts = (output.logits, output.value, output.alpha)
+        logits, value, alpha = (part.cpu().numpy() for part in parts)
+        # The action of largest logit + Gumbel noise is a draw from the logits' softmax.
+        action = rollout.action[place]
+        (logits + self._noise_array[place]).argmax(1, out=action)
+        self.env.send(group, action)
+        for array, part in zip(self._stored, (logits, value, alpha)):
+            array[place] = part
 
     def _receive(
         self, t: int, group: int, played: Played, cuts: list[tuple[int, int, Observation]]
@@ -126,10 +131,8 @@ class Collector:
     ) -> None:
         """What takes all steps at once, or each in the order of time."""
         rollout = self.rollout
-        log_probs = self._logits.log_softmax(-1)
-        torch.gather(
-            log_probs, 2, self._action.unsqueeze(2), out=rollout.log_prob.unsqueeze(2)
-        )
+        log_probs, action = self._logits.log_softmax(-1), torch.from_numpy(rollout.action)
+        rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
         for t, done in enumerate(rollout.done):
             rollout.reward[t] = self.normaliser(rollout.reward[t], done)
         rollout.next_value[:-1] = rollout.value[1:]
