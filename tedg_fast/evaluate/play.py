@@ -87,7 +87,7 @@ def play(
                 number[begun] = _numbers(env)[begun]
                 length[begun] = 0
                 for row in begun:
-                    draws[row] = _draws(games.seed, number[row], games.max_steps)
+                    draws[row] = draws_of(games.seed, number[row], games.max_steps)
             if (number >= games.episodes).all():
                 return Played(episodes, lost, record.trace())
             observation = env.observation
@@ -116,7 +116,7 @@ def _numbers(env: VectorEnv) -> np.ndarray:
     return np.array([game.episode for game in env.games()])
 
 
-def _draws(seed: int, number: int, count: int) -> np.ndarray:
+def draws_of(seed: int, number: int, count: int) -> np.ndarray:
     """The uniform draws of a game, one a step; other streams than its seeds."""
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(number), 1))
     return np.random.default_rng(sequence).random(count)

@@ -9,6 +9,7 @@ death), and the wall clock is kept out of the game, so that seeds and actions de
 """
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 from nle import nethack
@@ -45,12 +46,21 @@ class Game:
         after `start` and after every `step`; once the game is over their content means nothing.
     max_steps : steps after which an episode is truncated.
     character : NLE's character string, such as "mon-hum-neu-mal".
+    screen : further arrays for NLE to write to, by its names and in its shapes and dtypes (such as
+        tty_chars uint8 [24, 80]), for showing the game.
 
     Attributes of the running or just finished episode: `length` (steps), `reward` (sum),
     `true_score`, `depth` (deepest level so far), `terminated`, `truncated`.
     """
 
-    def __init__(self, observation: RawObservation, *, max_steps: int, character: str) -> None:
+    def __init__(
+        self,
+        observation: RawObservation,
+        *,
+        max_steps: int,
+        character: str,
+        screen: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         self._max_steps = max_steps
         self._buffers = {key: getattr(observation, key) for key in OBSERVATION_KEYS}
         self._blstats, self._message = observation.blstats, observation.message
@@ -63,7 +73,10 @@ class Game:
             fix_moon_phase=True,
         )
         self._nethack._pynethack.set_buffers(
-            **self._buffers, internal=self._internal, program_state=self._program_state
+            **self._buffers,
+            **(screen or {}),
+            internal=self._internal,
+            program_state=self._program_state,
         )
         self.terminated = True
         self.truncated = False

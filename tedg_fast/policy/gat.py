@@ -173,6 +173,15 @@ class Manager(nn.Module):
         return Logic(h_logic, *self.proposals(applies, rules.claims))
 
     @torch.no_grad()
+    def edge_attention(self) -> Tensor:
+        """What each operator that applies attends to in the last round, [E, heads] in [0, 1].
+
+        The edges are those of ``hypergraph.edges()`` that lead to operators, in its order; the
+        weights of an operator's edges sum to 1.
+        """
+        return self.second.weights(*self._round_one(), self.to_operators)
+
+    @torch.no_grad()
     def attention_variance(self, active: Tensor) -> float:
         """How far attention is from uniform: 0 uniform, 1 all weight on one edge.
 
@@ -181,7 +190,7 @@ class Manager(nn.Module):
         that operators of 2 and of 200 neighbours count alike; the mean over heads and over the
         operators that apply to the samples with the ``active`` nodes [B, C + O]. NaN if none does.
         """
-        weights = self.second.weights(*self._round_one(), self.to_operators)
+        weights = self.edge_attention()
         degree = self.to_operators.rowptr.diff().long()
         row = torch.repeat_interleave(degree)
         energy = weights.new_zeros(len(degree), weights.shape[1])
