@@ -120,9 +120,9 @@ def test_a_worker_that_dies_between_groups_loses_each_when_it_is_received(first,
             os.kill(pid, signal.SIGKILL)
             env.send(first, ones[first])
         if when == "in flight":
+            os.kill(pid, signal.SIGSTOP)  # or it would answer before it is killed
             env.send(second, ones[second])
             env.send(first, ones[first])
-            os.kill(pid, signal.SIGSTOP)
             os.kill(pid, signal.SIGKILL)
         if when == "after an answer":
             env.send(second, ones[second])

@@ -18,6 +18,7 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.episode import ENDINGS, Episode, GameState, episode_seeds
 from tedg_fast.nethack.grounding import Grounder
+from tedg_fast.nethack.native_grounding import NativeGrounder
 from tedg_fast.nethack.shared_state import create_memory, map_memory
 from tedg_fast.nethack.worker import BEGIN, DIGEST, MAX_GROUPS, WorkerSetup, step_command
 from tedg_fast.nethack.worker_pool import WorkerPool
@@ -90,7 +91,7 @@ class VectorEnv:
         character: str = "mon-hum-neu-mal",
         next_episode: int = 0,
         use_mask: bool = True,
-        grounder: Callable[[Hypergraph, int], Grounder] = Grounder,
+        grounder: Callable[[Hypergraph, int], Grounder | NativeGrounder] = NativeGrounder,
         num_groups: int | None = None,
         timeout: float = 60.0,
     ) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.legacy import V3Grounder, V3Hypergraph, V3Policy, is_v3_hypergraph
-from tedg_fast.nethack.grounding import Grounder
+from tedg_fast.nethack.native_grounding import NativeGrounder
 from tedg_fast.policy import Policy
 from tedg_fast.train.config import TrainConfig
 
@@ -21,9 +21,11 @@ def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
     return load_hypergraph(path)
 
 
-def grounder_of(hypergraph: Hypergraph | V3Hypergraph) -> type[Grounder] | type[V3Grounder]:
+def grounder_of(
+    hypergraph: Hypergraph | V3Hypergraph,
+) -> type[NativeGrounder] | type[V3Grounder]:
     """The class that turns NLE's observations into those that the hypergraph's policy reads."""
-    return V3Grounder if isinstance(hypergraph, V3Hypergraph) else Grounder
+    return V3Grounder if isinstance(hypergraph, V3Hypergraph) else NativeGrounder
 
 
 def build_policy(
