@@ -46,8 +46,8 @@ def plain_round(layer, x, hypergraph):
     """One round at every node of one sample's graph [N, width], edge by edge."""
     edge_index, relation = map(torch.from_numpy, hypergraph.edges())
     h = layer.project(x).unflatten(1, (layer.heads, layer.head_size))
-    source = (h * layer.attend_source).sum(-1)
-    target = (h * layer.attend_target).sum(-1)
+    source = (h * layer.attend[0]).sum(-1)
+    target = (h * layer.attend[1]).sum(-1)
     score = source[edge_index[0]] + target[edge_index[1]] + layer.relation_bias[relation]
     score = F.leaky_relu(score, 0.2)
     out = []
@@ -62,7 +62,8 @@ def plain_manager(manager, holds, hypergraph):
     """The pooled operators and facts, and the proposals [K, A], for one sample [C] bool."""
     state = torch.zeros(hypergraph.num_nodes, dtype=torch.long)
     state[: len(holds)] = holds.long()
-    x = manager.identity + manager.kind[manager.kind_of] + manager.activation[state]
+    kind = torch.from_numpy(hypergraph.node_type)
+    x = manager.identity + manager.trait[kind] + manager.trait[3 + state]
     x = plain_round(manager.first, x, hypergraph)
     facts = x[: len(holds)][holds].sum(0) / max(int(holds.sum()), 1)
     x = plain_round(manager.second, x, hypergraph)
@@ -146,5 +147,4 @@ def test_rules_are_followed_by_priority():
 def test_every_node_receives_messages():
     """Fault (b): conditions without incoming edges heard nothing."""
     manager = make_manager(load_hypergraph())
-    assert (manager.to_operators.rowptr.diff() > 0).all()
-    assert (manager.to_terms.rowptr.diff() > 0).all()
+    assert (manager.graph.rowptr.diff() > 0).all()

@@ -60,11 +60,10 @@ def test_attention_variance_is_0_for_uniform_and_1_for_one_hot_rows():
     manager = make_policy(hypergraph=load_hypergraph()).manager
     active = manager.active(torch.rand(3, manager.num_conditions) < 0.8)
     with torch.no_grad():
-        manager.second.attend_source.zero_()
-        manager.second.attend_target.zero_()
+        manager.second.attend.zero_()
     assert manager.attention_variance(active) == pytest.approx(0, abs=1e-5)
     with torch.no_grad():
-        manager.second.attend_source.normal_().mul_(1e4)
+        manager.second.attend[0].normal_().mul_(1e4)
     assert manager.attention_variance(active) > 0.95
 
 

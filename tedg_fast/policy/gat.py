@@ -3,13 +3,12 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.hypergraph import RELATIONS, Hypergraph
-from tedg_fast.hypergraph.schema import NODE_OPERATOR
+from tedg_fast.hypergraph.schema import NODE_CONDITION, NODE_OPERATOR
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
 from tedg_fast.policy.proposals import Proposals
 
@@ -17,12 +16,13 @@ from tedg_fast.policy.proposals import Proposals
 class Rules(NamedTuple):
     """What the Manager makes of the rules, for any sample: a function of its parameters alone.
 
-    ``facts`` [C, width]: features of each condition while it holds; ``operators`` [O, width + 1]:
-    features of each operator that applies, times its weight, and that weight; ``claims``
-    [O, K, A]: what it adds to the experts' actions.
+    ``facts`` [C, width]: features of each condition while it holds; ``weight`` [O, 1] and
+    ``operators`` [O, width]: how much each operator that applies is heard, and its features times
+    that; ``claims`` [O, K, A]: what it adds to the experts' actions.
     """
 
     facts: Tensor
+    weight: Tensor
     operators: Tensor
     claims: Tensor
 
@@ -39,7 +39,7 @@ class Logic(NamedTuple):
 class GraphAttention(nn.Module):
     """Multi-head graph attention (Veličković et al. 2018, eq. 1–4) with a learned bias per relation.
 
-    ``x' = x + relu(LayerNorm(attention + bias))`` for the targets; heads are concatenated.
+    ``x' = x + relu(LayerNorm(attention + bias))`` for every node; heads are concatenated.
     """
 
     def __init__(self, num_relations: int, heads: int, head_size: int):
@@ -49,44 +49,35 @@ class GraphAttention(nn.Module):
         self.project = nn.Linear(width, width, bias=False)
         # Scores that differ from the first step on: attention that starts uniform averages all
         # neighbours alike and learns to tell them apart only slowly (over-smoothing).
-        self.attend_source = nn.Parameter(2 * torch.randn(heads, head_size) / math.sqrt(head_size))
-        self.attend_target = nn.Parameter(2 * torch.randn(heads, head_size) / math.sqrt(head_size))
+        self.attend = nn.Parameter(2 * torch.randn(2, heads, head_size) / math.sqrt(head_size))
         self.relation_bias = nn.Parameter(torch.zeros(num_relations, heads))
         self.bias = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width)
 
-    def _score(self, x: Tensor, attend: Tensor) -> Tensor:
-        """``a · (W x)`` as ``(Wᵀ a) · x``: [S, width] → [1, S, heads], without projecting x."""
-        weight = self.project.weight.unflatten(0, (self.heads, self.head_size))
-        return (x @ torch.einsum("hd,hdw->wh", attend, weight)).unsqueeze(0)
+    def _scored(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``x`` [N, width] → projected [1, N, heads, size], source and target scores [1, N, heads]."""
+        projected = self.project(x).unflatten(1, (1, self.heads, self.head_size))
+        source, target = (projected * self.attend).sum(-1).unbind(1)
+        return projected.transpose(0, 1), source.unsqueeze(0), target.unsqueeze(0)
 
-    def forward(self, source: Tensor, target: Tensor, graph: Graph) -> Tensor:
-        """``source`` [S, width] sends to ``target`` [M, width] → the targets' new features."""
-        out, _ = gat_attention(
-            self.project(source).view(1, -1, self.heads, self.head_size),
-            self._score(source, self.attend_source),
-            self._score(target, self.attend_target),
-            graph,
-            edge_bias=self.relation_bias,
-        )
-        return target + F.relu(self.norm(out.view_as(target) + self.bias))
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        """Node features ``x`` [N, width] → new ones."""
+        out, _ = gat_attention(*self._scored(x), graph, edge_bias=self.relation_bias)
+        return x + F.relu(self.norm(out.view_as(x) + self.bias))
 
-    def weights(self, source: Tensor, target: Tensor, graph: Graph) -> Tensor:
+    def weights(self, x: Tensor, graph: Graph) -> Tensor:
         """Attention weights [E, heads], edges in ``edge_index``'s order, for inspection."""
-        return gat_attention_weights(
-            self._score(source, self.attend_source),
-            self._score(target, self.attend_target),
-            graph,
-            edge_bias=self.relation_bias,
-        ).squeeze(0)
+        _, source, target = self._scored(x)
+        bias = self.relation_bias
+        return gat_attention_weights(source, target, graph, edge_bias=bias).squeeze(0)
 
 
 class Manager(nn.Module):
     """Two rounds of graph attention over the hypergraph, read out at the active nodes.
 
     A sample's active nodes are the conditions that hold and the operators that apply, that is,
-    whose conditions all hold. Node input: identity + type + activation embedding (conditions alone
-    carry activation). All nodes hear their neighbours in round 1, the operators again in round 2.
+    whose conditions all hold. Node input: identity + type + activation embedding (only
+    conditions start active). All nodes hear their neighbours in round 1, the operators again in round 2.
 
     Only active nodes are read, and what two rounds bring to them is the same in every sample: an
     operator that applies hears its own conditions, all of which hold, and its effects; these in
@@ -112,14 +103,16 @@ class Manager(nn.Module):
         width = heads * head_size
         self.num_conditions = hypergraph.num_conditions
         self.num_operators = hypergraph.num_operators
-        self.to_operators, self.to_terms = _halves(hypergraph)
-        kind_of = torch.from_numpy(hypergraph.node_type)
-        self.register_buffer("kind_of", kind_of, persistent=False)
+        edge_index, relation = map(torch.from_numpy, hypergraph.edges())
+        nodes = hypergraph.num_nodes
+        self.graph = Graph(edge_index, nodes, nodes, relation=relation)
+        target = torch.from_numpy(hypergraph.node_type)[edge_index[1]]
+        self.register_buffer("into_operators", target == NODE_OPERATOR, persistent=False)
+        self.register_buffer("traits", _traits(hypergraph), persistent=False)
         self.proposals = Proposals(hypergraph, num_experts)
 
         self.identity = nn.Parameter(torch.randn(hypergraph.num_nodes, width))
-        self.kind = nn.Parameter(torch.randn(3, width))
-        self.activation = nn.Parameter(torch.randn(2, width))
+        self.trait = nn.Parameter(torch.randn(5, width))
         self.first = GraphAttention(len(RELATIONS), heads, head_size)
         self.second = GraphAttention(len(RELATIONS), heads, head_size)
         self.score = nn.Linear(width, 1, bias=False)
@@ -131,43 +124,35 @@ class Manager(nn.Module):
 
     def _apply(self, fn, *args, **kwargs):
         super()._apply(fn, *args, **kwargs)
-        device = self.kind_of.device
-        self.to_operators, self.to_terms = self.to_operators.to(device), self.to_terms.to(device)
+        self.graph = self.graph.to(self.traits.device)
         return self
 
     def active(self, holds: Tensor) -> Tensor:
         """Conditions that hold [B, C] (bool) → active nodes [B, C + O] (bool)."""
         return torch.cat([holds, self.proposals.applies(holds)], 1)
 
-    def _round_one(self) -> tuple[Tensor, Tensor]:
-        """Features after round 1: conditions that hold and effects [C + F, width], operators."""
-        nodes = self.identity + self.kind[self.kind_of]
-        sizes = (self.num_conditions, self.num_operators, -1)
-        conditions, operators, effects = nodes.tensor_split(np.cumsum(sizes[:2]).tolist())
-        terms = torch.cat([conditions + self.activation[1], effects + self.activation[0]])
-        operators = operators + self.activation[0]
-        return (
-            self.first(operators, terms, self.to_terms),
-            self.first(terms, operators, self.to_operators),
-        )
+    def _round_one(self) -> Tensor:
+        """Features of all nodes [N, width] after round 1, with every condition holding."""
+        return self.first(torch.addmm(self.identity, self.traits, self.trait), self.graph)
 
     def rules(self) -> Rules:
         """Evaluate the graph; once for as long as the parameters stay as they are."""
-        terms, operators = self._round_one()
-        operators = self.second(terms, operators, self.to_operators)
+        nodes = self._round_one()
+        sizes = (self.num_conditions, self.num_operators)
+        sizes += (len(nodes) - sum(sizes),)
+        facts = nodes.split(sizes)[0]
+        operators = self.second(nodes, self.graph).split(sizes)[1]
         learned = self.score(operators)
         claims = self.proposals.claims(self.proposals.priority + learned.squeeze(1))
         weight = learned.exp()
-        weighted = torch.cat([weight * operators, weight], 1)
-        return Rules(terms[: self.num_conditions], weighted, claims)
+        return Rules(facts, weight, weight * operators, claims)
 
     def forward(self, rules: Rules, active: Tensor) -> Logic:
         """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (bool)."""
         active = active.to(rules.facts.dtype)
         holds, applies = active[:, : self.num_conditions], active[:, self.num_conditions :]
-        operators = applies @ rules.operators
         # The 1 stands for a rule without content, so that a state to which none applies is fine.
-        operators = operators[:, :-1] / (1 + operators[:, -1:])
+        operators = (applies @ rules.operators) / (1 + applies @ rules.weight)
         facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)
         h_logic = self.readout(torch.cat([operators, facts], 1))
         return Logic(h_logic, *self.proposals(applies, rules.claims))
@@ -179,7 +164,7 @@ class Manager(nn.Module):
         The edges are those of ``hypergraph.edges()`` that lead to operators, in its order; the
         weights of an operator's edges sum to 1.
         """
-        return self.second.weights(*self._round_one(), self.to_operators)
+        return self.second.weights(self._round_one(), self.graph)[self.into_operators]
 
     @torch.no_grad()
     def attention_variance(self, active: Tensor) -> float:
@@ -190,32 +175,21 @@ class Manager(nn.Module):
         that operators of 2 and of 200 neighbours count alike; the mean over heads and over the
         operators that apply to the samples with the ``active`` nodes [B, C + O]. NaN if none does.
         """
-        weights = self.edge_attention()
-        degree = self.to_operators.rowptr.diff().long()
-        row = torch.repeat_interleave(degree)
+        weights = self.second.weights(self._round_one(), self.graph)
+        chosen = slice(self.num_conditions, self.num_conditions + self.num_operators)
+        degree = self.graph.rowptr.diff().long()
         energy = weights.new_zeros(len(degree), weights.shape[1])
-        energy.index_add_(0, row, weights[self.to_operators.edge_id.long()].square())
+        row = torch.repeat_interleave(degree)
+        energy.index_add_(0, row, weights[self.graph.edge_id.long()].square())
+        degree, energy = degree[chosen], energy[chosen]
         uniform = 1.0 / degree.unsqueeze(1)
         variance = ((energy - uniform) / (1 - uniform)).mean(1)
         times = active[:, self.num_conditions :].sum(0) * (degree >= 2)
         return ((variance.nan_to_num() * times).sum() / times.sum()).item()
 
 
-def _halves(hypergraph: Hypergraph) -> tuple[Graph, Graph]:
-    """The edges from terms (conditions, then effects) to operators, and those back."""
-    edge_index, relation = hypergraph.edges()
-    is_operator = hypergraph.node_type == NODE_OPERATOR
-    to_operators = is_operator[edge_index[1]]
-    if (is_operator[edge_index[0]] == to_operators).any():
-        raise ValueError("an edge of the hypergraph joins no operator to a condition or effect")
-    place = np.where(is_operator, is_operator.cumsum() - 1, (~is_operator).cumsum() - 1)
-    num_operators, num_terms = int(is_operator.sum()), int((~is_operator).sum())
-
-    def graph(chosen: np.ndarray, sources: int, targets: int) -> Graph:
-        edges = torch.from_numpy(place[edge_index[:, chosen]])
-        return Graph(edges, sources, targets, relation=torch.from_numpy(relation[chosen]))
-
-    return (
-        graph(to_operators, num_terms, num_operators),
-        graph(~to_operators, num_operators, num_terms),
-    )
+def _traits(hypergraph: Hypergraph) -> Tensor:
+    """float32 [N, 5]: each node's type one-hot, then inactive or active at the start, one-hot."""
+    kind = torch.from_numpy(hypergraph.node_type)
+    active = (kind == NODE_CONDITION).long()
+    return torch.cat([F.one_hot(kind, 3), F.one_hot(active, 2)], 1).float()
