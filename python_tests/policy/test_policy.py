@@ -1,5 +1,7 @@
 """The policy: what its parts must depend on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,24 @@ def test_any_number_of_experts(num_experts):
     assert output.alpha.shape == (8, num_experts)
     assert output.expert_logits.shape == (8, num_experts, 23)
     assert torch.isfinite(logic.advice_scores).all()
+
+
+def test_without_the_graph_active_conditions_change_nothing():
+    policy = make_policy(config=replace(SMALL, graph=False))
+    state = random_state(1)
+    states = StateInput(*(part.expand(4, -1) for part in state))
+    output = policy(states, logic_of(policy, ONE_EACH), Routing("softmax", 1.0))
+    for part in output:
+        assert torch.equal(part, part[:1].expand_as(part))
+    assert (output.advice_scores == 0).all()
+
+
+def test_advice_can_take_the_routers_place():
+    policy = make_policy(config=replace(SMALL, router="advice"))
+    logic = logic_of(policy, ONE_EACH)
+    output = policy(random_state(4), logic, Routing("softmax", 1.0))
+    torch.testing.assert_close(output.alpha, logic.advice_scores.softmax(1))
+    assert output.alpha.argmax(1).tolist() == [0, 1, 2, 3]
 
 
 def test_no_experts_are_refused():

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -16,20 +16,25 @@ from tedg_fast.nethack.observation import CROP, Observation
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import route
 from tedg_fast.policy.gat import Logic, Manager
+from tedg_fast.policy.no_manager import NoManager
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
     """Sizes of the networks; saved in every checkpoint, which only loads into equal sizes."""
 
-    hidden_size: int = 128
+    hidden_size: int = 64
     """Width of h_state, h_logic and the experts' hidden layer."""
-    glyph_embedding: int = 8
+    glyph_embedding: int = 4
     """Width of the embedding of one glyph class of the egocentric crop."""
     gat_heads: int = 4
     """Attention heads of the Manager."""
     gat_head_size: int = 16
     """Features a head; heads are concatenated."""
+    graph: bool = True
+    """Read the hypergraph; without it there is neither advice nor proposals."""
+    router: Literal["learned", "advice"] = "learned"
+    """What weighs the experts: a network, or the Manager's advice itself."""
 
 
 class Routing(NamedTuple):
@@ -112,20 +117,18 @@ class Policy(nn.Module):
         if num_experts < 1:
             raise ValueError(f"num_experts is {num_experts}; the policy needs at least 1 expert")
         hidden = config.hidden_size
-        self.manager = Manager(
-            hypergraph,
-            hidden_size=hidden,
-            heads=config.gat_heads,
-            head_size=config.gat_head_size,
-            num_experts=num_experts,
-        )
+        if config.graph:
+            self.manager = Manager(
+                hypergraph,
+                hidden_size=hidden,
+                heads=config.gat_heads,
+                head_size=config.gat_head_size,
+                num_experts=num_experts,
+            )
+        else:
+            self.manager = NoManager(hypergraph.num_conditions, hidden, num_experts)
         self.state = StateEncoder(config)
-        self.router = nn.Sequential(
-            nn.Linear(2 * hidden, hidden // 2), nn.ReLU(), nn.LayerNorm(hidden // 2),
-            nn.Linear(hidden // 2, num_experts),
-        )  # fmt: skip
-        nn.init.normal_(self.router[-1].weight, std=0.1 / math.sqrt(hidden))
-        nn.init.zeros_(self.router[-1].bias)
+        self.router = _router(hidden, num_experts) if config.router == "learned" else None
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
         # While all experts weigh 1/K, a gain of K makes their proposals count in full.
         self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), float(num_experts)))
@@ -133,11 +136,11 @@ class Policy(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.manager.identity.device
+        return self.proposal_gain.device
 
     def unpack(self, active_bits: np.ndarray) -> Tensor:
         """Packed active conditions [B, ceil(C/8)] uint8 → the Manager's active nodes [B, C + O]
-        (bool) on the policy's device."""
+        (bool), on the policy's device."""
         bits = np.unpackbits(active_bits, axis=1, count=self.manager.num_conditions)
         return self.manager.active(torch.from_numpy(bits).to(self.device).bool())
 
@@ -145,7 +148,10 @@ class Policy(nn.Module):
         """One row of ``logic`` for each row of ``state``."""
         h_state = self.state(state.features, state.crop)
         h_both = torch.cat([h_state, logic.h_logic], 1)
-        router_logits = self.router(h_both)
+        if self.router is None:
+            router_logits = logic.advice_scores.detach()
+        else:
+            router_logits = self.router(h_both)
         expert_logits = self.experts(h_state) + self.proposal_gain * logic.proposals
         alpha, logits = route(
             router_logits,
@@ -159,3 +165,13 @@ class Policy(nn.Module):
             logits, value, alpha, router_logits, expert_logits, logic.advice_scores
         )
 
+
+def _router(hidden_size: int, num_experts: int) -> nn.Sequential:
+    """h_state ‖ h_logic [B, 2 hidden] → logits [B, K] that start close to equal."""
+    last = nn.Linear(hidden_size // 2, num_experts)
+    nn.init.normal_(last.weight, std=0.1 / math.sqrt(hidden_size))
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Linear(2 * hidden_size, hidden_size // 2), nn.ReLU(), nn.LayerNorm(hidden_size // 2),
+        last,
+    )  # fmt: skip
