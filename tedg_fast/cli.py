@@ -53,6 +53,26 @@ def report() -> None:
         report(tyro.cli(ReportConfig, prog="tedg-report"))
 
 
+def ablate() -> None:
+    """``tedg-ablate``: exit code 1 if a run failed, 2 for bad input, 130 if it was stopped."""
+    from tedg_fast.evaluate.ablation import AblateConfig, ablate
+    from tedg_fast.report.runs import ReportError
+
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    with _bad_input_in_one_line("tedg-ablate", ReportError):
+        config = tyro.cli(AblateConfig, args=arguments[:end], prog="tedg-ablate")
+        try:
+            failed = ablate(config, arguments[end + 1 :])
+        except KeyboardInterrupt:
+            print("tedg-ablate: stopped; the same command goes on", file=sys.stderr)
+            sys.exit(130)
+    if failed:
+        names = ", ".join(failed)
+        print(f"tedg-ablate: {names} failed; the same command tries again", file=sys.stderr)
+        sys.exit(1)
+
+
 @contextlib.contextmanager
 def _bad_input_in_one_line(program: str, *further: type[Exception]) -> Iterator[None]:
     try:

@@ -42,19 +42,25 @@ class Source:
         notes = list(self.remarks)
         if self.remarks:
             notes.append(f"going on from {self.path}, {self.completed} episodes")
-        there = _flat(self.state["config"]) | self.state["platform"]
-        here = _flat(to_dict(config)) | platform()
-        changed = [
-            f"{name} is {there[name]} there and {value} here"
-            for name, value in here.items()
-            if name not in WITHOUT_EFFECT and value != there.get(name)
-        ]
+        changed = changed_settings(
+            self.state["config"] | self.state["platform"], to_dict(config) | platform()
+        )
         if changed:
             notes.append(
                 f"resumed with other settings than {self.path} was made with, so this run is not "
                 f"bit for bit the uninterrupted one: {'; '.join(changed)}"
             )
         return notes
+
+
+def changed_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """In words, the settings of ``here`` that matter and are others, or missing, ``there``."""
+    before = _flat(there)
+    return [
+        f"{name} is {before.get(name)} there and {value} here"
+        for name, value in _flat(here).items()
+        if name not in WITHOUT_EFFECT and value != before.get(name)
+    ]
 
 
 def find_checkpoint(path: Path) -> Source | V3Checkpoint:

@@ -1,0 +1,277 @@
+"""The ablation's numbers: of each run, of each arm over its seeds, and as tables."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tedg_fast.evaluate import table
+from tedg_fast.evaluate.arms import FULL, Trial, num_parameters
+from tedg_fast.evaluate.summary import finite, paired
+from tedg_fast.report.arms import WINDOW
+from tedg_fast.report.runs import ReportError, Run, load_run
+from tedg_fast.report.statistics import mean_interval
+from tedg_fast.train.model import load_rules
+from tedg_fast.train.platform import platform
+
+STEPS = (100_000, 300_000, 500_000, 700_000)
+"""Environment steps at which scores are compared."""
+SCORES = ("true_score", "last_observation_score")
+KEPT = ("number", "true_score", "last_observation_score", "length", "depth", "env_steps")
+"""Series of every episode that the record keeps."""
+
+
+def grid(
+    trials: Sequence[Trial], repeats: dict[str, str], evaluations: dict[str, Path], reference: Path
+) -> dict[str, Any]:
+    """Everything about the trials that are finished, as plain values.
+
+    ``evaluations`` says where the evaluation of each trial is, ``reference`` where that of chance
+    and the rules; what is not there yet is None.
+    """
+    rules = load_rules(trials[0].config.hypergraph)
+    arms = list(dict.fromkeys(trial.arm for trial in trials))
+    configs = {trial.arm: trial.config for trial in reversed(trials)}
+    others = _agents(reference)
+    runs: dict[str, dict[int, dict[str, Any]]] = {arm: {} for arm in arms}
+    for trial in trials:
+        run = _finished(trial)
+        if run is not None:
+            agents = list(_agents(evaluations[trial.name]).values())
+            runs[trial.arm][trial.seed] = measure(run, agents[0] if agents else None, others)
+    full = runs.get(FULL, {})
+    return {
+        "format": "tedg-ablation",
+        "version": 1,
+        "platform": platform(),
+        "hypergraph": {"name": rules.name, "digest": rules.digest},
+        "episodes": trials[0].config.episodes,
+        "seeds": list(dict.fromkeys(trial.seed for trial in trials)),
+        "repeats": repeats,
+        "parameters": {arm: num_parameters(rules, configs[arm]) for arm in arms},
+        "reference": {name: entry["summary"] for name, entry in others.items()},
+        "arms": {arm: over_seeds(runs[arm], full) for arm in arms},
+        "runs": {arm: {str(seed): run for seed, run in runs[arm].items()} for arm in arms},
+    }
+
+
+def _finished(trial: Trial) -> Run | None:
+    try:
+        run = load_run(Path(trial.config.results, trial.config.exp_name))
+    except ReportError:
+        return None
+    return run if run.last_episode >= trial.config.episodes else None
+
+
+def _agents(path: Path) -> dict[str, Any]:
+    """The agents of an evaluation; none where there is no file."""
+    return json.loads(path.read_text())["agents"] if path.exists() else {}
+
+
+def measure(
+    run: Run, evaluation: dict[str, Any] | None, others: dict[str, Any]
+) -> dict[str, Any]:
+    """Of one run: scores over its last ``WINDOW`` episodes, and over those before each of
+    ``STEPS``; health; what its final policy did in the evaluation's games, and by how much its
+    true score there exceeds that of ``others`` in the same games; every episode."""
+    episodes, updates = run.episodes, run.updates
+    tenth = math.ceil(len(updates["completed"]) / 10)
+    alignment = updates["alignment_loss"]
+    measured = {name: float(episodes[name][-WINDOW:].mean()) for name in SCORES}
+    measured |= {
+        "at_steps": {str(steps): score_at(run, steps) for steps in STEPS},
+        "rollbacks": int(updates["rollbacks"][-1]),
+        "grad_norm": _reduced(np.max, updates["grad_norm"]),
+        "attention_variance": _reduced(np.min, updates["attention_variance"]),
+        "alignment_first": _reduced(np.mean, alignment[:tenth]),
+        "alignment_last": _reduced(np.mean, alignment[-tenth:]),
+        "evaluation": None,
+        "episodes": {name: episodes[name].astype(int).tolist() for name in KEPT},
+    }
+    if evaluation is not None:
+        measured["evaluation"] = {
+            "true_score": evaluation["summary"]["true_score"]["mean"],
+            "last_observation_score": evaluation["summary"]["last_observation_score"]["mean"],
+            "experts": evaluation["experts"],
+            "gain": {name: _gain(evaluation, other) for name, other in others.items()},
+        }
+    return measured
+
+
+def score_at(run: Run, steps: int) -> float | None:
+    """Mean true score of the last ``WINDOW`` episodes that ended within ``steps`` environment
+    steps; None if the run did not get that far, or none had ended."""
+    ended = run.episodes["env_steps"] <= steps
+    if run.updates["env_steps"][-1] < steps or not ended.any():
+        return None
+    return float(run.episodes["true_score"][ended][-WINDOW:].mean())
+
+
+def _reduced(how: Any, values: np.ndarray) -> float | None:
+    """Of the finite values; None if there is none."""
+    values = values[np.isfinite(values)]
+    return float(how(values)) if len(values) else None
+
+
+def _gain(evaluation: dict[str, Any], other: dict[str, Any]) -> float | None:
+    """Mean difference of true scores over the games that both have played."""
+    mine, theirs = (
+        dict(zip(entry["episodes"]["number"], entry["episodes"]["true_score"]))
+        for entry in (evaluation, other)
+    )
+    common = sorted(mine.keys() & theirs.keys())
+    return float(np.mean([mine[n] - theirs[n] for n in common])) if common else None
+
+
+def over_seeds(
+    runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]]
+) -> dict[str, Any]:
+    """Of one arm: means over its seeds with their 95 % intervals, and its difference from the
+    full system over common seeds; the worst of its health; the mean use of its experts."""
+    evaluations = [run["evaluation"] for run in runs.values() if run["evaluation"]]
+    common = sorted(runs.keys() & full.keys())
+    gains = sorted({name for evaluation in evaluations for name in evaluation["gain"]})
+    return {
+        "seeds": list(runs),
+        **{name: _interval(run[name] for run in runs.values()) for name in SCORES},
+        "less_full": paired(
+            [runs[seed]["true_score"] for seed in common],
+            [full[seed]["true_score"] for seed in common],
+        ),
+        "at_steps": {
+            str(steps): _interval(run["at_steps"][str(steps)] for run in runs.values())
+            for steps in STEPS
+        },
+        "rollbacks": sum(run["rollbacks"] for run in runs.values()),
+        "grad_norm": _of(max, runs, "grad_norm"),
+        "attention_variance": _of(min, runs, "attention_variance"),
+        "alignment_first": _interval(run["alignment_first"] for run in runs.values()),
+        "alignment_last": _interval(run["alignment_last"] for run in runs.values()),
+        "evaluated": _interval(evaluation["true_score"] for evaluation in evaluations),
+        "gain": {
+            name: _interval(evaluation["gain"].get(name) for evaluation in evaluations)
+            for name in gains
+        },
+        "experts": _mean_experts([evaluation["experts"] for evaluation in evaluations]),
+    }
+
+
+def _interval(values: Iterable[float | None]) -> dict[str, float | int | None]:
+    """Of the values that there are."""
+    there = [value for value in values if value is not None]
+    mean, half_width = mean_interval(there)
+    return {"count": len(there), "mean": finite(mean), "half_width": finite(half_width)}
+
+
+def _of(choose: Any, runs: dict[int, dict[str, Any]], name: str) -> float | None:
+    values = [run[name] for run in runs.values() if run[name] is not None]
+    return choose(values) if values else None
+
+
+def _mean_experts(uses: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Means over seeds of what ``expert_use`` says, None without any."""
+    if not uses:
+        return None
+
+    def mean(*path: str) -> float:
+        values = uses
+        for name in path:
+            values = [value[name] for value in values]
+        return float(np.mean(values))
+
+    return {
+        **{part: {name: mean(part, name) for name in uses[0][part]} for part in
+           ("usage", "leading")},
+        "contexts": {
+            name: {part: mean("contexts", name, part) for part in ("information", "control_95")}
+            for name in uses[0]["contexts"]
+        },
+    }  # fmt: skip
+
+
+def report(record: dict[str, Any]) -> str:
+    """The record's tables, as Markdown."""
+    arms = {name: arm for name, arm in record["arms"].items() if arm["seeds"]}
+    first = max(1, record["episodes"] - WINDOW + 1)
+    lines = [
+        "# Ablation",
+        f"Mean over seeds ± half of its 95 % interval (Student's t). Of {len(record['seeds'])} "
+        "seeds each arm has those that are finished. Differences from the full system pair runs "
+        "of equal seeds; p is Student's paired test, not corrected for the number of arms.",
+        *(f"{arm} is left out: it {why}." for arm, why in record["repeats"].items()),
+        f"## Score, episodes {first}–{record['episodes']}",
+        table.markdown(
+            ("arm", "parameters", "seeds", "true score", "last-observation score", f"less {FULL}",
+             "p", *(f"true score at {steps // 1000}k steps" for steps in STEPS)),
+            [_score_row(name, arm, record) for name, arm in arms.items()],
+        ),
+        "## The same games for all",
+        "True score of the final policies, and its difference from chance and from the rules "
+        "alone, over the games of the evaluation; of these two the interval is over games.",
+        table.markdown(
+            ("agent", "true score", *(f"less {name}" for name in record["reference"])),
+            [*(_evaluation_row(name, arm, record) for name, arm in arms.items()),
+             *([name, table.interval(summary["true_score"]), *["–"] * len(record["reference"])]
+               for name, summary in record["reference"].items())],
+        ),
+        "## Health",
+        "Sums and extremes over all updates of all seeds; alignment loss: mean over the first and "
+        "the last tenth of the updates.",
+        table.markdown(
+            ("arm", "updates undone (NaN)", "largest gradient norm", "least attention variance",
+             "alignment loss, first", "last"),
+            [_health_row(name, arm) for name, arm in arms.items()],
+        ),
+        "## Use of the experts",
+        "Share of steps that each expert leads, and mutual information (millinats) of the leading "
+        "expert and the context, with the 95th percentile of the shifted control in brackets.",
+        _expert_table(arms),
+    ]  # fmt: skip
+    return "\n\n".join(lines) + "\n"
+
+
+def _score_row(name: str, arm: dict[str, Any], record: dict[str, Any]) -> list[str]:
+    itself = name == FULL
+    return [
+        name, f"{record['parameters'][name]:,}", str(len(arm["seeds"])),
+        *(table.interval(arm[score]) for score in SCORES),
+        "–" if itself else table.interval(arm["less_full"]),
+        "–" if itself else table.p_value(arm["less_full"]["p"]),
+        *(table.interval(arm["at_steps"][str(steps)]) for steps in STEPS),
+    ]  # fmt: skip
+
+
+def _evaluation_row(name: str, arm: dict[str, Any], record: dict[str, Any]) -> list[str]:
+    nothing = {"mean": None, "half_width": None}
+    gains = (arm["gain"].get(other, nothing) for other in record["reference"])
+    return [name, table.interval(arm["evaluated"]), *(table.interval(gain) for gain in gains)]
+
+
+def _health_row(name: str, arm: dict[str, Any]) -> list[str]:
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    return [
+        name, str(arm["rollbacks"]), number(arm["grad_norm"]), number(arm["attention_variance"]),
+        table.interval(arm["alignment_first"], 4), table.interval(arm["alignment_last"], 4),
+    ]  # fmt: skip
+
+
+def _expert_table(arms: dict[str, Any]) -> str:
+    """One row for each arm with more than one expert that has been evaluated."""
+    uses = {name: arm["experts"] for name, arm in arms.items() if arm["experts"]}
+    uses = {name: use for name, use in uses.items() if len(use["leading"]) > 1}
+    contexts = list(dict.fromkeys(context for use in uses.values() for context in use["contexts"]))
+    rows = []
+    for name, use in uses.items():
+        led = ", ".join(f"{expert} {share:.0%}" for expert, share in use["leading"].items())
+        informed = [
+            f"{1000 * use['contexts'][context]['information']:.1f} "
+            f"({1000 * use['contexts'][context]['control_95']:.1f})"
+            for context in contexts
+        ]
+        rows.append([name, led, *informed])
+    return table.markdown(("arm", "leads", *contexts), rows)
