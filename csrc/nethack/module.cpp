@@ -29,7 +29,8 @@ class Rows {
     if (array.ndim() < 1 || array.shape(0) != rows) fail(name, "another number of rows");
     py::ssize_t dense = 1;
     for (py::ssize_t d = array.ndim() - 1; d >= 1; --d) {
-      if (array.shape(d) != 1 && array.strides(d) != dense * py::ssize_t{sizeof(T)}) {
+      // The strides of an array without elements mean nothing.
+      if (rows > 0 && array.shape(d) != 1 && array.strides(d) != dense * py::ssize_t{sizeof(T)}) {
         fail(name, "gaps within its rows");
       }
       dense *= array.shape(d);
@@ -39,7 +40,6 @@ class Rows {
     if (written && !array.writeable()) fail(name, "read-only memory");
     data_ = static_cast<const uint8_t*>(array.data());
     stride_ = array.strides(0);
-    expected_ = width;
   }
 
   T* operator[](py::ssize_t row) const {
@@ -55,7 +55,6 @@ class Rows {
 
   const uint8_t* data_;
   py::ssize_t stride_;
-  py::ssize_t expected_;
 };
 
 template <class T>

@@ -116,6 +116,12 @@ def test_some_of_the_games_in_any_order(graph):
         both(worlds.raw[games], last_action[games], games)
 
 
+def test_no_games_are_fine_too(graph):
+    grounder = NativeGrounder(graph, 3)
+    nothing = np.zeros(0, np.int64)
+    grounder(empty_raw(0), nothing, grounder.spec.empty(0), nothing)
+
+
 def test_rows_may_be_far_apart(graph):
     rng, count = np.random.default_rng(5), 6
     both, worlds = Both(graph, count), RandomWorlds(2 * count, rng)
