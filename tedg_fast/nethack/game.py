@@ -72,7 +72,9 @@ class Game:
             ttyrec=None,
             fix_moon_phase=True,
         )
-        self._nethack._pynethack.set_buffers(
+        # Called directly: the wrapper's step also gathers observations that nobody looks at.
+        self._engine = self._nethack._pynethack
+        self._engine.set_buffers(
             **self._buffers,
             **(screen or {}),
             internal=self._internal,
@@ -93,7 +95,7 @@ class Game:
             if self._program_state[_IN_MOVE_LOOP]:
                 break
             # A request for a line of text ("call it:") swallows spaces for ever.
-            self._nethack.step(_ESCAPE if self._internal[_IN_TEXT_LINE] else _SPACE)
+            self._press(_ESCAPE if self._internal[_IN_TEXT_LINE] else _SPACE)
         else:
             raise RuntimeError(
                 f"NetHack with seeds ({core_seed}, {display_seed}) did not begin within "
@@ -110,14 +112,12 @@ class Game:
         The reward is the score's difference, less 0.01 if game time stood still. Must not be
         called once `terminated` or `truncated` is set.
         """
-        _, done = self._nethack.step(_KEYSTROKES[action])
-        if not done:
-            done = self._answer_prompts()
+        done = self._press(_KEYSTROKES[action]) or self._answer_prompts()
         blstats = self._blstats
         time = blstats.item(nethack.NLE_BL_TIME)
         reward = _FROZEN_TIME_PENALTY if time == self._time else 0.0
         self._time = time
-        if self._nethack.in_normal_game():  # afterwards blstats are zero
+        if self._engine.in_normal_game():  # afterwards blstats are zero
             score = blstats.item(nethack.NLE_BL_SCORE)
             reward += score - self.true_score
             self.true_score = score
@@ -128,6 +128,11 @@ class Game:
         self.truncated = not done and self.length >= self._max_steps
         return reward
 
+    def _press(self, key: int) -> bool:
+        """Give NetHack a key; returns whether the game is over."""
+        self._engine.step(key)
+        return self._engine.done()
+
     def _answer_prompts(self) -> bool:
         """Leave every prompt no action of ours can answer; returns whether the game is over.
 
@@ -136,13 +141,13 @@ class Game:
         done = False
         while not done:
             if self._internal.item(_WAITS_FOR_SPACE):
-                _, done = self._nethack.step(_SPACE)
+                done = self._press(_SPACE)
             elif self._internal.item(_IN_TEXT_LINE):
-                _, done = self._nethack.step(_ESCAPE)
+                done = self._press(_ESCAPE)
             elif self._internal.item(_IN_QUESTION):
                 message = self._message.tobytes()
                 if not any(words in message for words in SKIP_EXCEPTIONS):
-                    _, done = self._nethack.step(_ESCAPE)
+                    done = self._press(_ESCAPE)
                 break
             else:
                 break

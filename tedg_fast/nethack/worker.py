@@ -74,11 +74,13 @@ class Share:
         """Play one action in every game; fill reward, flags, records and observations."""
         state = self._state
         _limit_cpu_time()
+        state.terminated[:] = state.truncated[:] = False
+        rewards = []
         for index, (game, action) in enumerate(zip(self._games, state.action.tolist())):
-            state.reward[index] = game.step(action)
-            state.terminated[index] = game.terminated
-            state.truncated[index] = game.truncated
+            rewards.append(game.step(action))
             if game.terminated or game.truncated:
+                state.terminated[index] = game.terminated
+                state.truncated[index] = game.truncated
                 state.record[index] = (
                     game.reward,
                     game.length,
@@ -88,6 +90,7 @@ class Share:
                     ENDINGS.index(game.ending),
                     game.killer.encode(),
                 )
+        state.reward[:] = rewards
         self._last_action[:] = state.action
         self._grounder(self._raw, self._last_action, state.observation)
         self._apply_mask_setting()
