@@ -131,7 +131,10 @@ def _check_folder(trial: Trial) -> bool:
         raise ConfigError(f"a tedg-train is at work in {folder.path}: wait for its end, or stop it")
     if not any(folder.checkpoints.glob("*.pth")):
         return False
-    there = to_dict(from_dict(load_run(folder.path).config))
+    try:
+        there = to_dict(from_dict(load_run(folder.path).config))
+    except ConfigError as error:
+        raise ConfigError(f"{folder.path}: {error}: choose another --results") from None
     changed = changed_settings(there, to_dict(trial.config))
     if changed:
         raise ConfigError(

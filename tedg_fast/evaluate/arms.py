@@ -20,7 +20,9 @@ ARMS = {
     "frozen-gat": ("--freeze-gat",),
     "softmax-only": ("--transition.routing", "softmax", "--fine-tune.routing", "softmax"),
     ONE_EXPERT: ("--num-experts", "1"),  # and a width that makes up for it
+    "hand-routed": ("--policy.router", "advice"),
     "no-mask": ("--no-mask",),
+    "graph-off": ("--policy.no-graph",),
 }
 """Name → flags of ``tedg-train``."""
 SAME_SIZE = 0.02

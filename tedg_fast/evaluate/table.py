@@ -33,8 +33,8 @@ def interval(part: dict[str, float | None], digits: int = 1) -> str:
     """``mean`` ± ``half_width``; a dash for what is None."""
     if part["mean"] is None:
         return "–"
-    mean = f"{part['mean']:.{digits}f}"
-    return mean if part["half_width"] is None else f"{mean} ± {part['half_width']:.{digits}f}"
+    mean = f"{part['mean']:z.{digits}f}"
+    return mean if part["half_width"] is None else f"{mean} ± {part['half_width']:z.{digits}f}"
 
 
 def p_value(p: float | None) -> str:

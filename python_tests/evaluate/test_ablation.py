@@ -1,0 +1,83 @@
+"""``tedg-ablate`` as a user calls it: real runs, a stop, going on, bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from command import SHORT, refused, run
+
+from tedg_fast import cli
+from tedg_fast.train import checkpoint
+
+GRID = ["--arms", "full", "graph-off", "--seeds", "1", "--parallel", "2", "--eval-episodes", "4"]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A grid that was stopped while its runs were under way → its folder, what was printed."""
+    results = tmp_path_factory.mktemp("grid")
+    command = [sys.executable, "-c", "from tedg_fast import cli; cli.ablate()"]
+    arguments = [*GRID, "--episodes", "100000", "--results", str(results), "--", *SHORT]
+    process = subprocess.Popen(command + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (results / "full-seed1" / "checkpoints" / "model_latest.pth").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.decode() == "tedg-ablate: stopped; the same command goes on\n"
+    return results
+
+
+@pytest.mark.slow
+def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, monkeypatch, capsys):
+    latest = stopped / "full-seed1" / "checkpoints" / "model_latest.pth"
+    episodes = checkpoint.load(latest)["completed"] + 4
+    grid = [*GRID, "--episodes", episodes, "--results", stopped, "--", *SHORT]
+    run(monkeypatch, cli.ablate, *grid)
+    shown = capsys.readouterr().out
+    assert "going on from" in (stopped / "full-seed1.out").read_text()
+    for job in ("full-seed1", "graph-off-seed1"):
+        assert f"{job}: done in" in shown
+    record = json.loads((stopped / "ablation.json").read_text())
+    assert (stopped / "ablation.md").read_text() in shown
+    assert list(record["arms"]) == ["full", "graph-off"]
+    for arm in record["arms"]:
+        log = json.loads((stopped / f"{arm}-seed1" / "logs" / "training_log.json").read_text())
+        measured = record["runs"][arm]["1"]
+        assert measured["episodes"]["true_score"] == log["episodes"]["true_score"]
+        expected = np.mean(log["episodes"]["true_score"][-100:])
+        assert record["arms"][arm]["true_score"]["mean"] == pytest.approx(expected)
+        assert measured["grad_norm"] == max(log["updates"]["grad_norm"])
+        games = json.loads((stopped / f"{arm}-seed1" / "evaluation.json").read_text())
+        (played,) = games["agents"].values()
+        assert measured["evaluation"]["experts"] == played["experts"]
+        reference = json.loads((stopped / "reference.json").read_text())["agents"]["rules"]
+        gain = np.subtract(played["episodes"]["true_score"], reference["episodes"]["true_score"])
+        assert measured["evaluation"]["gain"]["rules"] == pytest.approx(gain.mean())
+
+    before = (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns
+    run(monkeypatch, cli.ablate, *grid)
+    assert "3 of 3 jobs are done already" in capsys.readouterr().out
+    assert (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns == before
+
+    other = refused(monkeypatch, capsys, *grid, "--ppo.gamma", "0.9", entry=cli.ablate)
+    assert "ppo.gamma is 0.995 there and 0.9 here" in other
+
+
+def test_bad_input_is_answered_in_one_line(tmp_path, monkeypatch, capsys):
+    def line(*arguments):
+        return refused(monkeypatch, capsys, *arguments, "--results", tmp_path, entry=cli.ablate)
+
+    assert "no arm 'half'" in line("--arms", "full", "half")
+    assert "lacks full" in line("--arms", "no-mask")
+    assert "--seeds must be given" in line("--seeds", "1", "1")
+    assert "--parallel is 0" in line("--parallel", "0")
+    assert "--eval-episodes is 0" in line("--eval-episodes", "0")
+    assert "--episodes is 0" in line("--episodes", "0")
+    file = tmp_path / "file"
+    file.write_text("")
+    error = refused(monkeypatch, capsys, "--results", file / "x", entry=cli.ablate)
+    assert "cannot be made" in error
