@@ -172,14 +172,14 @@ def test_a_condition_without_a_detector_is_named(tmp_path):
 
 def test_a_small_hypergraph_uses_few_detectors(tmp_path):
     content = {
-        "format": "tedg-hypergraph", "version": 1, "name": "small", "description": "One rule.",
+        "format": "tedg-hypergraph", "version": 2, "name": "small", "description": "One rule.",
         "conditions": [
             {"name": "way_to_stairs_west", "kind": "scene", "description": "A way."},
             {"name": "hp_low", "kind": "state", "description": "Hurt."},
         ],
         "effects": [{"name": "moved", "description": "Moved."}],
         "operators": [{
-            "name": "go", "description": "Go.", "expert": "general",
+            "name": "go", "description": "Go.", "expert": "general", "priority": 0,
             "conditions": {"state": ["hp_low"], "scene": ["way_to_stairs_west"]},
             "effects": ["moved"], "actions": ["west"],
         }],
