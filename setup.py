@@ -77,4 +77,7 @@ class CMakeBuild(build_ext):
 
 
 # The extension has no sources of its own: it makes setuptools run the build and tag the wheel.
-setup(ext_modules=[Extension("tedg_fast.ops.native", sources=[])], cmdclass={"build_ext": CMakeBuild})
+setup(
+    ext_modules=[Extension("tedg_fast.ops.native", sources=[])],
+    cmdclass={"build_ext": CMakeBuild},
+)

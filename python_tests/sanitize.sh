@@ -17,7 +17,8 @@ rm -f "$folder"/tedg_fast/*/*.so
 
 torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
 cmake -G Ninja -S . -B "$folder/build" -DTEDG_SANITIZE=ON -DTEDG_TORCH_DIR="$torch" \
-  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$(command -v "$python")" \
+  -Dpybind11_DIR="$("$python" -m pybind11 --cmakedir)" \
+  -DPython_EXECUTABLE="$(command -v "$python")" \
   -DTEDG_OUTPUT_DIR="$folder/tedg_fast" >"$folder/cmake.log" || { cat "$folder/cmake.log"; exit 1; }
 cmake --build "$folder/build" --parallel 2
 

@@ -1,8 +1,9 @@
 // Every detector is a template over what is done with its conditions: with a Finder their bits are
-// stored, and their names cost nothing; with a Namer only their names are taken. So name and meaning
-// stand side by side, as in the Python detectors.
+// stored, and their names cost nothing; with a Namer only their names are taken. So name and
+// meaning stand side by side, as in the Python detectors.
 #include "detectors.h"
 
+#include <stdexcept>
 #include <string_view>
 
 #include "detectors/messages.h"
@@ -82,6 +83,7 @@ std::vector<std::string> condition_names() {
   const Ways ways{};
   Namer out;
   find_all(View(tables, scene, memory, ways, -1), out);
+  if (out.names.size() > kMostConditions) throw std::length_error("raise kMostConditions");
   return out.names;
 }
 

@@ -3,10 +3,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -98,9 +100,9 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
   if (tables.properties[stone] >> kTerrainShift != Terrain::UNKNOWN || tables.classes[stone] != 0) {
     throw py::value_error("the glyph of stone must be blank and of unknown terrain");
   }
-  for (const auto& [column, offset, scale] : scaled) tables.scaled.push_back({column, offset, scale});
-  for (const Scaled& one : tables.scaled) {
-    if (one.column < 0 || one.column >= kBlstats) throw py::value_error("no such blstats column");
+  for (const auto& [column, offset, scale] : scaled) {
+    if (column < 0 || column >= kBlstats) throw py::value_error("no such blstats column");
+    tables.scaled.push_back({column, offset, scale});
   }
   for (const int column : log_columns) {
     if (column < 0 || column >= kBlstats) throw py::value_error("no such blstats column");
@@ -109,7 +111,10 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
   std::vector<int> places;
   for (const std::string& condition : conditions) {
     const auto found = std::find(names.begin(), names.end(), condition);
-    if (found == names.end()) throw py::value_error("no detector for " + condition);
+    if (found == names.end()) {
+      throw py::value_error("no compiled detector for " + condition +
+                            ": add it in csrc/nethack/detectors");
+    }
     places.push_back(static_cast<int>(found - names.begin()));
   }
   return Grounder(num_games, std::move(tables), places);

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 from odd_observations import RandomWorlds, noise
+from staged_scenes import symbol
 
-from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.hypergraph import ACTIONS, load_hypergraph
 from tedg_fast.nethack import _native_grounding, actions, glyphs, memory, messages, paths
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.detectors import DETECTORS
@@ -20,7 +21,8 @@ from tedg_fast.nethack.native_grounding import NativeGrounder
 from tedg_fast.nethack.observation import Observation
 
 CHARACTERS = ("mon-hum-neu-mal", "val-dwa-law-fem", "sam-hum-law-mal", "wiz-elf-cha-fem",
-              "arc-gno-neu-mal", "cav-dwa-law-mal", "hea-hum-neu-fem", "pri-hum-cha-mal")  # fmt: skip
+              "arc-gno-neu-mal", "cav-dwa-law-mal", "hea-hum-neu-fem",
+              "pri-hum-cha-mal")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,22 @@ def test_worlds_that_change_at_random(graph, seed):
         worlds.step(last_action)
         if rng.random() < 0.05:
             both.reset(int(rng.integers(count)))
+
+
+def test_search_goes_on_for_more_rounds_than_are_counted(graph):
+    """A player shut in with search spots that he uses up, round after round."""
+    both, raw = Both(graph, 1), empty_raw(1)
+    raw.glyphs[:] = nethack.GLYPH_CMAP_OFF
+    raw.glyphs[0, 8:11, 8:12] = symbol("wall")
+    raw.glyphs[0, 9, 9:11] = symbol("floor of a room")
+    raw.blstats[0, nethack.NLE_BL_Y] = 9
+    for turn in range(60 * (paths._MOST_ROUNDS // 2 + 3)):
+        here = turn // 12 % 2
+        arrived = turn % 12 == 0
+        raw.blstats[0, [nethack.NLE_BL_X, nethack.NLE_BL_TIME]] = 9 + here, turn
+        move = ("west", "east")[here]
+        both(raw, np.array([ACTIONS.index(move) if arrived else actions.SEARCH]))
+    assert both.defined._paths.round[0] == paths._MOST_ROUNDS
 
 
 def test_some_of_the_games_in_any_order(graph):

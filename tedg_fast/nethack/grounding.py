@@ -32,7 +32,8 @@ class Grounder:
 
     It keeps a small memory per game (see memory.py), so observations must come in order, and
     `reset` must be called when a game begins. Everything is vectorised over the games, and
-    deterministic: a game's rows depend on its own observations and actions only.
+    deterministic: a game's rows depend on its own observations and actions only. `NativeGrounder`
+    is its compiled twin, which games are played with.
     """
 
     def __init__(self, hypergraph: Hypergraph, num_games: int):

@@ -2,6 +2,9 @@
 
 A detector is a function of one `View` that returns bool [G] when it decides one condition, or bool
 [G, n] when it decides n of them. Each condition has a one-line description of when it fires.
+
+These functions are the definition; csrc/nethack/detectors/ has the same ones compiled, which play
+and training use, and a test holds them equal. A new condition needs both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
