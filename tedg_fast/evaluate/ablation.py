@@ -92,7 +92,7 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     signal.signal(signal.SIGTERM, _interrupt)
     run_jobs(waiting, config.parallel, begin, end)
     print(_write(config, trials, repeats))
-    print(f"the tables are in {results / 'ablation.md'}, the numbers in {results / 'ablation.json'}")
+    print(f"these tables are in {results}/ablation.md, all numbers in {results}/ablation.json")
     return failed
 
 

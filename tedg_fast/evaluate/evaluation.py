@@ -48,7 +48,7 @@ class EvalConfig:
     """Rules to use in place of the packaged ones, or of the file a checkpoint was trained with;
     for a checkpoint of V3 the folder of its two files."""
     num_envs: int = 32
-    """Games played side by side; changes nothing of what comes out."""
+    """Games played side by side; it changes nothing but the speed."""
     num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that play them."""
     out: str | None = None
@@ -71,7 +71,9 @@ def check(config: EvalConfig) -> None:
     if config.out is not None:
         folder = Path(config.out).parent
         if Path(config.out).is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"--out {config.out} cannot be written; name a file in a folder of yours")
+            raise ConfigError(
+                f"--out {config.out} cannot be written; name a file in a folder of yours"
+            )
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 A game is a function of its number: NLE's seeds and the draws that choose among the agent's
 actions both come from (run seed, number). So all agents meet the same games and the same luck, and
-what comes out depends neither on how many games are played at once nor on their order. Stopping
-when enough games have ended would favour short ones; here exactly the first n count.
+what comes out depends neither on how many games are played at once nor on their order (a network's
+rounding may, for it depends on the batch). Stopping when enough games have ended would favour
+short ones; here exactly the first n count.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from tedg_fast.train.model import grounder_of
 
 @dataclass(frozen=True)
 class Games:
-    """Which games: ``episodes`` of them, numbered from 0 under ``seed``, cut off at ``max_steps``."""
+    """Which games: ``episodes`` of them, numbered from 0 under ``seed``, of at most ``max_steps``
+    steps each."""
 
     episodes: int
     seed: int
