@@ -158,6 +158,31 @@ def test_a_worker_that_dies_between_groups_loses_each_when_it_is_received(first,
         assert env.step(np.ones(5, np.int64)).lost == []
 
 
+def test_an_interrupt_while_a_group_plays_closes_everything():
+    class Interrupt(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupt
+
+    env = make_env()
+    env.start()
+    pids = env.worker_pids
+    os.kill(pids[0], signal.SIGSTOP)
+    env.send(0, np.ones(3, np.int64))
+    env.send(1, np.ones(2, np.int64))
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(Interrupt):
+            env.receive(0)
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert not any(is_running(pid) for pid in pids)
+    with pytest.raises(RuntimeError, match="closed"):
+        env.receive(1)
+
+
 def test_games_that_replay_lost_with_their_worker_begin_afresh():
     with make_env() as env:
         env.start()
