@@ -122,9 +122,10 @@ class VectorEnv:
         self.observation = self.spec.empty(num_envs)
         self.final_observation = self.spec.empty(num_envs)
 
-        bounds = [block[0] for block in np.array_split(np.arange(num_envs), num_groups)]
+        bounds = [int(block[0]) for block in np.array_split(np.arange(num_envs), num_groups)]
         ranges = [range(*pair) for pair in zip(bounds, [*bounds[1:], num_envs])]
         self.groups = tuple(slice(rows.start, rows.stop) for rows in ranges)
+        self._index = np.arange(num_envs)
         self._in_flight = [False] * num_groups
         self._episode = [-1] * num_envs
         # Lost with their worker and not begun anew yet.
@@ -259,22 +260,22 @@ class VectorEnv:
         self._replace(self._pool.receive(step_command(group), self._players(group)))
         rows = self.groups[group]
         state, observation = self._parts[group]
-        state.log[np.arange(len(state.action)), state.num_actions] = state.action
+        state.log[self._index[: len(state.action)], state.num_actions] = state.action
         state.num_actions += 1
         reward = state.reward.copy()
-        terminated = state.terminated.copy()
-        truncated = state.truncated.copy()
-        gone = self._gone[rows].copy()
-        if gone.any():  # their worker may have died halfway through writing
+        terminated, truncated = state.terminated.copy(), state.truncated.copy()
+        gone = self._gone[rows].nonzero()[0]
+        if len(gone):  # their worker may have died halfway through writing
             reward[gone] = 0
             terminated[gone] = truncated[gone] = False
-            observation[~gone] = state.observation[~gone]
+            kept = ~self._gone[rows]
+            observation[kept] = state.observation[kept]
         else:
             observation.copy_from(state.observation)
 
-        ended = np.flatnonzero(terminated | truncated) + rows.start
+        ended = (terminated | truncated).nonzero()[0] + rows.start
         episodes = [self._finished_episode(row) for row in ended]
-        to_begin = sorted([*ended, *(np.flatnonzero(gone) + rows.start)])
+        to_begin = sorted([*ended, *(gone + rows.start)])
         for row in self._begin(to_begin, rows) if to_begin else ():
             if not terminated[row - rows.start]:
                 truncated[row - rows.start] = True
