@@ -73,6 +73,15 @@ def ablate() -> None:
         sys.exit(1)
 
 
+def watch() -> None:
+    """``tedg-watch``: as ``tedg-eval``."""
+    from tedg_fast.watch.command import WatchConfig, WatchError, watch
+    from tedg_fast.watch.recording import RecordingError
+
+    with _bad_input_in_one_line("tedg-watch", WatchError, RecordingError):
+        watch(tyro.cli(WatchConfig, prog="tedg-watch"))
+
+
 @contextlib.contextmanager
 def _bad_input_in_one_line(program: str, *further: type[Exception]) -> Iterator[None]:
     try:

@@ -1,0 +1,290 @@
+"""tedg-watch in a real pseudo-terminal, without one, and its files."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import numpy as np
+import pytest
+from command import SHORT, tedg_train
+from PIL import Image
+
+from tedg_fast import cli
+from tedg_fast.evaluate.agents import find_agent
+from tedg_fast.evaluate.play import Games, play
+from tedg_fast.hypergraph import ACTIONS
+from tedg_fast.watch.moments import WatchedGame
+
+WATCH = [sys.executable, "-c", "from tedg_fast.cli import watch; watch()"]
+CHARACTER = "mon-hum-neu-mal"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folder of a short run."""
+    results = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        tedg_train(patch, "--results", results, "--exp-name", "run", "--episodes", 4, *SHORT)
+    return results / "run"
+
+
+@pytest.fixture(scope="module")
+def recorded(trained, tmp_path_factory):
+    """NAME.cast of ten steps, recorded without a terminal; NAME.gif is beside it."""
+    name = tmp_path_factory.mktemp("recording") / "game"
+    lines = watch(trained, "--steps", 10, "--record", name)
+    assert lines == [f"11 moments in {name}.cast and {name}.gif"]
+    return name.with_suffix(".cast")
+
+
+def watch(*arguments):
+    """Lines that tedg-watch prints where there is no terminal."""
+    command = WATCH + [str(argument) for argument in arguments]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return run.stdout.decode().splitlines()
+
+
+class Terminal:
+    """tedg-watch in a pseudo-terminal."""
+
+    def __init__(self, *arguments, columns=140, rows=42):
+        self.ours, theirs = pty.openpty()
+        self.resize(columns, rows)
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            WATCH + [str(argument) for argument in arguments],
+            stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            env=environment | {"TERM": "xterm-256color"},
+        )  # fmt: skip
+        self.modes = termios.tcgetattr(theirs)
+        self.theirs = theirs
+        self.text = ""
+
+    def resize(self, columns, rows):
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, size)
+
+    def press(self, keys):
+        """Press keys; what was shown before is forgotten."""
+        self.read(0.3)
+        self.text = ""
+        os.write(self.ours, keys.encode())
+
+    def read(self, seconds):
+        end = time.monotonic() + seconds
+        while select.select([self.ours], [], [], max(0, end - time.monotonic()))[0]:
+            try:
+                self.text += os.read(self.ours, 65536).decode(errors="replace")
+            except OSError:
+                return
+
+    def wait_for(self, pattern, seconds=30):
+        """The first match of ``pattern`` in what is shown, without colours."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.read(0.1)
+            plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.text)
+            if match := re.search(pattern, plain):
+                return match
+        raise AssertionError(f"{pattern!r} is not in\n{plain}")
+
+    def close(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal():
+    opened = []
+
+    def open_terminal(*arguments, **size):
+        opened.append(Terminal(*arguments, **size))
+        return opened[-1]
+
+    yield open_terminal
+    for one in opened:
+        one.close()
+
+
+def test_keys_resize_and_quit(trained, terminal):
+    shown = terminal(trained, "--seed", 3, "--speed", 0.5)
+    shown.wait_for(r"step 0, score 0")
+    for panel in ("rules that apply", "conditions that hold", "experts", "actions", "value "):
+        shown.wait_for(panel)
+    shown.wait_for(r"survival.*\d+%")
+    shown.press(" ")
+    shown.wait_for("paused")
+    shown.press("n")
+    step = int(shown.wait_for(r"step (\d+), score")[1])
+    shown.press("\x1b[C")
+    shown.wait_for(rf"step {step + 1}, score")
+    shown.read(2.5)  # it stays where it is
+    assert f"step {step + 2}, " not in shown.text
+    shown.press("++")
+    shown.wait_for("2 steps/s")
+    shown.press("-")
+    shown.wait_for(r"\b1 steps/s")
+    shown.text = ""
+    shown.resize(90, 30)
+    lines = shown.wait_for(r"experts ─+").group()
+    assert 60 < len(lines) < 90
+    shown.press("++++ ")
+    shown.wait_for("playing, 16 steps/s")
+    shown.wait_for(rf"step {step + 6}, ")
+    os.write(shown.ours, b"q")
+    assert shown.process.wait(timeout=20) == 0
+    shown.read(0.2)
+    assert shown.text.endswith("\x1b[?1049l\x1b[?25h") or "\x1b[?1049l" in shown.text[-40:]
+    assert termios.tcgetattr(shown.theirs)[3] == shown.modes[3]  # echo and lines as before
+
+
+def test_a_recording_replays_in_a_terminal(recorded, terminal):
+    shown = terminal(recorded, "--speed", 32)
+    shown.wait_for(r"step 10, score")
+    os.write(shown.ours, b"q")
+    assert shown.process.wait(timeout=20) == 0
+
+
+def test_a_recording_replays_without_a_terminal(trained, recorded):
+    assert watch(recorded) == watch(trained, "--steps", 10)
+
+
+def test_the_recording_is_an_asciicast(recorded):
+    header, *events = map(json.loads, recorded.read_text().splitlines())
+    assert (header["version"], header["width"], header["height"]) == (2, 132, 40)
+    times = [time for time, kind, _ in events if kind == "o"]
+    assert len(times) == 11
+    assert times == sorted(times)
+    for _, kind, text in events:
+        if kind == "o":
+            lines = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", text).split("\r\n")
+            assert len(lines) == 40
+            assert {len(line) for line in lines} == {132}
+
+
+def test_the_gif_moves_and_can_be_drawn_again(recorded, tmp_path):
+    image = Image.open(recorded.with_suffix(".gif"))
+    assert image.size == (132 * 7, 40 * 14)
+    assert image.n_frames > 5  # equal moments become one longer frame
+    first = np.asarray(image.convert("RGB")).astype(int)
+    image.seek(image.n_frames - 1)
+    last = np.asarray(image.convert("RGB")).astype(int)
+    assert (first != last).any()
+    assert (first.max(2) - first.min(2)).max() > 60, "no colours"
+    watch(recorded, "--record", tmp_path / "again")
+    again = Image.open(tmp_path / "again.gif")
+    assert np.array_equal(np.asarray(again.convert("RGB")), first)
+
+
+def test_the_watched_game_is_the_evaluated_one(trained):
+    agent = find_agent(str(trained), None, greedy=False)
+    game = WatchedGame(agent, 5, 1, 60, CHARACTER)
+    scores, chosen = [], []
+    while game.advance():
+        scores.append(game.moment.score)
+        chosen.append(game.moment)
+    length = game.moment.step
+    game.close()
+    played = play(agent, Games(2, 5, 60, CHARACTER), num_envs=2, num_workers=1)
+    episode = played.episodes[1]
+    assert (episode.length, episode.true_score) == (length, scores[-1])
+    assert episode.ending == game.moment.ending
+
+
+def test_a_moment_shows_what_the_choice_came_from(trained):
+    agent = find_agent(str(trained), None, greedy=False)
+    game = WatchedGame(agent, 3, 0, 200, CHARACTER)
+    rules = game.hypergraph
+    seen = 0
+    for _ in range(80):
+        moment = game.moment
+        assert moment.probabilities.sum() == pytest.approx(1)
+        assert moment.alpha.sum() == pytest.approx(1, abs=1e-5)
+        assert moment.probabilities[moment.action] > 0
+        holding = {rules.conditions[number].name for number in moment.conditions}
+        for rule in moment.rules:
+            operator = rules.operators[rule.number]
+            assert set(operator.conditions) <= holding
+            names = [name for name, _ in rule.sources]
+            assert sorted(names) == sorted((*operator.conditions, *operator.effects))
+            assert sum(weight for _, weight in rule.sources) == pytest.approx(1, abs=1e-4)
+        attention = [rule.attention for rule in moment.rules]
+        assert attention == sorted(attention, reverse=True)
+        assert sum(attention) < 1
+        seen += len(attention)
+        if not game.advance() or game.moment.action is None:
+            break
+    game.close()
+    assert seen > 20
+
+
+def test_the_graph_of_a_moment(trained, tmp_path):
+    path = tmp_path / "graph.svg"
+    lines = watch(trained, "--seed", 3, "--steps", 12, "--graph", path)
+    assert lines == [f"graph at step 12 in {path}"]
+    game = WatchedGame(find_agent(str(trained), None, greedy=False), 3, 0, 200, CHARACTER)
+    while game.moment.step < 12:
+        game.advance()
+    game.close()
+    moment, rules = game.moment, game.hypergraph
+    texts = re.findall(r"<!-- (.*?) -->", path.read_text(), re.DOTALL)  # before each text's shapes
+    assert {rules.conditions[number].name for number in moment.conditions} <= set(texts)
+    assert moment.rules
+    for rule in moment.rules:
+        assert rules.operators[rule.number].name in texts
+        assert any(f"attention {rule.attention:.0%}" in text for text in texts)
+        for name, weight in rule.sources:
+            assert name in texts
+            assert f"{weight:.0%}" in texts
+    assert any(text.startswith(f"Step 12: {ACTIONS[moment.action]} ") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.pth"], "no checkpoint at nowhere.pth"),
+        (["nowhere.cast"], "nowhere.cast cannot be read"),
+        (["random"], "has no graph to look into"),
+        (["RUN", "--speed", "0"], "--speed is 0; it must lie in 0 … 50"),
+        (["RUN", "--steps", "0"], "--steps is 0; it must be at least 1"),
+        (["RUN", "--seed", "-1"], "--seed is -1; it must not be negative"),
+        (["RUN", "--graph", "g.txt"], "its ending must be .svg, .pdf or .png"),
+        (["RUN", "--record", "/no/such/game"], "/no/such is no folder to write game to"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(trained, monkeypatch, capsys, arguments, words):
+    arguments = [str(trained) if a == "RUN" else a for a in arguments]
+    monkeypatch.setattr(sys, "argv", ["tedg-watch", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.watch()
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"version": 2}\n[0, "o", "hello"]', "\x00\xff"])
+def test_other_files_are_no_recordings(tmp_path, monkeypatch, capsys, content):
+    path = tmp_path / "other.cast"
+    path.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["tedg-watch", str(path)])
+    with pytest.raises(SystemExit) as stop:
+        cli.watch()
+    assert stop.value.code == 2
+    assert "is no recording of tedg-watch" in capsys.readouterr().err
+
+
+def test_names_of_actions_fit_their_column():
+    assert max(map(len, ACTIONS)) <= 14

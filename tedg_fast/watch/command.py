@@ -1,0 +1,162 @@
+"""``tedg-watch``: one game of a checkpoint's agent, or a recording of one."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress, track
+
+from tedg_fast.evaluate.agents import BUILT_IN, Trained, find_agent
+from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.watch.graph import graph_picture
+from tedg_fast.watch.moments import WatchedGame
+from tedg_fast.watch.player import (
+    GameSource,
+    RecordedSource,
+    Recorder,
+    Source,
+    play_with_keys,
+    print_lines,
+)
+from tedg_fast.watch.recording import Recording, read_cast, write_cast, write_gif
+from tedg_fast.watch.view import SIZE
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """Watch an agent play: the map, the conditions that hold, the rules that apply, the experts.
+
+    In a terminal: space plays and pauses, n or → goes one step on, + and - change the speed,
+    q quits. Elsewhere one line is printed for each step.
+
+    For example:
+      tedg-watch results/quick_manager
+      tedg-watch results/quick_manager/checkpoints/best_model.pth --seed 7 --steps 200 --record game
+      tedg-watch game.cast
+      tedg-watch results/quick_manager --seed 7 --steps 60 --graph moment.svg
+    """
+
+    what: Annotated[Path, tyro.conf.Positional]
+    """Checkpoint, run folder (its newest checkpoint), or a recording (.cast)."""
+    seed: int = 0
+    """Run seed of the game; tedg-eval plays the same games under the same seeds."""
+    game: int = 0
+    """Number of the game under that seed."""
+    max_steps: int = 2000
+    """Steps after which the game is cut off."""
+    steps: int | None = None
+    """Watch no more than so many steps; the whole game if not given."""
+    speed: float = 4.0
+    """Steps per second."""
+    character: str = "mon-hum-neu-mal"
+    """NetHack role-race-alignment-gender."""
+    hypergraph: str | None = None
+    """JSON file of rules, where a checkpoint's own is no longer in its place."""
+    record: Path | None = None
+    """Write NAME.cast (for this command or asciinema) and NAME.gif."""
+    graph: Path | None = None
+    """Draw the graph at the last step watched; the file's ending says how: svg, pdf, png."""
+
+
+class WatchError(ValueError):
+    """A setting that cannot be used; the message is one line."""
+
+
+def watch(config: WatchConfig) -> None:
+    """Show, record or draw, as ``config`` says. Raises ``WatchError``, ``RecordingError`` and what
+    reading a checkpoint raises."""
+    _check(config)
+    with _source(config) as (source, game):
+        heading = f"tedg-watch {config.what} --seed {config.seed} --game {config.game}"
+        recorder = Recorder(source, heading) if config.record else None
+        watched = recorder or source
+        if sys.stdin.isatty() and sys.stdout.isatty() and not config.graph:
+            play_with_keys(watched, heading, config.speed)
+        elif recorder or config.graph:
+            _play_out(watched)
+        else:
+            print_lines(watched)
+        if config.graph:
+            _draw(config.graph, game)
+    if recorder:
+        _write(config, recorder)
+
+
+def _check(config: WatchConfig) -> None:
+    if not 0 < config.speed <= 50:
+        raise WatchError(f"--speed is {config.speed:g}; it must lie in 0 … 50 steps per second")
+    for name in ("seed", "game"):
+        if getattr(config, name) < 0:
+            raise WatchError(f"--{name} is {getattr(config, name)}; it must not be negative")
+    for name in ("max_steps", "steps"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise WatchError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+    if config.graph and config.graph.suffix not in (".svg", ".pdf", ".png"):
+        raise WatchError(f"--graph is {config.graph}; its ending must be .svg, .pdf or .png")
+    if config.graph and config.what.suffix == ".cast":
+        raise WatchError("--graph needs a checkpoint: a recording holds no graph")
+    for path in (config.record, config.graph):
+        if path and not path.parent.is_dir():
+            raise WatchError(f"{path.parent} is no folder to write {path.name} to")
+
+
+@contextlib.contextmanager
+def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
+    if config.what.suffix == ".cast":
+        yield RecordedSource(read_cast(config.what)), None
+        return
+    agent = _agent(config)
+    game = WatchedGame(agent, config.seed, config.game, config.max_steps, config.character)
+    try:
+        yield GameSource(game, config.steps or config.max_steps), game
+    finally:
+        game.close()
+
+
+def _agent(config: WatchConfig) -> Trained:
+    if str(config.what) in BUILT_IN:
+        raise WatchError(f"{config.what} has no graph to look into: give a checkpoint")
+    agent = find_agent(str(config.what), config.hypergraph, greedy=False)
+    if isinstance(agent.rules, V3Hypergraph):
+        raise CheckpointError(
+            f"{config.what} plays by V3's hypergraph, whose rules name no actions: tedg-watch "
+            "shows agents of tedg_fast's own rules"
+        )
+    return agent
+
+
+def _play_out(source: Source) -> None:
+    """Play to the end without showing it."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("playing", total=None)
+        while source.advance():
+            progress.advance(task)
+
+
+def _draw(path: Path, game: WatchedGame) -> None:
+    try:
+        graph_picture(path, game.moment, game.hypergraph)
+    except OSError as error:
+        raise WatchError(f"{path} cannot be written: {error.strerror}") from None
+    print(f"graph at step {game.moment.step} in {path}")
+
+
+def _write(config: WatchConfig, recorder: Recorder) -> None:
+    size = SIZE
+    if isinstance(recorder.source, RecordedSource):
+        size = recorder.source.recording.size
+    recording = Recording(size, 1 / config.speed, recorder.shots)
+    cast, gif = (config.record.with_suffix(ending) for ending in (".cast", ".gif"))
+    if cast != config.what:
+        write_cast(cast, recording)
+    console = Console(stderr=True)
+    drawn = track(recording.shots, "drawing", console=console, transient=True)
+    write_gif(gif, recording, drawn)
+    print(f"{len(recording.shots)} moments in {cast} and {gif}")

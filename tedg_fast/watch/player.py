@@ -1,0 +1,119 @@
+"""Showing one moment after the other: in a terminal with keys, or as lines of text."""
+
+import shutil
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tedg_fast.watch.keyboard import next_key, single_keys
+from tedg_fast.watch.moments import WatchedGame
+from tedg_fast.watch.recording import Recording, Shot
+from tedg_fast.watch.view import SIZE, frame
+
+KEYS = "space play/pause, n or → step, + faster, - slower, q quit"
+SPEEDS = (0.5, 1, 2, 4, 8, 16, 32)
+"""Steps per second."""
+_RESIZE_EVERY = 0.25
+"""Seconds after which a changed size of the terminal is noticed at the latest."""
+
+
+class Source(Protocol):
+    """Something to watch: a game or a recording."""
+
+    def shot(self, size: tuple[int, int], heading: str) -> Shot:
+        """The moment at hand, in at most ``size`` (columns, rows)."""
+
+    def advance(self) -> bool:
+        """Go on to the next moment; False, and nothing happens, at the end."""
+
+
+class GameSource:
+    """A game that is being played, for at most ``steps``."""
+
+    def __init__(self, game: WatchedGame, steps: int):
+        self.game, self.steps = game, steps
+
+    def shot(self, size: tuple[int, int], heading: str) -> Shot:
+        moment, hypergraph = self.game.moment, self.game.hypergraph
+        return Shot(frame(moment, hypergraph, heading, size), moment.line(hypergraph))
+
+    def advance(self) -> bool:
+        return self.game.moment.step < self.steps and self.game.advance()
+
+
+class RecordedSource:
+    """A recording; its frames have the size and heading in which they were recorded."""
+
+    def __init__(self, recording: Recording):
+        self.recording, self.place = recording, 0
+
+    def shot(self, size: tuple[int, int], heading: str) -> Shot:
+        return self.recording.shots[self.place]
+
+    def advance(self) -> bool:
+        if self.place + 1 == len(self.recording.shots):
+            return False
+        self.place += 1
+        return True
+
+
+class Recorder:
+    """Passes on what a source shows and keeps every moment in ``SIZE``."""
+
+    def __init__(self, source: Source, heading: str):
+        self.source, self.heading = source, heading
+        self.shots = [source.shot(SIZE, heading)]
+
+    def shot(self, size: tuple[int, int], heading: str) -> Shot:
+        return self.source.shot(size, heading)
+
+    def advance(self) -> bool:
+        if not self.source.advance():
+            return False
+        self.shots.append(self.source.shot(SIZE, self.heading))
+        return True
+
+
+def play_with_keys(source: Source, heading: str, speed: float) -> None:
+    """Show ``source`` in the terminal until q is pressed; ``speed`` in steps per second."""
+    console = Console()
+    playing, at_end, due = True, False, time.monotonic() + 1 / speed
+    with single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            state = "the end" if at_end else "playing" if playing else "paused"
+            words = f"{state}, {speed:g} steps/s · {KEYS} · {heading}"
+            size = shutil.get_terminal_size()
+            shown = source.shot((size.columns, size.lines), words)
+            text = Text.from_ansi(shown.frame, no_wrap=True, overflow="crop")
+            console.size = size
+            live.update(text, refresh=True)
+            key = ""
+            while not key and shutil.get_terminal_size() == size:
+                left = due - time.monotonic() if playing and not at_end else _RESIZE_EVERY
+                key = next_key(max(0.0, min(left, _RESIZE_EVERY)))
+                if playing and not at_end and time.monotonic() >= due:
+                    break
+            if key == "q":
+                return
+            if key == " ":
+                playing = not playing
+            elif key in ("+", "="):
+                speed = min((s for s in SPEEDS if s > speed), default=SPEEDS[-1])
+            elif key == "-":
+                speed = max((s for s in SPEEDS if s < speed), default=SPEEDS[0])
+            step = key in ("n", "right") or (playing and time.monotonic() >= due)
+            if step and not at_end:
+                at_end = not source.advance()
+            if step or key:
+                due = time.monotonic() + 1 / speed
+
+
+def print_lines(source: Source) -> None:
+    """Print one line for each moment to the end."""
+    while True:
+        print(source.shot(SIZE, "").line, flush=True)
+        if not source.advance():
+            return
