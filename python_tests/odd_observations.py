@@ -52,11 +52,12 @@ class RandomWorlds:
 
     def __init__(self, games: int, rng: np.random.Generator):
         self.raw = empty_raw(games)
+        self.actions = np.full(games, -1)  # the last ones
         self._rng = rng
         self._weights = rng.dirichlet(np.full(len(_COMMON), 0.5), games)
         for game in range(games):
             self._new_level(game)
-            self.raw.blstats[game, : nethack.NLE_BL_CONDITION] = rng.integers(0, 30)
+            self.raw.blstats[game, : nethack.NLE_BL_CONDITION] = rng.integers(0, 21)
 
     def _new_level(self, game: int) -> None:
         shape = self.raw.glyphs[game].shape
@@ -64,10 +65,17 @@ class RandomWorlds:
         rare = self._rng.random(shape) < self._rng.choice([0.002, 0.02, 0.1])
         self.raw.glyphs[game][rare] = self._rng.choice(_RARE, np.count_nonzero(rare))
 
-    def step(self, last_action: np.ndarray) -> None:
-        """Moves the players (often as last_action says) and changes a few things."""
-        for game, action in enumerate(last_action):
+    def step(self) -> np.ndarray:
+        """Moves the players and changes a few things; returns the actions, int64 [games].
+
+        Players often do as their actions say, and often try in vain, again and again.
+        """
+        rng, games = self._rng, len(self.actions)
+        anew = rng.random(games) < 0.6
+        self.actions = np.where(anew, rng.integers(-1, 23, games), self.actions)
+        for game, action in enumerate(self.actions):
             self._step(self.raw[game], game, int(action))
+        return self.actions
 
     def _step(self, raw: RawObservation, game: int, action: int) -> None:
         rng, blstats = self._rng, raw.blstats
@@ -78,18 +86,24 @@ class RandomWorlds:
         for _ in range(rng.integers(4)):
             square = rng.integers(raw.glyphs.shape[0]), rng.integers(raw.glyphs.shape[1])
             raw.glyphs[square] = rng.choice(_COMMON if rng.random() < 0.6 else _RARE)
-        if 1 <= action < 17 and rng.random() < 0.7:
+        if rng.random() < 0.05:
+            position = blstats[nethack.NLE_BL_Y], blstats[nethack.NLE_BL_X]
+            raw.glyphs[position] = rng.choice(_RARE)
+        idle = rng.random() < 0.4
+        if 1 <= action < 17 and not idle:
             length = 1 if action < 9 else rng.integers(1, 20)
             row, column = STEPS[(action - 1) % 8] * length
             blstats[nethack.NLE_BL_Y] = np.clip(blstats[nethack.NLE_BL_Y] + row, 0, 20)
             blstats[nethack.NLE_BL_X] = np.clip(blstats[nethack.NLE_BL_X] + column, 0, 78)
-        blstats[nethack.NLE_BL_TIME] += rng.choice([0, 1, 1, 1, 9])
+        blstats[nethack.NLE_BL_TIME] += 0 if idle else rng.choice([1, 1, 9])
         for index in (nethack.NLE_BL_HP, nethack.NLE_BL_GOLD, nethack.NLE_BL_EXP):
             blstats[index] += rng.choice([0, 0, 0, -3, 3])
         if rng.random() < 0.1:
             blstats[rng.integers(9, 26)] = rng.integers(0, 5)
         if rng.random() < 0.05:
             blstats[nethack.NLE_BL_CONDITION] = rng.integers(0, 1 << 13) & rng.integers(0, 1 << 13)
+        if rng.random() < 0.3:
+            return
         saying = _SAYINGS[rng.integers(len(_SAYINGS))]
         raw.message[:] = 0
         raw.message[: len(saying)] = np.frombuffer(saying, np.uint8)

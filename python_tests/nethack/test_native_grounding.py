@@ -99,11 +99,9 @@ def test_any_bytes(graph, seed):
 def test_worlds_that_change_at_random(graph, seed):
     rng, count = np.random.default_rng(100 + seed), 40
     both, worlds = Both(graph, count), RandomWorlds(count, rng)
-    last_action = np.full(count, -1)
-    for _ in range(120):
-        both(worlds.raw, last_action)
-        last_action = rng.integers(-1, 23, count)
-        worlds.step(last_action)
+    for _ in range(200):
+        both(worlds.raw, worlds.actions)
+        worlds.step()
         if rng.random() < 0.05:
             both.reset(int(rng.integers(count)))
 
@@ -129,8 +127,7 @@ def test_some_of_the_games_in_any_order(graph):
     both, worlds = Both(graph, count), RandomWorlds(count, rng)
     for _ in range(60):
         games = rng.permutation(count)[: rng.integers(1, count)]
-        last_action = rng.integers(0, 23, count)
-        worlds.step(last_action)
+        last_action = worlds.step()
         both(worlds.raw[games], last_action[games], games)
 
 
@@ -145,7 +142,7 @@ def test_rows_may_be_far_apart(graph):
     both, worlds = Both(graph, count), RandomWorlds(2 * count, rng)
     native, defined = both.native.spec.empty(3 * count), both.defined.spec.empty(count)
     for _ in range(5):
-        worlds.step(rng.integers(0, 23, 2 * count))
+        worlds.step()
         raw = worlds.raw[::2]
         last_action = np.arange(2 * count)[::-2]
         both.native(raw, last_action, native[1::3])
@@ -176,6 +173,28 @@ SAYING = st.one_of(
 @given(st.lists(SAYING, max_size=5))
 def test_messages_are_read_as_by_the_regular_expressions(sayings):
     native, defined = says(b"".join(sayings)[:256])
+    assert native == defined
+
+
+@pytest.mark.parametrize("text", [
+    b"You kick at empty space.", b"You kick at emptiness. You hit it.", b"You misses!",
+    b"You  misses!", b"It misses you.", b"It misses you?", b"hits you", b"hits you!", b"stings!",
+    b"move out of \n way", b"move out of  way", b"move out of your way", b"move out of x way",
+    b"move out of " + 40 * b"x" + b" way", b"move out of " + 41 * b"x" + b" way",
+    b"see here corpse", b"see here\ncorpse", b"see here a\ncorpse, a corpse",
+    b"feel here " + 60 * b"x" + b"corpse", b"feel here " + 61 * b"x" + b"corpse",
+    b"leave the  outside", b"leave the pick\naxe outside", b"leave the pick outside",
+    b"leave the " + 20 * b"x" + b" outside", b"leave the " + 21 * b"x" + b" outside",
+    b"in a bear pit", b"in the spiked web", b"in a", b"in a  trap", b"trap door", b"trapdoor",
+    *(b"What do you want to eat? [" + letters for letters in (
+        b"h-k or ?*]", b"hk or ?*", b"h or ?*j]", b"h]k]", b"[h]", b"k-h]", b"-h]", b"h-]", b"--]",
+        b"h-\n]", b"\n-k]", b" or ?*]", b"or ?*]", b"]h]", b"", b"k-h-z]", b"\x80-\xff]",
+    )),
+    b"In what direction?\0Really attack", b"x" * 256, b"x" * 246 + b"You hear  ",
+    b"x" * 247 + b"You hear ", b"x" * 248 + b"You hear",
+])  # fmt: skip
+def test_messages_at_the_edge_of_a_pattern(text):
+    native, defined = says(text)
     assert native == defined
 
 
