@@ -16,7 +16,7 @@ GOOD = {
         {"name": "hp_low", "kind": "state", "description": "HP is low."},
         {"name": "on_stairs_down", "kind": "scene", "description": "On stairs down."},
     ],
-    "effects": [{"name": "deeper", "description": "The level number rose."}],
+    "effects": [{"name": "deeper", "description": "The level number rose.", "shown_by": []}],
     "operators": [
         {
             "name": "flee_down",
@@ -119,8 +119,12 @@ BROKEN = {
         unused("conditions", kind="state"),
         "conditions: 'extra' is used by no operator; use it or remove it",
     ),
+    "effect shown by nothing known": (
+        lambda content: content["effects"][0].update(shown_by=["hp_lo"]),
+        "effects[0] 'deeper'.shown_by[0]: unknown condition 'hp_lo'; did you mean 'hp_low'?",
+    ),
     "unused effect": (
-        unused("effects"), "effects: 'extra' is used by no operator; use it or remove it"
+        unused("effects", shown_by=[]), "effects: 'extra' is used by no operator; use it or remove it"
     ),
 }  # fmt: skip
 

@@ -111,10 +111,10 @@ class _Validator:
         name = self.text(content["name"], "name")
         self.text(content["description"], "description")
         conditions = [self.condition(*entry) for entry in self.entries(content, "conditions")]
-        effects = [self.effect(*entry) for entry in self.entries(content, "effects")]
         self.unique("conditions", [c.name for c in conditions])
-        self.unique("effects", [e.name for e in effects])
         self.kinds = {c.name: c.kind for c in conditions}
+        effects = [self.effect(*entry) for entry in self.entries(content, "effects")]
+        self.unique("effects", [e.name for e in effects])
         self.effect_names = [e.name for e in effects]
         operators = [self.operator(*entry) for entry in self.entries(content, "operators")]
         self.unique("operators", [o.name for o in operators])
@@ -135,7 +135,11 @@ class _Validator:
         return Condition(*self.named(content, place)[:1], kind, content["description"])
 
     def effect(self, entry: object, place: str) -> Effect:
-        return Effect(*self.named(self.object(entry, place, ("name", "description")), place))
+        content = self.object(entry, place, ("name", "description", "shown_by"))
+        name, description = self.named(content, place)
+        where = f"{place} '{name}'.shown_by"
+        shown_by = self.labels(content["shown_by"], where, "condition", list(self.kinds))
+        return Effect(name, description, shown_by)
 
     def operator(self, entry: object, place: str) -> Operator:
         content = self.object(entry, place, _OPERATOR_KEYS)

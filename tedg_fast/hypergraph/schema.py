@@ -5,7 +5,7 @@ these effects; one of four experts is responsible for it. Nodes are numbered con
 then operators, then effects. Nothing here needs NLE or PyTorch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,10 +44,15 @@ class Condition:
 
 @dataclass(frozen=True)
 class Effect:
-    """Something that carrying out an operator brings about."""
+    """Something that carrying out an operator brings about.
+
+    It shows in the next observation when any of the conditions `shown_by` holds there; where
+    that is empty it cannot be told from one observation.
+    """
 
     name: str
     description: str
+    shown_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,22 +135,19 @@ class Hypergraph:
     @cached_property
     def operator_conditions(self) -> np.ndarray:
         """bool [O, C]: the conditions that each operator lists."""
-        return self._membership(
-            self.num_conditions, lambda op: [self.condition_index[c] for c in op.conditions]
-        )
+        conditions = [op.conditions for op in self.operators]
+        return _membership(conditions, self.condition_index.__getitem__, self.num_conditions)
 
     @cached_property
     def operator_actions(self) -> np.ndarray:
         """bool [O, 23]: the actions that carry each operator out."""
-        return self._membership(len(ACTIONS), lambda op: [ACTIONS.index(a) for a in op.actions])
+        return _membership([op.actions for op in self.operators], ACTIONS.index, len(ACTIONS))
 
-    def _membership(
-        self, width: int, members: Callable[[Operator], list[int]]
-    ) -> np.ndarray:
-        table = np.zeros((self.num_operators, width), dtype=bool)
-        for row, operator in enumerate(self.operators):
-            table[row, members(operator)] = True
-        return table
+    @cached_property
+    def effect_conditions(self) -> np.ndarray:
+        """bool [F, C]: the conditions any of which shows each effect."""
+        shown_by = [effect.shown_by for effect in self.effects]
+        return _membership(shown_by, self.condition_index.__getitem__, self.num_conditions)
 
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
         """The typed graph, every edge in both directions.
@@ -166,3 +168,13 @@ class Hypergraph:
         edge_index = np.array([t[:2] for t in triples], dtype=np.int64).T
         relation = np.array([RELATIONS.index(t[2]) for t in triples], dtype=np.int64)
         return np.ascontiguousarray(edge_index), relation
+
+
+def _membership(
+    groups: Sequence[tuple[str, ...]], number_of: Callable[[str], int], width: int
+) -> np.ndarray:
+    """bool [len(groups), width]: which numbers the names of each group have."""
+    table = np.zeros((len(groups), width), dtype=bool)
+    for row, names in enumerate(groups):
+        table[row, [number_of(name) for name in names]] = True
+    return table

@@ -48,6 +48,8 @@ class V3Policy(nn.Module):
     ``V3Grounder``'s observations standing for all N nodes. V3's dropout is left out.
     """
 
+    effects = None  # V3's graph predicts none
+
     def __init__(self, hypergraph: V3Hypergraph, num_experts: int):
         super().__init__()
         if num_experts < 1:

@@ -18,13 +18,14 @@ class Rules(NamedTuple):
 
     ``facts`` [C, width]: features of each condition while it holds; ``weight`` [O, 1] and
     ``operators`` [O, width]: how much each operator that applies is heard, and its features times
-    that; ``claims`` [O, K, A]: what it adds to the experts' actions.
+    that; ``claims`` [O, K, A]: what it adds to the experts' actions; ``effects`` [F, width].
     """
 
     facts: Tensor
     weight: Tensor
     operators: Tensor
     claims: Tensor
+    effects: Tensor
 
 
 class Logic(NamedTuple):
@@ -140,12 +141,12 @@ class Manager(nn.Module):
         nodes = self._round_one()
         sizes = (self.num_conditions, self.num_operators)
         sizes += (len(nodes) - sum(sizes),)
-        facts = nodes.split(sizes)[0]
+        facts, _, effects = nodes.split(sizes)
         operators = self.second(nodes, self.graph).split(sizes)[1]
         learned = self.score(operators)
         claims = self.proposals.claims(self.proposals.priority + learned.squeeze(1))
         weight = learned.exp()
-        return Rules(facts, weight, weight * operators, claims)
+        return Rules(facts, weight, weight * operators, claims, effects)
 
     def forward(self, rules: Rules, active: Tensor) -> Logic:
         """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (bool)."""

@@ -15,6 +15,7 @@ from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.observation import CROP, Observation
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import route
+from tedg_fast.policy.effects import EffectPredictor
 from tedg_fast.policy.gat import Logic, Manager
 from tedg_fast.policy.no_manager import NoManager
 
@@ -109,7 +110,8 @@ class Policy(nn.Module):
     """Graph-guided mixture of experts over NetHack observations.
 
     The Manager comes first, ``logic = manager(manager.rules(), active)``; ``rules`` depends on the
-    parameters alone, so a rollout evaluates it once.
+    parameters alone, so a rollout evaluates it once. ``effects`` predicts what an action leads to,
+    for training; None without the graph, or where no observation can show an effect.
     """
 
     def __init__(self, hypergraph: Hypergraph, num_experts: int, config: PolicyConfig):
@@ -127,6 +129,10 @@ class Policy(nn.Module):
             )
         else:
             self.manager = NoManager(hypergraph.num_conditions, hidden, num_experts)
+        self.effects = None
+        if config.graph and hypergraph.effect_conditions.any():
+            width = config.gat_heads * config.gat_head_size
+            self.effects = EffectPredictor(hypergraph, width)
         self.state = StateEncoder(config)
         self.router = _router(hidden, num_experts) if config.router == "learned" else None
         self.experts = Experts(num_experts, hidden, len(ACTIONS))

@@ -29,6 +29,8 @@ class PPOConfig:
     """Rows of one gradient step."""
     value_coef: float = 0.5
     """Weight of the value loss."""
+    effect_coef: float = 0.1
+    """Weight of predicting which effects the next observation shows; 0 leaves it out."""
     max_grad_norm: float = 1.0
     """Gradient norm is clipped to this."""
     reward_clip: float = 10.0

@@ -39,6 +39,7 @@ RANGES = {
     "ppo.epochs": (1, 1000),
     "ppo.minibatch_size": (1, 1_000_000),
     "ppo.value_coef": _WEIGHT,
+    "ppo.effect_coef": _WEIGHT,
     "ppo.max_grad_norm": (1e-6, 1e9),
     "ppo.reward_clip": (1e-6, 1e9),
     "ppo.rollout_steps": (1, 100_000),

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tedg_fast.ops import fenchel_young_loss, routing_losses
 from tedg_fast.policy import PolicyOutput
@@ -37,6 +38,16 @@ def temporal_loss(alpha: Tensor, continues: Tensor) -> Tensor:
 def advice(advice_scores: Tensor, temperature: float) -> Tensor:
     """The graph's advice ``t = softmax(e / τ)`` [B, K]; a target, so no gradient passes."""
     return (advice_scores.detach() / temperature).softmax(-1)
+
+
+def effect_loss(logits: Tensor, shown: Tensor, follows: Tensor) -> Tensor:
+    """Binary cross-entropy of the predicted effects, mean over effects and the rows that count.
+
+    ``logits`` [B, F]; ``shown`` [B, F], 1 where the next observation shows the effect; ``follows``
+    [B], 1 where that observation belongs to the same episode and is known.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, shown, reduction="none").mean(1)
+    return (loss * follows).sum() / follows.sum().clamp_min(1)
 
 
 def ppo_loss(

@@ -10,7 +10,7 @@ from torch import Tensor
 from tedg_fast.policy import Policy, Routing, StateInput
 from tedg_fast.train.advantages import generalised_advantages
 from tedg_fast.train.config import PPOConfig
-from tedg_fast.train.losses import Minibatch, ppo_loss
+from tedg_fast.train.losses import Minibatch, effect_loss, ppo_loss
 from tedg_fast.train.phases import Settings
 from tedg_fast.train.rollout import Rollout
 
@@ -47,6 +47,17 @@ class Batch:
         self.state = StateInput(*(torch.from_numpy(field).to(device) for field in flat))
         bits = observation.active_bits
         self.active = policy.unpack(bits.reshape(-1, bits.shape[-1]))
+        self.effects: tuple[Tensor, Tensor] | None = None
+        if policy.effects is not None and config.effect_coef > 0:
+            self.effects = self._effects(rollout, policy)
+
+    def _effects(self, rollout: Rollout, policy: Policy) -> tuple[Tensor, Tensor]:
+        """The effects that the observation after each row shows, and where there is one."""
+        steps = self.active.unflatten(0, (rollout.steps, rollout.num_envs))
+        next_holds = steps[:, :, : policy.manager.num_conditions].roll(-1, 0).flatten(0, 1)
+        follows = ~self.done
+        follows[-rollout.num_envs :] = False
+        return policy.effects.shown(next_holds), follows
 
     def rows(self, rows: Tensor, segment_steps: int) -> Minibatch:
         """The minibatch of ``rows`` [B], which are whole segments."""
@@ -111,16 +122,27 @@ class PPO:
 
     def _step(self, batch: Batch, rows: Tensor, settings: Settings) -> dict[str, Tensor]:
         """One gradient step."""
-        logic = self.policy.manager(self.policy.manager.rules(), batch.active[rows])
+        rules = self.policy.manager.rules()
+        active = batch.active[rows]
+        logic = self.policy.manager(rules, active)
         state = StateInput(*(field[rows] for field in batch.state))
         output = self.policy(state, logic, Routing(settings.routing, settings.temperature))
+        minibatch = batch.rows(rows, self.config.segment_steps)
         loss, terms = ppo_loss(
             output,
-            batch.rows(rows, self.config.segment_steps),
+            minibatch,
             settings,
             clip=self.config.clip,
             value_coef=self.config.value_coef,
         )
+        effects = torch.zeros(())
+        if batch.effects is not None:
+            applies = active[:, self.policy.manager.num_conditions :]
+            shown, follows = (part[rows] for part in batch.effects)
+            logits = self.policy.effects(rules, applies, minibatch.action)
+            effects = effect_loss(logits, shown, follows)
+            loss = loss + self.config.effect_coef * effects
+        terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
