@@ -91,6 +91,20 @@ def _meet_peaceful(stage: Stage) -> None:
     stage.say("")
 
 
+def _kill(way: str) -> Callable[[Stage], None]:
+    def edit(stage: Stage) -> None:
+        stage.say("You kill the newt!")
+        stage.show(way)
+        stage.say("")
+
+    return edit
+
+
+def _walk_onto_kill(stage: Stage) -> None:
+    _kill("east")(stage)
+    stage.walk("east")
+
+
 def _more(stage: Stage) -> None:
     stage.raw.misc[0, 2] = 1
 
@@ -134,6 +148,7 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "prompt_eat_here": _says("There is a newt corpse here; eat it? [ynq] (n) ", prompt=True),
     "prompt_attack_peaceful": _says("Really attack the gnome? [yn] (n) ", prompt=True),
     "prompt_direction": _says("In what direction? ", prompt=True),
+    "on_kill": _walk_onto_kill,
     "no_meal_key": _hungry(_ask_for_food("fgi")),
     "food_wanted_in_sight": _hungry(_beside(nethack.GLYPH_BODY_OFF)),
     "peaceful_adjacent": _meet_peaceful,
@@ -178,5 +193,6 @@ STAGED: dict[str, Callable[[Stage], None]] = {
         f"meal_key_{way}": _ask_for_food("f" + chr(KEYS[1 + i]))
         for i, way in enumerate(COMPASS)
     },
+    **{f"kill_{way}": _kill(way) for way in COMPASS},
     **{f"closed_door_{way}": _beside(symbol("closed door"), (way,)) for way in COMPASS[:4]},
 }

@@ -26,6 +26,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   if (new_level) forget(tables, scene);
   see(tables, scene, glyphs, new_level, implied);
   judge_step(tables, scene, last_action, moved);
+  note_kill(scene, last_action, moved);
   walk(scene, last_action, moved && !new_level && is_far_move(last_action));
   count(scene, last_action, moved, new_level);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
@@ -53,12 +54,12 @@ void Memory::forget(const Tables& tables, const Scene& scene) {
   map.clear(tables);
   still = frozen = hurt = 0;
   trapped = failed = false;
-  peaceful = -1;
+  peaceful = kill = -1;
   std::fill_n(trail, kTrail, -1);
   arrival = scene.time;
   if (!fresh) return;
   prompt = no_meal = false;
-  peaceful_until = 0;
+  peaceful_until = killed_at = 0;
   position = known = 0;
   hp = scene.hp;
   gold = scene.gold;
@@ -110,6 +111,14 @@ void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_a
   if (refused && map.terrain(scene.position) <= Terrain::COVERED) {
     map.mark(scene.position, Mark::NO_DIAGONAL);
   }
+}
+
+// Remembers where a blow has just killed a monster: its corpse would be fresh.
+void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
+  if (moved && kill == position) kill = -1;
+  if (!is_near_move(last_action) || moved || !scene.says(Said::KILLED)) return;
+  kill = scene.position + neighbour(static_cast<int>(last_action - Action::FIRST_MOVE));
+  killed_at = scene.time;
 }
 
 // Marks the squares that the last move passed: a long move runs along a straight line.

@@ -25,6 +25,8 @@ struct Memory {
   bool failed;            // the last step did not move the player and fought nothing
   int peaceful;           // glyph of the monster the game asked about, -1 if none
   int64_t peaceful_until; // turn until which that kind counts as peaceful
+  int kill;               // square of the last kill until the player has left it, or -1
+  int64_t killed_at;      // game turn of that kill
   bool no_meal;           // the last eating prompt offered no letter that an action sends
   int64_t gold_gained, experience_gained;  // in the last step
   int known;              // number of squares with known terrain
@@ -41,6 +43,7 @@ struct Memory {
   void see(const Tables& tables, const Scene& scene, const uint8_t* glyphs, bool new_level,
            uint8_t implied);
   void judge_step(const Tables& tables, const Scene& scene, int64_t last_action, bool moved);
+  void note_kill(const Scene& scene, int64_t last_action, bool moved);
   void walk(const Scene& scene, int64_t last_action, bool ran);
   void count(const Scene& scene, int64_t last_action, bool moved, bool new_level);
 };

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from grounded_games import GroundedGames, play
+from nle import nethack
 from staged_scenes import STAGED, Stage, symbol
 
 from tedg_fast.hypergraph import load_hypergraph
@@ -79,3 +80,21 @@ def test_the_spared_peaceful_is_no_target():
     assert not found["hostile_east"].any() and not found["hostile_adjacent"].any()
     stage.raw.blstats[0, 20] += 100  # much later it may be another one
     assert active(stage.show())["hostile_east"].all()
+
+
+def test_a_kill_is_forgotten_once_its_square_was_left_or_the_corpse_is_old():
+    stage = Stage()
+    stage.say("You kill the newt!")
+    stage.show("east")
+    stage.walk("east")
+    assert active(stage.show("east"))["on_kill"].all()
+    stage.say("")
+    stage.walk("west")
+    assert not active(stage.show("west"))["kill_east"].any()
+    stage.say("You kill the newt!")
+    stage.show("north")
+    stage.stat(nethack.NLE_BL_TIME, stage.raw.blstats[0, nethack.NLE_BL_TIME] + 19)
+    assert active(stage.show())["kill_north"].all()
+    stage.say("")
+    stage.stat(nethack.NLE_BL_TIME, stage.raw.blstats[0, nethack.NLE_BL_TIME] + 1)
+    assert not active(stage.show())["kill_north"].any()

@@ -58,6 +58,8 @@ class Memory(Rows):
     failed: np.ndarray  # bool [G]: the last step did not move the player and fought nothing
     peaceful: np.ndarray  # int64 [G]: glyph of the monster the game asked about, -1 if none
     peaceful_until: np.ndarray  # int64 [G]: turn until which that kind counts as peaceful
+    kill: np.ndarray  # int64 [G]: square of the last kill until the player has left it, or -1
+    killed_at: np.ndarray  # int64 [G]: game turn of that kill
     no_meal: np.ndarray  # bool [G]: the last eating prompt offered no letter that an action sends
     gold_gained: np.ndarray  # int64 [G]: in the last step
     experience_gained: np.ndarray  # int64 [G]: experience points, in the last step
@@ -88,6 +90,7 @@ class Memory(Rows):
         self._forget(scene, new_level)
         self._see(scene, new_level, arrival_terrain)
         self._judge_step(scene, last_action, moved)
+        self._note_kill(scene, last_action, moved)
         self._walk(scene, last_action, moved, new_level)
         self._count(scene, last_action, moved, new_level)
         eating = scene.prompt & (scene.said & Said.EAT_ITEM_PROMPT != 0)
@@ -119,6 +122,7 @@ class Memory(Rows):
         for array in (self.trapped, self.failed):
             array[new_level] = False
         self.peaceful[new_level] = -1
+        self.kill[new_level] = -1
         self.trail[new_level] = -1
         self.arrival[new_level] = scene.time[new_level]
         begun = self.fresh
@@ -180,6 +184,14 @@ class Memory(Rows):
 
     def _standing(self, scene: Scene) -> np.ndarray:
         return self.terrain[scene.rows, scene.position]
+
+    def _note_kill(self, scene: Scene, last_action: np.ndarray, moved: np.ndarray) -> None:
+        """Remembers where a blow has just killed a monster: its corpse would be fresh."""
+        self.kill[moved & (self.kill == self.position)] = -1
+        blow = (last_action >= FIRST_MOVE) & (last_action < FIRST_FAR_MOVE) & ~moved
+        games = np.flatnonzero(blow & (scene.said & Said.KILLED != 0))
+        self.kill[games] = scene.position[games] + NEIGHBOURS[last_action[games] - FIRST_MOVE]
+        self.killed_at[games] = scene.time[games]
 
     def _walk(
         self, scene: Scene, last_action: np.ndarray, moved: np.ndarray, new_level: np.ndarray

@@ -20,6 +20,14 @@ void find_moves(const View& view, Out& out) {
   const unsigned offered = scene.told.offered >> Action::FIRST_MOVE & 0xff;
   out.towards("meal_key_{}", scene.prompt ? offered : 0);
   out("no_meal_key", view.hungry && memory.no_meal);
+  constexpr int64_t kFresh = 20;
+  const bool fresh = memory.kill >= 0 && wrap_sub(scene.time, memory.killed_at) < kFresh;
+  unsigned kill = 0;
+  for (int way = 0; fresh && way < 8; ++way) {
+    kill |= unsigned{scene.position + neighbour(way) == memory.kill} << way;
+  }
+  out.towards("kill_{}", kill);
+  out("on_kill", fresh && scene.position == memory.kill);
   out("trapped", memory.trapped);
   out("step_failed", memory.failed);
   out("standing_still", memory.still >= 6 && memory.still < 15);

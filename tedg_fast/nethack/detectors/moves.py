@@ -65,6 +65,26 @@ def no_meal_key(view: View) -> np.ndarray:
     return view.hungry & view.memory.no_meal
 
 
+_FRESH = 20  # turns; a corpse can be eaten safely for about fifty
+
+
+def _fresh_kill(view: View) -> np.ndarray:
+    memory = view.memory
+    return (memory.kill >= 0) & (view.scene.time - memory.killed_at < _FRESH)
+
+
+@detects("kill_{}")
+def kill_towards(view: View) -> np.ndarray:
+    """A monster was killed on that neighbouring square less than twenty turns ago."""
+    return _fresh_kill(view)[:, None] & (view.scene.around == view.memory.kill[:, None])
+
+
+@detects("on_kill")
+def on_kill(view: View) -> np.ndarray:
+    """A monster was killed on this square less than twenty turns ago."""
+    return _fresh_kill(view) & (view.scene.position == view.memory.kill)
+
+
 @detects("trapped")
 def trapped(view: View) -> np.ndarray:
     """A pit, trap, web or monster may be holding the player."""
