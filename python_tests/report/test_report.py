@@ -49,8 +49,9 @@ def reported(runs, tmp_path_factory):
 def test_means_and_intervals_of_one_run_are_those_of_its_raw_log(runs, reported):
     log = raw(runs / "other")
     n = len(log["episodes"]["true_score"])
-    ended = np.array(log["updates"]["completed"]) > 0  # updates before any episode say nothing of it
-    entropy, norm = (np.array(log["updates"][name])[ended] for name in ("alpha_entropy", "grad_norm"))
+    updates = {name: np.array(values) for name, values in log["updates"].items()}
+    ended = updates["completed"] > 0  # updates before any episode say nothing of one
+    entropy, norm = updates["alpha_entropy"][ended], updates["grad_norm"][ended]
     row = cells(reported, "other, episodes")
     assert row[0] == f"other, episodes 1–{n}"
     for cell, name in ((row[1], "last_observation_score"), (row[2], "true_score")):

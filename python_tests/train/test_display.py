@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 from command import SHORT
+from run_results import log_of, tensorboard_series
 
 from tedg_fast.train.bands import ATTENTION_VARIANCE, GRAD_NORM, alpha_entropy_band
 from tedg_fast.train.display import Display, Status
@@ -74,6 +75,16 @@ def test_plain_lines(tmp_path, quiet):
     assert re.search(r"^warmup: \d+/5 episodes; .*gradient norm \d", text, re.MULTILINE)
     log = (tmp_path / "shown" / "training.log").read_text().splitlines()
     assert max(map(len, log)) < 320
+
+
+def test_tensorboard_has_every_series_of_numbers(tmp_path):
+    subprocess.run(trained(tmp_path), stdout=subprocess.DEVNULL, check=True)
+    log = log_of(tmp_path / "shown")
+    for kind, folder in (("updates", "train"), ("episodes", "episode")):
+        shown = tensorboard_series(tmp_path / "shown" / "tensorboard" / folder)
+        numbers = {name for name, series in log[kind].items() if not isinstance(series[0], str)}
+        positions = {"number", "env_steps"} if kind == "episodes" else set()  # the x axes
+        assert set(shown) == {f"{folder}/{name}" for name in numbers - positions}
 
 
 def shown(status):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from tedg_fast.report.arms import Arm, Verdict, arms_of, compare, compare_recorded
-from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED
+from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED, V3_AGAIN
 from tedg_fast.report.figures import Picture, pictures
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.page import page
@@ -88,12 +88,15 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 
 def verdicts_of(arms: Sequence[Arm]) -> list[Verdict]:
-    """Every arm against the first, and each against playing at random."""
+    """Every arm against the first, and each against playing at random and against V3."""
     verdicts = [compare(arm, arms[0]) for arm in arms[1:]]
     for arm in arms:
         verdicts.append(compare_recorded(arm, RANDOM_ALL))
-        if not arm.is_v3 and arm.runs[0].config["mask"]:  # the mask alone is worth much
+        if arm.is_v3:
+            continue
+        if arm.runs[0].config["mask"]:  # the mask alone is worth much
             verdicts.append(compare_recorded(arm, RANDOM_ALLOWED))
+        verdicts.append(compare_recorded(arm, V3_AGAIN))
     return verdicts
 
 

@@ -24,7 +24,7 @@ EARLIER_RUNS = (
     Earlier("V3 with Manager, episodes 100–499", (12.73, math.inf)),
     Earlier("V3 again, episodes 100–499", (13.9, math.inf), (26.8, 3.2), 1.385),
 )
-OLD_WARMUP = EARLIER_RUNS[0]
+OLD_WARMUP, V3_AGAIN = EARLIER_RUNS[0], EARLIER_RUNS[-1]
 
 RECORDED_STEPS = 2000
 """Steps after which the recorded games were cut off."""

@@ -60,7 +60,6 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
     calls += [lambda arm=arm: expert_usage(arm) for arm in arms]
     calls += [
         lambda: signal(arms, "expert_switching", "Expert switching", "share of steps"),
-        lambda: losses(arms),
         lambda: signal(
             arms, "grad_norm", "Gradient norm before clipping", "Euclidean norm",
             thresholds=_limits("below", GRAD_NORM.healthy[1], GRAD_NORM.bearable[1]), log=True,
@@ -72,6 +71,7 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
             ),
         ),
         lambda: signal(arms, "steps_per_second", "Throughput", "environment steps per second"),
+        lambda: losses(arms),
     ]  # fmt: skip
     return calls
 
@@ -104,7 +104,7 @@ def score_curve(arms: Sequence[Arm], series: str, words: str) -> Picture | None:
 
 
 def _moving_score(arm: Arm, series: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Episode numbers, moving means, half-widths; the first means, of few episodes, are left out."""
+    """Episode numbers, moving means, half-widths, without the first means of few episodes."""
     if not arm.has_seeds:
         run = arm.runs[0]
         mean, half = moving_interval(run.episodes[series], WINDOW)

@@ -21,7 +21,9 @@ p, li { max-width: 48rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd;
   white-space: nowrap; }
-th:first-child { text-align: left; white-space: normal; min-width: min(16rem, 40vw); font-weight: 500; }
+th:first-child { text-align: left; white-space: normal;
+  min-width: min(16rem, 40vw); }
+tbody th { font-weight: 500; }
 thead th { border-bottom: 2px solid #1a1a1a; vertical-align: bottom; font-weight: 600; }
 .pictures { display: grid; gap: 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }

@@ -207,10 +207,11 @@ def _remark(run: Run) -> None:
         run.remarks.append("no episode has ended yet")
     if run.is_v3:
         return
+    done = f"{run.last_episode} of {run.config['episodes']} episodes"
     if run.path.is_dir() and RunFolder(str(run.path.parent), run.path.name).in_use():
-        run.remarks.append(f"still running: {run.last_episode} of {run.config['episodes']} episodes")
+        run.remarks.append(f"still running: {done}")
     elif run.last_episode < run.config["episodes"]:
-        run.remarks.append(f"stopped after {run.last_episode} of {run.config['episodes']} episodes")
+        run.remarks.append(f"stopped after {done}")
 
 
 def _name(path: Path, config: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 5.2, 2.9
-"""Inches of a figure without its legend; 11 points stay readable when a phone shows it at 360 pixels."""
+"""Inches of a figure without its legend; 11 points stay readable at a phone's 360 pixels."""
 _LEGEND_ROW = 0.19
 # Ordered so that neighbours differ in lightness.
 COLOURS = ("#14213d", "#e07a1f", "#2a7f8e", "#b5179e", "#7b8a3a", "#8d5a34")

@@ -7,7 +7,8 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Band:
-    """Values from low to high, both included, that are healthy; outside ``bearable`` a run warns."""
+    """Values from low to high, both included, that are healthy; a run warns outside ``bearable``.
+    """
 
     healthy: tuple[float, float]
     bearable: tuple[float, float]

@@ -71,7 +71,7 @@ class Display:
             "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}"
         )
         self.phase: TaskID | None = None
-        self.live = Live(self.bars, console=self.console, refresh_per_second=2)
+        self.live = Live(self.bars, console=self.console, refresh_per_second=1)
 
     def __enter__(self) -> "Display":
         if self.is_live:

@@ -1,4 +1,4 @@
-"""The hypergraph at one moment as a picture: what held, which rules that lit, where attention went."""
+"""The hypergraph at one moment: what held, which rules that lit, where attention went."""
 
 from collections.abc import Sequence
 from pathlib import Path
