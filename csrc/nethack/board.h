@@ -9,14 +9,6 @@
 #include <cstdint>
 #include <cstring>
 
-// The loops below are worth a build for wider vectors, chosen when the library is loaded. Under the
-// sanitizers that choice would run before they are ready.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(TEDG_SANITIZE)
-#define TEDG_WIDE __attribute__((target_clones("default", "arch=x86-64-v3")))
-#else
-#define TEDG_WIDE
-#endif
-
 namespace tedg::nethack {
 
 inline constexpr int kRows = 21;

@@ -14,7 +14,7 @@ struct Goals {
 
 // Ground and goals (but for the search spots) out of what is known of the level. What is shown on
 // the player's own square is the player.
-TEDG_WIDE void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
+void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
   const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
   const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
@@ -46,7 +46,7 @@ TEDG_WIDE void read_map(const LevelMap& map, Place player, Ground& ground, Goals
 }
 
 // One flood step; returns whether it reached anything new.
-TEDG_WIDE bool flood(const Board& from, const Ground& ground, Board& to) {
+bool flood(const Board& from, const Ground& ground, Board& to) {
   const uint32_t* reached = from.words;
   const uint32_t* passable = ground.passable.words;
   const uint32_t* upright = ground.upright.words;
@@ -64,7 +64,7 @@ TEDG_WIDE bool flood(const Board& from, const Ground& ground, Board& to) {
   return added != 0;
 }
 
-TEDG_WIDE bool differ(const Board& one, const Board& other) {
+bool differ(const Board& one, const Board& other) {
   uint32_t different = 0;
   for (int i = Board::kFirst; i < Board::kEnd; ++i) different |= one.words[i] ^ other.words[i];
   return different != 0;

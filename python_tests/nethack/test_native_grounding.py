@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 from odd_observations import RandomWorlds, noise
-from staged_scenes import symbol
+from staged_scenes import monster, symbol
 
 from tedg_fast.hypergraph import ACTIONS, load_hypergraph
 from tedg_fast.nethack import _native_grounding, actions, glyphs, memory, messages, paths
@@ -122,6 +122,25 @@ def test_search_goes_on_for_more_rounds_than_are_counted(graph):
     assert both.defined._paths.round[0] == paths._MOST_ROUNDS
 
 
+def test_what_is_shown_on_the_players_own_square_blocks_no_way(graph):
+    """In a corridor of three squares, where he has searched out one end and looks like a monster
+    to be shunned, the other end is the next dead end, not the middle."""
+    both, raw = Both(graph, 1), empty_raw(1)
+    raw.glyphs[:] = nethack.GLYPH_CMAP_OFF
+    raw.glyphs[0, 8:11, 8:13] = symbol("wall")
+    raw.glyphs[0, 9, 9:12] = symbol("corridor")
+    raw.blstats[0, nethack.NLE_BL_Y] = 9
+    walk = [(9, "wait"), (10, "east"), (11, "east"), (10, "west"), (9, "west")]
+    for turn, (column, action) in enumerate([*walk, *[(9, "search")] * 14]):
+        raw.blstats[0, [nethack.NLE_BL_X, nethack.NLE_BL_TIME]] = column, turn
+        if turn >= len(walk):
+            raw.glyphs[0, 9, 9] = monster("floating eye")
+        both(raw, np.array([ACTIONS.index(action)]))
+    out = both.native.spec.empty(1)
+    both.native(raw, np.array([-1]), out)
+    assert out.features[0, -len(ACTIONS) - 1] == np.float32(1 / 3)  # two steps
+
+
 def test_some_of_the_games_in_any_order(graph):
     rng, count = np.random.default_rng(3), 12
     both, worlds = Both(graph, count), RandomWorlds(count, rng)
@@ -187,7 +206,8 @@ def test_messages_are_read_as_by_the_regular_expressions(sayings):
     b"leave the " + 20 * b"x" + b" outside", b"leave the " + 21 * b"x" + b" outside",
     b"in a bear pit", b"in the spiked web", b"in a", b"in a  trap", b"trap door", b"trapdoor",
     *(b"What do you want to eat? [" + letters for letters in (
-        b"h-k or ?*]", b"hk or ?*", b"h or ?*j]", b"h]k]", b"[h]", b"k-h]", b"-h]", b"h-]", b"--]",
+        b"h-k or ?*]", b"h- or ?*]", b"hk or ?*", b"h or ?*j]", b"h]k]", b"[h]",
+        b"k-h]", b"-h]", b"h-]", b"--]",
         b"h-\n]", b"\n-k]", b" or ?*]", b"or ?*]", b"]h]", b"", b"k-h-z]", b"\x80-\xff]",
     )),
     b"In what direction?\0Really attack", b"x" * 256, b"x" * 246 + b"You hear  ",
