@@ -150,6 +150,25 @@ def test_keys_resize_and_quit(trained, terminal):
     assert termios.tcgetattr(shown.theirs)[3] == shown.modes[3]  # echo and lines as before
 
 
+def test_ctrl_c_leaves_the_terminal_as_it_was_and_keeps_the_recording(trained, terminal, tmp_path):
+    shown = terminal(trained, "--speed", 0.5, "--record", tmp_path / "game")
+    shown.wait_for(r"step 1, ")
+    os.kill(shown.process.pid, signal.SIGINT)
+    shown.wait_for(r"moments in .*game.cast")
+    assert shown.process.wait(timeout=20) == 0
+    assert "Traceback" not in shown.text
+    assert termios.tcgetattr(shown.theirs)[3] == shown.modes[3]
+
+
+def test_a_reader_that_stops_early(trained):
+    command = WATCH + [str(trained), "--seed", "3"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert run.stdout.readline().startswith(b"step 0: ")
+    run.stdout.close()
+    assert run.wait(timeout=60) == 0
+    assert run.stderr.read() == b""
+
+
 def test_a_recording_replays_in_a_terminal(recorded, terminal):
     shown = terminal(recorded, "--speed", 32)
     shown.wait_for(r"step 10, score")

@@ -1,6 +1,8 @@
 """Showing one moment after the other: in a terminal with keys, or as lines of text."""
 
-import shutil
+import contextlib
+import os
+import sys
 import time
 from typing import Protocol
 
@@ -78,42 +80,48 @@ class Recorder:
 
 
 def play_with_keys(source: Source, heading: str, speed: float) -> None:
-    """Show ``source`` in the terminal until q is pressed; ``speed`` in steps per second."""
-    console = Console()
+    """Show ``source`` in the terminal until q or Ctrl-C; ``speed`` in steps per second."""
+    live = Live(console=Console(), screen=True, auto_refresh=False)
+    with contextlib.suppress(KeyboardInterrupt), single_keys(), live:
+        _show(source, heading, speed, live)
+
+
+def _show(source: Source, heading: str, speed: float, live: Live) -> None:
     playing, at_end, due = True, False, time.monotonic() + 1 / speed
-    with single_keys(), Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            state = "the end" if at_end else "playing" if playing else "paused"
-            words = f"{state}, {speed:g} steps/s · {KEYS} · {heading}"
-            size = shutil.get_terminal_size()
-            shown = source.shot((size.columns, size.lines), words)
-            text = Text.from_ansi(shown.frame, no_wrap=True, overflow="crop")
-            console.size = size
-            live.update(text, refresh=True)
-            key = ""
-            while not key and shutil.get_terminal_size() == size:
-                left = due - time.monotonic() if playing and not at_end else _RESIZE_EVERY
-                key = next_key(max(0.0, min(left, _RESIZE_EVERY)))
-                if playing and not at_end and time.monotonic() >= due:
-                    break
-            if key == "q":
-                return
-            if key == " ":
-                playing = not playing
-            elif key in ("+", "="):
-                speed = min((s for s in SPEEDS if s > speed), default=SPEEDS[-1])
-            elif key == "-":
-                speed = max((s for s in SPEEDS if s < speed), default=SPEEDS[0])
-            step = key in ("n", "right") or (playing and time.monotonic() >= due)
-            if step and not at_end:
-                at_end = not source.advance()
-            if step or key:
-                due = time.monotonic() + 1 / speed
+    while True:
+        state = "the end" if at_end else "playing" if playing else "paused"
+        words = f"{state}, {speed:g} steps/s · {KEYS} · {heading}"
+        size = os.get_terminal_size()
+        shown = source.shot((size.columns, size.lines), words)
+        text = Text.from_ansi(shown.frame, no_wrap=True, overflow="crop")
+        live.console.size = size
+        live.update(text, refresh=True)
+        key = ""
+        while not key and os.get_terminal_size() == size:
+            left = due - time.monotonic() if playing and not at_end else _RESIZE_EVERY
+            key = next_key(max(0.0, min(left, _RESIZE_EVERY)))
+            if playing and not at_end and time.monotonic() >= due:
+                break
+        if key == "q":
+            return
+        if key == " ":
+            playing = not playing
+        elif key in ("+", "="):
+            speed = min((s for s in SPEEDS if s > speed), default=SPEEDS[-1])
+        elif key == "-":
+            speed = max((s for s in SPEEDS if s < speed), default=SPEEDS[0])
+        step = key in ("n", "right") or (playing and time.monotonic() >= due)
+        if step and not at_end:
+            at_end = not source.advance()
+        if step or key:
+            due = time.monotonic() + 1 / speed
 
 
 def print_lines(source: Source) -> None:
-    """Print one line for each moment to the end."""
-    while True:
+    """Print one line for each moment to the end, or for as long as anyone reads."""
+    try:
         print(source.shot(SIZE, "").line, flush=True)
-        if not source.advance():
-            return
+        while source.advance():
+            print(source.shot(SIZE, "").line, flush=True)
+    except BrokenPipeError:  # as by head; Python must not flush to it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
