@@ -29,6 +29,7 @@ _SAYINGS = (
     b"You try to move the boulder, but in vain.", b"There is a staircase down here.",
     b"There is a ladder up here. You see here a newt corpse.", b"The jackal bites!",
     b"You stop. Your kitten is in the way.", b"The newt misses you.", b"You miss the newt.",
+    b"You kill the newt!", b"You destroy the zombie!",
     b"Really attack the gnome? [yn] (n)", b"In what direction?", b"eat it? [ynq] (n)",
     b"There is a cockatrice corpse here; eat it? [ynq] (n)",
     b"What do you want to eat? [bj-lK or ?*]", b"What do you want to eat? [",
