@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tedg_fast import cli
-from tedg_fast.report.arms import arms_of, compare
+from tedg_fast.report.arms import arms_of, compare, compare_with_beginning
 from tedg_fast.report.command import tables_of, verdicts_of
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.runs import load_run
@@ -145,6 +145,21 @@ def test_sentences_claim_what_the_interval_supports(made_up):
     assert "unlike games, of 300 and 2000 steps at most" in verdict.sentence
 
 
+def test_what_training_added_is_said(made_up):
+    rng = np.random.default_rng(2)
+    first, last = rng.normal(20, 5, 100), rng.normal(40, 5, 100)
+    learnt = made_up("learnt", [*first, *rng.normal(30, 5, 50), *last])
+    verdict = compare_with_beginning(arms_of([learnt])[0])
+    assert verdict.sentence.startswith(
+        "learnt's end (episodes 151–250) scores better than its beginning (episodes 1–100): +"
+    )
+    assert verdict.difference == pytest.approx(last.mean() - first.mean())
+    still = made_up("still", rng.normal(30, 5, 90).tolist())
+    verdict = compare_with_beginning(arms_of([still])[0])
+    assert verdict.sentence.startswith("Cannot tell still's end (episodes 46–90) from its begin")
+    assert compare_with_beginning(arms_of([made_up("short", [1.0, 2.0, 3.0])])[0]) is None
+
+
 def test_seeds_are_paired_and_needed_on_both_sides(made_up):
     runs = [made_up(f"a-{s}", [10.0 * s, 10.0 * s + 2], seed=s) for s in range(3)]
     runs += [made_up(f"b-{s}", [10.0 * s - 5, 10.0 * s - 3], seed=s, mask=False) for s in range(3)]
@@ -171,7 +186,7 @@ def test_v3_as_an_earlier_run(runs):
     assert v3.scores("last_observation_score", 100).mean() == pytest.approx(13.84, abs=0.01)
     assert v3.signal("alpha_entropy", 100) == pytest.approx(1.385, abs=1e-3)
     arms = arms_of([ours, v3])
-    text = "\n".join(t.markdown() for t in tables_of([ours, v3], arms, verdicts_of(arms)))
+    text = "\n".join(t.markdown() for t in tables_of([ours, v3], arms, verdicts_of(arms, [ours, v3])))
     row = cells(text, "V3 (legacy_v3), episodes 401–500")
     assert row[2] == "–"
     assert "last-observation score (0 after a death)" in compare(arms[0], arms[1]).sentence

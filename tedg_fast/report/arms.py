@@ -111,7 +111,7 @@ class Verdict:
     def sentence(self) -> str:
         half = f"{self.half_width:.1f}" if math.isfinite(self.half_width) else "unknown"
         difference = f"{self.difference:+.1f}".replace("-", "−")
-        values = f"{difference} ± {half} {self.score}, 95 % interval {self.basis}"
+        values = f"{difference} ± {half} {self.score}, 95 % interval {self.basis}"
         if self.answer == "cannot tell":
             return f"Cannot tell {self.first} from {self.second}: {values}."
         return f"{self.first} scores {self.answer} than {self.second}: {values}."
@@ -140,6 +140,22 @@ def compare(first: Arm, second: Arm) -> Verdict:
     if steps[0] != steps[1]:
         basis += f"; unlike games, of {steps[0]} and {steps[1]} steps at most"
     return Verdict(first.name, second.name, _WORDS[series], difference, half, basis)
+
+
+def compare_with_beginning(arm: Arm) -> Verdict | None:
+    """An arm's last episodes against its first; None where there are too few."""
+    series = "last_observation_score" if arm.is_v3 else "true_score"
+    first, last = max(run.first_episode for run in arm.runs), arm.span()[1]
+    window = min(WINDOW, (last - first) // 2)
+    if window < 2:
+        return None
+    early = arm.samples(series, first, first + window)
+    late = arm.samples(series, last - window, last)
+    difference, half = difference_interval(late, early, paired=arm.has_seeds)
+    basis = f"over {len(arm.runs)} seeds" if arm.has_seeds else f"over episodes; {_ONE_RUN}"
+    end = f"{arm.name}'s end (episodes {last - window + 1}–{last})"
+    beginning = f"its beginning (episodes {first + 1}–{first + window})"
+    return Verdict(end, beginning, _WORDS[series], difference, half, basis)
 
 
 def compare_recorded(arm: Arm, recorded: Earlier) -> Verdict:

@@ -9,7 +9,14 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from tedg_fast.report.arms import Arm, Verdict, arms_of, compare, compare_recorded
+from tedg_fast.report.arms import (
+    Arm,
+    Verdict,
+    arms_of,
+    compare,
+    compare_recorded,
+    compare_with_beginning,
+)
 from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED, V3_AGAIN
 from tedg_fast.report.figures import Picture, pictures
 from tedg_fast.report.lineage import whole_course
@@ -52,7 +59,7 @@ def report(config: ReportConfig) -> None:
         raise ReportError("no run given: name run folders, as in tedg-report results/quick_manager")
     runs, remarks = load_runs(config.runs)
     arms = arms_of(runs)
-    verdicts = verdicts_of(arms)
+    verdicts = verdicts_of(arms, runs)
     tables = tables_of(runs, arms, verdicts)
     with styled():
         drawn = draw(arms)
@@ -87,10 +94,14 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     return runs, remarks
 
 
-def verdicts_of(arms: Sequence[Arm]) -> list[Verdict]:
-    """Every arm against the first, and each against playing at random and against V3."""
+def verdicts_of(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Verdict]:
+    """Every arm against the first, and each against its own beginning (or that of the runs it went
+    on from), against playing at random and against V3."""
     verdicts = [compare(arm, arms[0]) for arm in arms[1:]]
     for arm in arms:
+        course = Arm(tuple(whole_course(run, runs) for run in arm.runs))
+        change = compare_with_beginning(course)
+        verdicts += [] if change is None else [change]
         verdicts.append(compare_recorded(arm, RANDOM_ALL))
         if arm.is_v3:
             continue
