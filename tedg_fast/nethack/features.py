@@ -28,7 +28,7 @@ SCALED = (
 LOGS = (nethack.NLE_BL_SCORE, nethack.NLE_BL_GOLD, nethack.NLE_BL_EXP, nethack.NLE_BL_TIME)
 _COLUMNS, _OFFSETS, _SCALES = (np.array(column) for column in zip(*SCALED, strict=True))
 _BITS = np.arange(nethack.BL_MASK_BITS)
-# float32 [22027]: log1p(value) / 10, clipped to [0, 1], which the last entry reaches. A table, because
+# float32 [22027]: log1p(value) / 10, clipped to [0, 1], which the last entry reaches. A table, as
 # logarithms of different libraries differ in the last bit, and the compiled grounding must not.
 LOG_TABLE = np.clip(np.log1p(np.arange(22_027)) / 10, 0, 1).astype(np.float32)
 _NUM_PROGRESS = 3 + 3 + Goal.COUNT
