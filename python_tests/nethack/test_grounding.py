@@ -177,7 +177,7 @@ def test_a_small_hypergraph_uses_few_detectors(tmp_path):
             {"name": "way_to_stairs_west", "kind": "scene", "description": "A way."},
             {"name": "hp_low", "kind": "state", "description": "Hurt."},
         ],
-        "effects": [{"name": "moved", "description": "Moved."}],
+        "effects": [{"name": "moved", "description": "Moved.", "shown_by": []}],
         "operators": [{
             "name": "go", "description": "Go.", "expert": "general", "priority": 0,
             "conditions": {"state": ["hp_low"], "scene": ["way_to_stairs_west"]},
