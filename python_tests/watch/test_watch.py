@@ -23,6 +23,7 @@ from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.evaluate.play import Games, play
 from tedg_fast.hypergraph import ACTIONS
 from tedg_fast.watch.moments import WatchedGame
+from tedg_fast.watch.view import SIZE, frame
 
 WATCH = [sys.executable, "-c", "from tedg_fast.cli import watch; watch()"]
 CHARACTER = "mon-hum-neu-mal"
@@ -220,6 +221,19 @@ def test_the_watched_game_is_the_evaluated_one(trained):
     episode = played.episodes[1]
     assert (episode.length, episode.true_score) == (length, scores[-1])
     assert episode.ending == game.moment.ending
+
+
+def test_the_end_shows_the_last_screen_of_the_game(trained):
+    agent = find_agent(str(trained), None, greedy=False)
+    for seed in range(20):
+        game = WatchedGame(agent, seed, 0, 500, "tou-hum-neu-mal")  # tourists die young
+        while game.advance():
+            assert b"Dlvl:" in game.moment.chars.tobytes()
+        game.close()
+        if game.moment.ending == "death":
+            break
+    assert game.moment.line(game.hypergraph).endswith("game over (death)")
+    assert "game over: death" in frame(game.moment, game.hypergraph, "", SIZE)
 
 
 def test_a_moment_shows_what_the_choice_came_from(trained):
