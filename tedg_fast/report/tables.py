@@ -177,7 +177,8 @@ def change_table(courses: Sequence[Run]) -> Table:
         "From the first episodes to the last",
         f"Means over the {WINDOW} episodes (half the run where it is shorter) before the episode "
         "that @ names; runs that went on from another are shown with it. Changes of scores with "
-        "the 95 % interval over episodes of one run.",
+        "the 95 % interval over episodes of one run. Episodes are counted as they end, so the "
+        "first ones of a run are short ones.",
         ("", "early", "late", "mean, early", "mean, late", "change"),
         tuple(rows),
     )
