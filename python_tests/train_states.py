@@ -14,10 +14,7 @@ def small_state(env_steps=7, **changes):
         "hypergraph": {"name": "α", "digest": "00"},
         "policy": {"weight": torch.arange(1000.0)},
         "optimizer": {"state": {}, "param_groups": []},
-        "normaliser": {
-            "returns": torch.zeros(2, dtype=torch.float64), "count": 1, "mean": 0.0, "spread": 1.0,
-        },
-        "generator": torch.Generator().get_state(),
+        "normaliser": {"count": 1, "mean": 0.0, "spread": 1.0},
         "health": {"active": ["grad_norm"], "alignment": [(1, 0.5)], "phase": "warmup"},
         "log": {
             "first_episode": 3, "parent": None, "episodes": {}, "updates": {"loss": [1.5]},
@@ -28,9 +25,18 @@ def small_state(env_steps=7, **changes):
         "rollbacks": 0,
         "workers_lost": 0,
         "best_score": float("-inf"),
-        "next_episode": 5,
-        "games": [
-            {"episode": 4, "actions": torch.zeros(9, dtype=torch.uint8), "observation_hash": "ab"}
+        "ranks": [
+            {
+                "generator": torch.Generator().get_state(),
+                "returns": torch.zeros(2, dtype=torch.float64),
+                "next_episode": 5,
+                "games": [
+                    {
+                        "episode": 4, "actions": torch.zeros(9, dtype=torch.uint8),
+                        "observation_hash": "ab",
+                    }
+                ],
+            }
         ],
     }  # fmt: skip
     return state | changes

@@ -124,9 +124,9 @@ def _train(arguments: list[str]) -> None:
         _stop_on_signals(trainer)
         with display:
             trainer.run()
-    if trainer.unsaved:
+    if trainer.saver.unsaved:
         print(
-            f"tedg-train: {trainer.unsaved}; the end of this run is lost, go on from its newest "
+            f"tedg-train: {trainer.saver.unsaved}; the end of this run is lost, go on from its newest "
             f"checkpoint with: tedg-train --resume {shlex.quote(str(folder.path))}",
             file=sys.stderr,
         )

@@ -209,6 +209,7 @@ def test_without_mask_every_action_is_allowed():
         ({"num_groups": 129, "num_envs": 200}, "num_groups must be at most 128, not 129"),
         ({"max_steps": 0}, "max_steps must be at least 1, not 0"),
         ({"run_seed": -1}, "run_seed must be at least 0, not -1"),
+        ({"number_step": 0}, "number_step must be at least 1, not 0"),
         ({"next_episode": -1}, "next_episode must be at least 0, not -1"),
     ],
 )
@@ -216,6 +217,26 @@ def test_bad_settings_are_refused(changes, words):
     with pytest.raises(ValueError) as error:
         make_env(**changes)
     assert str(error.value) == words
+
+
+def test_two_environments_share_the_numbers():
+    """Each plays every other episode, and the very games that one environment would."""
+    numbers, games = [], {}
+    for first in (0, 1):
+        with make_env(max_steps=20, next_episode=first, number_step=2) as env:
+            env.start()
+            stream = play(env, 50, np.random.default_rng(first))
+        *_, running, following = stream
+        ended = [episode.number for step in stream[1:-2:3] for episode in step.episodes]
+        numbers += [*ended, *(game.episode for game in running)]
+        games[first] = [stream[0]]
+        assert following == max(numbers[-5:]) + 2
+        assert {number % 2 for number in [*ended, following]} == {first}
+    assert len(set(numbers)) == len(numbers)
+    with make_env(num_envs=10, max_steps=20) as env:
+        env.start()
+        for first in (0, 1):
+            assert_same(env.observation[first::2], games[first][0])
 
 
 def test_bad_actions_and_bad_moments_are_refused_without_harm():

@@ -22,7 +22,7 @@ READING = Reading(
 STATUS = Status(
     completed=7, episodes=20, phase="warmup", progress=0.35, env_steps=4096,
     steps_per_second=1234.5, true_score=21.5, best_score=30.25, last_observation_score=1.5,
-    rollbacks=0, reading=READING,
+    rollbacks=0, reading=READING, pace="",
 )  # fmt: skip
 
 

@@ -28,12 +28,12 @@ def test_temporal_loss_sees_consecutive_steps_of_one_episode_only():
     alpha = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     continues = torch.tensor([[True, False], [True, True]])  # two segments of three steps
     pairs = [1.0, 0.0, 1.0]  # (1,0)→(0,1); the end at (0,1)→(.5,.5) is left out; steady; a change
-    assert temporal_loss(alpha, continues).item() == pytest.approx(sum(pairs) / 3)
+    assert temporal_loss(alpha, continues, continues.sum()).item() == pytest.approx(sum(pairs) / 3)
 
 
 def test_temporal_loss_without_pairs_is_zero():
     alpha = torch.rand(4, 3, requires_grad=True)
-    loss = temporal_loss(alpha, torch.zeros(2, 1, dtype=torch.bool))
+    loss = temporal_loss(alpha, torch.zeros(2, 1, dtype=torch.bool), torch.tensor(1.0))
     loss.backward()
     assert loss.item() == 0
     assert (alpha.grad == 0).all()

@@ -56,6 +56,7 @@ class VectorEnv:
     max_steps : steps after which an episode is truncated.
     character : NLE's character string.
     next_episode : the number of the first episode that will start.
+    number_step : from one episode's number to the next, for several environments to share them.
     use_mask : False makes every action allowed.
     grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph and
         a number of games.
@@ -90,6 +91,7 @@ class VectorEnv:
         max_steps: int,
         character: str = "mon-hum-neu-mal",
         next_episode: int = 0,
+        number_step: int = 1,
         use_mask: bool = True,
         grounder: Callable[[Hypergraph, int], Grounder | NativeGrounder] = NativeGrounder,
         num_groups: int | None = None,
@@ -98,22 +100,20 @@ class VectorEnv:
         if num_groups is None:
             num_groups = min(2, num_envs)
         for name, value, least in (
-            ("num_envs", num_envs, 1),
-            ("num_workers", num_workers, 1),
-            ("num_groups", num_groups, 1),
-            ("max_steps", max_steps, 1),
-            ("run_seed", run_seed, 0),
+            ("num_envs", num_envs, 1), ("num_workers", num_workers, 1),
+            ("num_groups", num_groups, 1), ("max_steps", max_steps, 1),
+            ("number_step", number_step, 1), ("run_seed", run_seed, 0),
             ("next_episode", next_episode, 0),
-        ):
+        ):  # fmt: skip
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
-        for name, value in (("num_workers", num_workers), ("num_groups", num_groups)):
-            if value > num_envs:
+            if name in ("num_workers", "num_groups") and value > num_envs:
                 raise ValueError(f"{name} ({value}) exceeds num_envs ({num_envs})")
         if num_groups > MAX_GROUPS:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
         self.num_envs = num_envs
         self.next_episode = next_episode
+        self._number_step = number_step
         self._run_seed = run_seed
         self._max_steps = max_steps
         make_grounder = partial(grounder, hypergraph)
@@ -321,7 +321,7 @@ class VectorEnv:
         for _ in range(_MAX_DEATHS_IN_A_ROW):
             for row in rows:
                 self._assign(row, self.next_episode, b"")
-                self.next_episode += 1
+                self.next_episode += self._number_step
             begun.update(rows)
             self._replace(self._launch(rows))
             rows = (np.flatnonzero(self._gone[scope]) + (scope.start or 0)).tolist()

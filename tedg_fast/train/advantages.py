@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tedg_fast.train.distributed import ALONE, World
+
 
 def generalised_advantages(
     reward: Tensor,
@@ -36,43 +38,49 @@ class RewardNormaliser:
     """Divides rewards by the running standard deviation of the discounted return.
 
     The variance of each game's discounted return so far (Engstrom et al. 2020, "reward scaling")
-    is tracked over the whole run; rewards keep their sign and are clipped afterwards.
+    is tracked over the whole run and over all ranks; rewards keep their sign and are clipped
+    afterwards.
     """
 
-    def __init__(self, num_envs: int, gamma: float, clip: float):
-        self.gamma, self.clip = gamma, clip
+    def __init__(self, num_envs: int, gamma: float, clip: float, world: World = ALONE):
+        self.gamma, self.clip, self.world = gamma, clip, world
         self.returns = np.zeros(num_envs)
         # One imagined return of variance 1, so that the very first steps do not divide by nothing.
         self.count, self.mean, self.spread = 1, 0.0, 1.0
 
     def __call__(self, reward: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Rewards and episode ends of one step, both [E] → normalised rewards [E] float32."""
-        self.returns = self.gamma * self.returns + reward
-        self._track(self.returns)
-        self.returns[done] = 0.0
-        scale = np.sqrt(self.spread / self.count)
+        """Rewards and episode ends of a rollout, both [T, E] → normalised rewards [T, E] float32.
+
+        A step's rewards are divided by the deviation as it is after that step in all ranks' games.
+        """
+        moments = np.empty((len(reward), 2))
+        for t, ended in enumerate(done):
+            self.returns = self.gamma * self.returns + reward[t]
+            mean = float(self.returns.mean())
+            moments[t] = mean, float(((self.returns - mean) ** 2).sum())
+            self.returns[ended] = 0.0
+        means, spreads = self.world.stack(torch.from_numpy(moments)).numpy().transpose(2, 0, 1)
+        # All ranks have as many games: merged, their values have the mean of their means.
+        number, merged = len(self.returns), means.mean(0)
+        spreads = spreads.sum(0) + number * ((means - merged) ** 2).sum(0)
+        scale = np.empty((len(reward), 1))
+        for t, (mean, spread) in enumerate(zip(merged.tolist(), spreads.tolist())):
+            self._track(mean, spread, number * self.world.size)
+            scale[t] = np.sqrt(self.spread / self.count)
         return np.clip(reward / scale, -self.clip, self.clip).astype(np.float32)
 
-    def _track(self, values: np.ndarray) -> None:
+    def _track(self, mean: float, spread: float, number: int) -> None:
         """Merge a batch into the running moments (Chan et al. 1979)."""
-        mean = float(values.mean())
-        spread = float(((values - mean) ** 2).sum())
-        total = self.count + len(values)
+        total = self.count + number
         shift = mean - self.mean
-        self.spread += spread + shift**2 * self.count * len(values) / total
-        self.mean += shift * len(values) / total
+        self.spread += spread + shift**2 * self.count * number / total
+        self.mean += shift * number / total
         self.count = total
 
     def state_dict(self) -> dict:
-        return {
-            "returns": torch.from_numpy(self.returns.copy()),
-            "count": self.count,
-            "mean": self.mean,
-            "spread": self.spread,
-        }
+        """The moments, which all ranks share."""
+        return {"count": self.count, "mean": self.mean, "spread": self.spread}
 
     def load_state_dict(self, state: dict) -> None:
-        """The moments always; the running returns only for the same number of games."""
+        """Inverse of ``state_dict``."""
         self.count, self.mean, self.spread = state["count"], state["mean"], state["spread"]
-        if len(state["returns"]) == len(self.returns):
-            self.returns = state["returns"].numpy().copy()

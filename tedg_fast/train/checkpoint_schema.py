@@ -43,13 +43,7 @@ STATE = {
     "hypergraph": {"name": str, "digest": str},
     "policy": Each(TensorOf()),
     "optimizer": {"state": dict, "param_groups": [dict]},
-    "normaliser": {
-        "returns": TensorOf(torch.float64, 1),
-        "count": Count(1),
-        "mean": float,
-        "spread": float,
-    },
-    "generator": TensorOf(torch.uint8, 1),
+    "normaliser": {"count": Count(1), "mean": float, "spread": float},
     "health": {"active": [str], "alignment": [(int, float)], "phase": str},
     "log": {
         "first_episode": Count(),
@@ -63,8 +57,16 @@ STATE = {
     "rollbacks": Count(),
     "workers_lost": Count(),
     "best_score": float,
-    "next_episode": Count(),
-    "games": [{"episode": Count(), "actions": TensorOf(torch.uint8, 1), "observation_hash": str}],
+    "ranks": [
+        {
+            "generator": TensorOf(torch.uint8, 1),
+            "returns": TensorOf(torch.float64, 1),
+            "next_episode": Count(),
+            "games": [
+                {"episode": Count(), "actions": TensorOf(torch.uint8, 1), "observation_hash": str}
+            ],
+        }
+    ],
 }
 """The entries of a checkpoint and their kinds, as ``require`` reads them."""
 
@@ -72,6 +74,8 @@ STATE = {
 def require_state(state: Any) -> None:
     """Raise ``Mismatch`` unless ``state`` is a checkpoint's, as far as shows without a model."""
     require(state, STATE, "the state")
+    if not state["ranks"]:
+        raise Mismatch("it has no ranks, expected at least one")
     log = state["log"]
     if log["episodes"]:
         types_of = {field.name: [field.type] for field in fields(Episode)}

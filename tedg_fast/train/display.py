@@ -45,6 +45,8 @@ class Status:
     last_observation_score: float
     rollbacks: int
     reading: Reading | None
+    pace: str
+    """Speed and waiting of each rank, in words; empty for a run in one process."""
 
 
 class Display:
@@ -123,6 +125,8 @@ class Display:
             f"{status.phase}: {status.completed}/{status.episodes} episodes; {_scores(status)}; "
             f"{status.env_steps:,} steps, {status.steps_per_second:,.0f} steps/s: {self.shares()}"
         )
+        if status.pace:
+            words += f"; {status.pace}"
         if status.reading is not None:
             signals = (f"{name} {value}" for name, value, _ in _health(status.reading))
             words += f"; {', '.join(signals)}"
@@ -150,6 +154,8 @@ class Display:
         rows.add_row("score", f"{_scores(status)}{best}")
         speed = f"{status.steps_per_second:,.0f} env steps/s, {status.env_steps:,} in all"
         rows.add_row("speed", f"{speed}: {self.shares()}")
+        if status.pace:
+            rows.add_row("ranks", status.pace)
         if status.reading is not None:
             rows.add_row("health", _coloured(status.reading, status.rollbacks))
         if self.warning:

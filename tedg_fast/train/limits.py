@@ -65,7 +65,7 @@ RANGES = {
 """Least and greatest value of every number in the configuration, both allowed."""
 
 MAX_ROLLOUT_ROWS = 1 << 22
-"""Most transitions of one rollout, ``num_envs`` times ``ppo.rollout_steps``."""
+"""Most transitions of one rank's rollout, ``num_envs`` times ``ppo.rollout_steps``."""
 
 # NetHack plays a random role, race or alignment instead of one that it does not know or allow.
 _ROLES = {
@@ -78,11 +78,13 @@ _ROLES = {
 _RACES = {"hum": "law neu cha", "elf": "cha", "dwa": "law", "gno": "neu", "orc": "cha"}
 
 
-def check_config(config: "TrainConfig") -> None:
-    """Raise ``ConfigError`` for the first setting that cannot be used."""
+def check_config(config: "TrainConfig", ranks: int = 1) -> None:
+    """Raise ``ConfigError`` for the first setting that cannot be used by so many ``ranks``."""
     numbers = _flat(config)
     for name, (low, high) in RANGES.items():
         value = numbers[name]
+        if name == "num_envs":
+            high *= ranks
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not low <= number <= high:
                 raise ConfigError(f"{flag(name)} is {number}; it must lie in {low:g} … {high:g}")
@@ -93,10 +95,17 @@ def check_config(config: "TrainConfig") -> None:
                 f"which is {config.ppo.segment_steps}"
             )
     rows = config.num_envs * config.ppo.rollout_steps
-    if rows > MAX_ROLLOUT_ROWS:
+    if rows > MAX_ROLLOUT_ROWS * ranks:
         raise ConfigError(
-            f"--num-envs times --ppo.rollout-steps is {rows}; the most is {MAX_ROLLOUT_ROWS}"
+            f"--num-envs times --ppo.rollout-steps is {rows}; the most is "
+            f"{MAX_ROLLOUT_ROWS * ranks}"
         )
+    for name, unit in (("num_envs", 1), ("ppo.minibatch_size", config.ppo.segment_steps)):
+        if numbers[name] % (unit * ranks):
+            raise ConfigError(
+                f"{flag(name)} is {numbers[name]}; {ranks} ranks share it, so it must be a "
+                f"multiple of {unit * ranks}"
+            )
     name = config.exp_name
     if not name or Path(name).name != name or name == ".." or len(name.encode()) > 255:
         raise ConfigError(

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from tedg_fast.ops import fenchel_young_loss, routing_losses
 from tedg_fast.policy import PolicyOutput
+from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.phases import Settings
 
 
@@ -15,7 +16,8 @@ class Minibatch(NamedTuple):
     """Rows of a rollout in segments of consecutive steps: row s·L + l is step l of segment s.
 
     ``action`` [B] int64, ``log_prob`` [B] and ``advantage`` [B] (normalised) and ``returns`` [B]
-    as of the rollout; ``continues`` [S, L − 1] bool: steps l and l + 1 belong to one episode.
+    as of the rollout; ``continues`` [S, L − 1] bool: steps l and l + 1 belong to one episode;
+    ``num_pairs`` (0-dim): how many do, as the mean over all ranks' parts of the minibatch.
     """
 
     action: Tensor
@@ -23,16 +25,31 @@ class Minibatch(NamedTuple):
     advantage: Tensor
     returns: Tensor
     continues: Tensor
+    num_pairs: Tensor
 
 
-def temporal_loss(alpha: Tensor, continues: Tensor) -> Tensor:
+def temporal_loss(alpha: Tensor, continues: Tensor, num_pairs: Tensor) -> Tensor:
     """Mean squared change of α between consecutive steps of the same episode.
 
-    ``alpha`` [B, K] in segments of L rows, ``continues`` [S, L − 1]; 0 where no pair continues.
+    ``alpha`` [B, K] in segments of L rows; ``continues`` [S, L − 1] and ``num_pairs`` > 0 as in
+    ``Minibatch``; 0 where no pair continues.
     """
     segments = alpha.unflatten(0, (continues.shape[0], -1))
     change = (segments[:, 1:] - segments[:, :-1]).square().mean(-1)
-    return (change * continues).sum() / continues.sum().clamp_min(1)
+    return (change * continues).sum() / num_pairs
+
+
+def load_balance_loss(alpha: Tensor, world: World) -> Tensor:
+    """L_lb of all ranks' rows [B, K] together.
+
+    It is quadratic in the experts' mean weights, so the mean of the ranks' own values would be
+    another loss. Its value is the same on all ranks; its gradient is this rank's part, so that the
+    mean over the ranks is the gradient of the whole.
+    """
+    usage = alpha.mean(0)
+    excess = world.mean(usage.detach()) - 1 / len(usage)
+    value = excess.square().mean()
+    return value + 2 / len(usage) * (excess * (usage - usage.detach())).sum()
 
 
 def advice(advice_scores: Tensor, temperature: float) -> Tensor:
@@ -40,20 +57,31 @@ def advice(advice_scores: Tensor, temperature: float) -> Tensor:
     return (advice_scores.detach() / temperature).softmax(-1)
 
 
-def effect_loss(logits: Tensor, shown: Tensor, follows: Tensor) -> Tensor:
+def effect_loss(logits: Tensor, shown: Tensor, follows: Tensor, num_rows: Tensor) -> Tensor:
     """Binary cross-entropy of the predicted effects, mean over effects and the rows that count.
 
     ``logits`` [B, F]; ``shown`` [B, F], 1 where the next observation shows the effect; ``follows``
-    [B], 1 where that observation belongs to the same episode and is known.
+    [B], 1 where that observation belongs to the same episode and is known; ``num_rows`` (0-dim,
+    > 0): how many do, as the mean over all ranks' parts of the minibatch.
     """
     loss = F.binary_cross_entropy_with_logits(logits, shown, reduction="none").mean(1)
-    return (loss * follows).sum() / follows.sum().clamp_min(1)
+    return (loss * follows).sum() / num_rows
 
 
 def ppo_loss(
-    output: PolicyOutput, batch: Minibatch, settings: Settings, *, clip: float, value_coef: float
+    output: PolicyOutput,
+    batch: Minibatch,
+    settings: Settings,
+    *,
+    clip: float,
+    value_coef: float,
+    world: World = ALONE,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The total loss of a minibatch and its terms (detached scalars, before their coefficients)."""
+    """The total loss of a minibatch and its terms (detached scalars, before their coefficients).
+
+    Each rank holds a part of the minibatch; the mean over the ranks is the whole one's loss, term
+    by term, but for the maximum ``ratio_error``.
+    """
     log_probs = output.logits.log_softmax(-1)
     log_prob = log_probs.gather(1, batch.action[:, None]).squeeze(1)
     log_ratio = log_prob - batch.log_prob
@@ -69,14 +97,17 @@ def ppo_loss(
         output.router_logits / settings.temperature,
         advice(output.advice_scores, settings.alignment_temperature),
     )
-    temporal = temporal_loss(output.alpha, batch.continues)
+    temporal = temporal_loss(output.alpha, batch.continues, batch.num_pairs)
+    load_balance = routing.load_balance
+    if world.size > 1:
+        load_balance = load_balance_loss(output.alpha, world)
 
     total = (
         policy
         + value_coef * value
         - settings.entropy_coef * entropy
         + settings.alpha_entropy_coef * routing.entropy
-        + settings.load_balance_coef * routing.load_balance
+        + settings.load_balance_coef * load_balance
         + settings.diversity_coef * routing.diversity
         + settings.alignment_coef * alignment
         + settings.semantic_coef * routing.semantic
@@ -89,7 +120,7 @@ def ppo_loss(
         "value_loss": value,
         "entropy": entropy,
         "alpha_entropy": routing.entropy,
-        "load_balance_loss": routing.load_balance,
+        "load_balance_loss": load_balance,
         "diversity_loss": routing.diversity,
         "alignment_loss": alignment,
         "semantic_loss": routing.semantic,

@@ -10,6 +10,7 @@ from torch import Tensor
 from tedg_fast.policy import Policy, Routing, StateInput
 from tedg_fast.train.advantages import generalised_advantages
 from tedg_fast.train.config import PPOConfig
+from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.losses import Minibatch, effect_loss, ppo_loss
 from tedg_fast.train.phases import Settings
 from tedg_fast.train.rollout import Rollout
@@ -20,9 +21,12 @@ class NotFinite(ArithmeticError):
 
 
 class Batch:
-    """A rollout as flat rows on the policy's device, with advantages and returns."""
+    """A rollout as flat rows on the policy's device, with advantages and returns.
 
-    def __init__(self, rollout: Rollout, policy: Policy, config: PPOConfig):
+    Advantages are normalised over all ranks' rollouts.
+    """
+
+    def __init__(self, rollout: Rollout, policy: Policy, config: PPOConfig, world: World):
         device = policy.device
         advantage = generalised_advantages(
             torch.from_numpy(rollout.reward),
@@ -34,8 +38,8 @@ class Batch:
             gae_lambda=config.gae_lambda,
         )
         self.returns = (advantage + rollout.value).flatten().to(device)
-        spread = advantage.std(correction=0) + 1e-8
-        self.advantage = ((advantage - advantage.mean()) / spread).flatten().to(device)
+        mean, spread = world.mean_and_std(advantage)
+        self.advantage = ((advantage - mean) / (spread + 1e-8)).flatten().to(device)
         self.action = torch.from_numpy(rollout.action).flatten().to(device)
         self.log_prob = rollout.log_prob.flatten().to(device)
         self.done = torch.from_numpy(rollout.done).flatten().to(device)
@@ -59,7 +63,14 @@ class Batch:
         follows[-rollout.num_envs :] = False
         return policy.effects.shown(next_holds), follows
 
-    def rows(self, rows: Tensor, segment_steps: int) -> Minibatch:
+    def counts(self, segments: Tensor) -> Tensor:
+        """[S, 2] of each of the ``segments`` [S, L]: the pairs of steps of one episode in it, and
+        the rows after which a known observation of their episode follows."""
+        pairs = (~self.done[segments[:, :-1]]).sum(1)
+        rows = self.effects[1][segments].sum(1) if self.effects else torch.zeros_like(pairs)
+        return torch.stack([pairs, rows], 1)
+
+    def rows(self, rows: Tensor, segment_steps: int, num_pairs: Tensor) -> Minibatch:
         """The minibatch of ``rows`` [B], which are whole segments."""
         done = self.done[rows].unflatten(0, (-1, segment_steps))
         return Minibatch(
@@ -68,6 +79,7 @@ class Batch:
             self.advantage[rows],
             self.returns[rows],
             ~done[:, :-1],
+            num_pairs,
         )
 
 
@@ -78,10 +90,20 @@ def segment_rows(steps: int, num_envs: int, segment_steps: int) -> Tensor:
 
 
 class PPO:
-    """Proximal policy optimisation of a ``Policy`` with Adam."""
+    """Proximal policy optimisation of a ``Policy`` with Adam.
 
-    def __init__(self, policy: Policy, config: PPOConfig, generator: torch.Generator):
-        self.policy, self.config, self.generator = policy, config, generator
+    Every rank of the ``world`` calls ``update`` with a rollout of its own, and all come to the
+    same parameters: each takes its part of every minibatch, and gradients are averaged.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: PPOConfig,
+        generator: torch.Generator,
+        world: World = ALONE,
+    ):
+        self.policy, self.config, self.generator, self.world = policy, config, generator, world
         self.parameters = list(policy.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=0.0, eps=1e-5, fused=True)
 
@@ -94,7 +116,8 @@ class PPO:
         """
         before = copy.deepcopy((self.policy.state_dict(), self.optimizer.state_dict()))
         try:
-            return self._update(Batch(rollout, self.policy, self.config), rollout, settings)
+            batch = Batch(rollout, self.policy, self.config, self.world)
+            return self._update(batch, rollout, settings)
         except NotFinite:
             self.policy.load_state_dict(before[0])
             self.optimizer.load_state_dict(before[1])
@@ -105,55 +128,80 @@ class PPO:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate
         segments = segment_rows(rollout.steps, rollout.num_envs, config.segment_steps)
-        per_minibatch = config.minibatch_size // config.segment_steps
-        history: list[dict[str, Tensor]] = []
-        for _ in range(config.epochs):
-            order = torch.randperm(len(segments), generator=self.generator)
-            for chosen in order.split(per_minibatch):
-                rows = segments[chosen].flatten().to(self.policy.device)
-                history.append(self._step(batch, rows, settings))
-        signals = {
-            name: torch.stack([terms[name] for terms in history]).mean().item()
-            for name in history[0]
-        }
-        signals["first_ratio_error"] = history[0]["ratio_error"].item()
-        signals["returns_explained"] = _explained_variance(batch.returns, rollout.value.flatten())
+        segments = segments.to(self.policy.device)
+        minibatches = self._minibatches(len(segments))
+        counts = batch.counts(segments)
+        # What the sums over pairs and over rows with a next observation are divided by: of whole
+        # minibatches, at least 1, shared out over the ranks.
+        counts = torch.stack([counts[chosen].sum(0) for chosen in minibatches]).float()
+        divisors = self.world.mean(counts).clamp_min(1 / self.world.size)
+        history = [
+            self._step(batch, segments[chosen].flatten(), divisor, settings)
+            for chosen, divisor in zip(minibatches, divisors)
+        ]
+        series = self._over_ranks(
+            {name: torch.stack([terms[name] for terms in history]) for name in history[0]}
+        )
+        signals = {name: values.mean().item() for name, values in series.items()}
+        signals["first_ratio_error"] = series["ratio_error"][0].item()
+        signals["returns_explained"] = self._explained_variance(batch.returns, rollout)
         return signals
 
-    def _step(self, batch: Batch, rows: Tensor, settings: Settings) -> dict[str, Tensor]:
-        """One gradient step."""
+    def _minibatches(self, num_segments: int) -> list[Tensor]:
+        """The numbers of this rank's segments in each minibatch of an update."""
+        part = self.config.minibatch_size // self.config.segment_steps // self.world.size
+        orders = [
+            torch.randperm(num_segments, generator=self.generator)
+            for _ in range(self.config.epochs)
+        ]
+        return [chosen.to(self.policy.device) for order in orders for chosen in order.split(part)]
+
+    def _over_ranks(self, series: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of whole minibatches, from those of the ranks' parts."""
+        if self.world.size == 1:
+            return series
+        means = dict(zip(series, self.world.mean(torch.stack(list(series.values())))))
+        return means | {"ratio_error": self.world.largest(series["ratio_error"])}
+
+    def _explained_variance(self, returns: Tensor, rollout: Rollout) -> float:
+        """1 − Var(returns − value) / Var(returns): 1 is a perfect critic, ≤ 0 a useless one."""
+        returns = returns.cpu()
+        variance = self.world.variance(returns)
+        error = self.world.variance(returns - rollout.value.flatten())
+        return 1 - error / variance if variance > 0 else 0.0
+
+    def _step(
+        self, batch: Batch, rows: Tensor, divisors: Tensor, settings: Settings
+    ) -> dict[str, Tensor]:
+        """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         rules = self.policy.manager.rules()
         active = batch.active[rows]
         logic = self.policy.manager(rules, active)
         state = StateInput(*(field[rows] for field in batch.state))
         output = self.policy(state, logic, Routing(settings.routing, settings.temperature))
-        minibatch = batch.rows(rows, self.config.segment_steps)
+        minibatch = batch.rows(rows, self.config.segment_steps, divisors[0])
         loss, terms = ppo_loss(
             output,
             minibatch,
             settings,
             clip=self.config.clip,
             value_coef=self.config.value_coef,
+            world=self.world,
         )
         effects = torch.zeros(())
         if batch.effects is not None:
             applies = active[:, self.policy.manager.num_conditions :]
             shown, follows = (part[rows] for part in batch.effects)
             logits = self.policy.effects(rules, applies, minibatch.action)
-            effects = effect_loss(logits, shown, follows)
+            effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        # Of the whole minibatch from here on, so that all ranks come to the same judgement.
+        mean_loss = self.world.average_gradients(self.parameters, loss.detach())
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            raise NotFinite(f"loss {loss.item()}, gradient norm {norm.item()}")
+        if not (math.isfinite(mean_loss.item()) and math.isfinite(norm.item())):
+            raise NotFinite(f"loss {mean_loss.item()}, gradient norm {norm.item()}")
         self.optimizer.step()
         return terms | {"grad_norm": norm}
-
-
-def _explained_variance(returns: Tensor, value: Tensor) -> float:
-    """1 − Var(returns − value) / Var(returns): 1 is a perfect critic, ≤ 0 a useless one."""
-    returns = returns.cpu()
-    variance = returns.var(correction=0).item()
-    return 1 - (returns - value).var(correction=0).item() / variance if variance > 0 else 0.0

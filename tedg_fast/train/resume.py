@@ -37,8 +37,8 @@ class Source:
         """Episodes finished."""
         return self.state["completed"]
 
-    def notes(self, config: TrainConfig) -> list[str]:
-        """What is to be said of going on from here with ``config``."""
+    def notes(self, config: TrainConfig, ranks: int = 1) -> list[str]:
+        """What is to be said of going on from here with ``config`` on so many ``ranks``."""
         notes = list(self.remarks)
         if self.remarks:
             notes.append(f"going on from {self.path}, {self.completed} episodes")
@@ -49,6 +49,13 @@ class Source:
             notes.append(
                 f"resumed with other settings than {self.path} was made with, so this run is not "
                 f"bit for bit the uninterrupted one: {'; '.join(changed)}"
+            )
+        before = len(self.state["ranks"])
+        if before != ranks:
+            notes.append(
+                f"resumed on another number of ranks than {self.path} was made on, {ranks} here and "
+                f"{before} there, so this run is not bit for bit the uninterrupted one; the games "
+                "are dealt out anew"
             )
         return notes
 
@@ -137,7 +144,8 @@ def require_fit(source: Source, policy: nn.Module, optimizer: Optimizer) -> None
             moment = torch.zeros(parameters[number].shape, dtype=parameters[number].dtype)
             step = torch.zeros((), dtype=torch.float32)
             require_like(entry, {"step": step, "exp_avg": moment, "exp_avg_sq": moment}, where)
-        torch.Generator().set_state(source.state["generator"])
+        for rank in source.state["ranks"]:
+            torch.Generator().set_state(rank["generator"])
     except (Mismatch, RuntimeError) as error:
         raise CheckpointError(
             f"checkpoint {source.path} cannot be used: {error}; resume from another file"

@@ -133,8 +133,7 @@ class Collector:
         rollout = self.rollout
         log_probs, action = self._logits.log_softmax(-1), torch.from_numpy(rollout.action)
         rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
-        for t, done in enumerate(rollout.done):
-            rollout.reward[t] = self.normaliser(rollout.reward[t], done)
+        rollout.reward[:] = self.normaliser(rollout.reward, rollout.done)
         rollout.next_value[:-1] = rollout.value[1:]
         rollout.next_value[-1] = self._values(self.env.observation, rules, routing)
         if cuts:

@@ -4,12 +4,13 @@ import numpy as np
 from torch import Tensor
 
 
-def expert_switching(alpha: Tensor, done: np.ndarray) -> float:
-    """Share of pairs of consecutive steps of one episode between which the leading expert changes.
+def expert_switches(alpha: Tensor, done: np.ndarray) -> tuple[int, int]:
+    """How often the leading expert changes between two consecutive steps of one episode, of how
+    many such pairs.
 
-    ``alpha`` [T, E, K] and ``done`` [T, E] bool, the step ended its episode; 0 without any pair.
+    ``alpha`` [T, E, K] and ``done`` [T, E] bool, the step ended its episode.
     """
     leader = alpha.argmax(-1).numpy()
     continues = ~done[:-1]
     changes = (leader[1:] != leader[:-1]) & continues
-    return float(changes.sum() / max(continues.sum(), 1))
+    return int(changes.sum()), int(continues.sum())

@@ -5,8 +5,8 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,21 @@ from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.display import Display, Status
 from tedg_fast.train.health import HealthMonitor, Reading, expert_name
 from tedg_fast.train.model import build_policy, grounder_of
 from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
+from tedg_fast.train.ranks import (
+    Clock, Pace, RankState, Share, checksum, deal, first_generator, pack, require_same, unpack,
+)  # fmt: skip
 from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.resume import Source, require_fit
 from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.run_log import RunLog
-from tedg_fast.train.switching import expert_switching
+from tedg_fast.train.saver import Saver
+from tedg_fast.train.switching import expert_switches
 
 ATTENTION_SAMPLE = 64
 """Active sets on which the attention variance is measured."""
@@ -41,19 +46,29 @@ class Stopped(Exception):
 
 
 class Trainer:
-    """One training run. ``resume`` takes over a checkpoint; ``run`` plays and learns to the end."""
+    """One training run. ``resume`` takes over a checkpoint; ``run`` plays and learns to the end.
+
+    Every rank of the ``world`` has a trainer; each plays its share of ``config.num_envs`` games,
+    and the first one's writes the log and the checkpoints.
+    """
 
     def __init__(
-        self, config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, display: Display
+        self,
+        config: TrainConfig,
+        hypergraph: Hypergraph | V3Hypergraph,
+        display: Display,
+        world: World = ALONE,
     ):
         self.config, self.hypergraph, self.display = config, hypergraph, display
+        self.world = world
+        self.num_envs = config.num_envs // world.size
         self.folder = RunFolder(config.results, config.exp_name)
         self.spec = grounder_of(hypergraph)(hypergraph, 1).spec
-        self.policy = build_policy(hypergraph, config)
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.ppo = PPO(self.policy, config.ppo, self.generator)
+        self.policy = build_policy(hypergraph, replace(config, device=world.device(config.device)))
+        self.generator = first_generator(config.seed, world.rank)
+        self.ppo = PPO(self.policy, config.ppo, self.generator, world)
         self.normaliser = RewardNormaliser(
-            config.num_envs, config.ppo.gamma, config.ppo.reward_clip
+            self.num_envs, config.ppo.gamma, config.ppo.reward_clip, world
         )
         self.health = HealthMonitor()
         self.log = RunLog(self.folder, to_dict(config), parent=None)
@@ -61,20 +76,19 @@ class Trainer:
         self.env_steps = 0
         self.rollbacks = 0
         self.workers_lost = 0
-        self.next_episode = 0
+        self.next_episode = world.rank
         self.games: list[GameState] = []
         self.best_score = -math.inf
         self.notes: list[str] = []
-        self.stop_requested = False
+        self.stop_requested = self.stopping = False
         self.stoppable = False
-        self.boundary: checkpoint.State = {}
-        self.saved_at = 0.0
-        self.unsaved = ""
+        self.saver = Saver(self.folder, config, partial(self._event, "checkpoint"))
         self.reading: Reading | None = None
+        self.pace: Pace | None = None
 
     # --- checkpoints -------------------------------------------------------------------------
 
-    def state_dict(self) -> checkpoint.State:
+    def state_dict(self, ranks: list[RankState]) -> checkpoint.State:
         """Everything the run needs to go on exactly as if it had not stopped; a copy."""
         return {
             "config": to_dict(self.config),
@@ -83,7 +97,6 @@ class Trainer:
             "policy": copy.deepcopy(self.policy.state_dict()),
             "optimizer": copy.deepcopy(self.ppo.optimizer.state_dict()),
             "normaliser": self.normaliser.state_dict(),
-            "generator": self.generator.get_state(),
             "health": self.health.state_dict(),
             "log": self.log.state_dict(),
             "completed": self.completed,
@@ -91,8 +104,16 @@ class Trainer:
             "rollbacks": self.rollbacks,
             "workers_lost": self.workers_lost,
             "best_score": self.best_score,
+            "ranks": ranks,
+        }
+
+    def rank_state(self) -> RankState:
+        """What only this rank knows of the run; a copy."""
+        return {
+            "generator": self.generator.get_state(),
+            "returns": torch.from_numpy(self.normaliser.returns.copy()),
             "next_episode": self.next_episode,
-            "games": [_pack(game) for game in self.games],
+            "games": [pack(game) for game in self.games],
         }
 
     def resume(self, source: Source) -> None:
@@ -105,60 +126,35 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
         self.normaliser.load_state_dict(state["normaliser"])
-        self.generator.set_state(state["generator"])
         self.health.load_state_dict(state["health"])
         self.completed, self.env_steps = state["completed"], state["env_steps"]
         self.rollbacks, self.workers_lost = state["rollbacks"], state["workers_lost"]
         self.best_score = state["best_score"]
-        self.next_episode = state["next_episode"]
-        self.games = [_unpack(game) for game in state["games"]]
+        mine = deal(state["ranks"], self.world, self.generator.get_state())
+        self.generator.set_state(mine["generator"])
+        if len(mine["returns"]) == self.num_envs:
+            self.normaliser.returns = mine["returns"].numpy().copy()
+        self.next_episode = mine["next_episode"]
+        self.games = [unpack(game) for game in mine["games"]]
         if self.folder.holds(source.path):
             self.log.load_state_dict(state["log"])
         else:
             self.log.first_episode, self.log.parent = self.completed, str(source.path)
             self.best_score = -math.inf
-        self.notes = source.notes(self.config)
+        self.notes = source.notes(self.config, self.world.size)
 
     def resume_v3(self, v3: V3Checkpoint) -> None:
         """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
         v3.load_weights(self.policy)
         optimizer = self.ppo.optimizer
         optimizer.load_state_dict(v3.adam_state_dict(self.policy, optimizer))
-        self.completed = self.next_episode = v3.completed
+        self.completed, self.next_episode = v3.completed, v3.completed + self.world.rank
         self.log.first_episode, self.log.parent = v3.completed, str(v3.path)
 
-    def _save(self, path: Path) -> bool:
-        """Save the state of the last update boundary to ``path``; a failure ends nothing."""
-        self.saved_at = time.monotonic()
-        try:
-            checkpoint.save(path, self.boundary)
-        except OSError as error:
-            self.unsaved = f"{path} could not be saved ({error.strerror or error})"
-            self._event("checkpoint", f"{self.unsaved}; older checkpoints are as they were")
-            return False
-        self.unsaved = ""
-        return True
-
-    def _save_when_due(self, completed_before: int, *, best: bool) -> None:
-        """Save what is due: the best model, a numbered checkpoint, or the latest state."""
-        if best:
-            self._save(self.folder.best)
-        milestone = self.completed // self.config.save_every * self.config.save_every
-        if milestone > completed_before:
-            path = self.folder.model(milestone)
-            if self._save(path) and self.config.keep_checkpoints is not None:
-                self._prune(path)
-        elif time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
-            self._save(self.folder.latest)
-
-    def _prune(self, newest: Path) -> None:
-        try:
-            self.folder.prune(self.config.keep_checkpoints, newest)
-        except OSError as error:
-            self._event("checkpoint", f"older checkpoints could not be deleted ({error.strerror})")
-
     def _event(self, kind: str, message: str) -> None:
-        """Record something out of the ordinary and show it."""
+        """Record something out of the ordinary and show it, on the first rank."""
+        if not self.world.leads:
+            return
         self.log.event(kind, message, self.completed)
         self._warn(message)
 
@@ -171,26 +167,22 @@ class Trainer:
     def run(self) -> None:
         """Train until ``config.episodes`` are completed or a stop is requested.
 
-        ``unsaved`` then says why the end state could not be saved; it is empty if it is.
+        ``saver.unsaved`` then says why the end state could not be saved; it is empty if it is.
         """
-        config = self.config
-        self.log.open(self.env_steps)
-        self.boundary = self.state_dict()
-        self._save(self.folder.latest)  # from here on there is something to resume
-        self.log.text.info(
-            "run %s: %d episodes done, going to %d", config.exp_name, self.completed, config.episodes
-        )
-        for note in self.notes:
-            self._event("resume", note)
-        self._write_log()
+        config, world = self.config, self.world
+        ranks = world.gather(self.rank_state())
+        if ranks is not None:
+            self._open(ranks)
+        workers = max(config.num_workers // world.local_size, 1)
         env = VectorEnv(
             self.hypergraph,
-            num_envs=config.num_envs,
-            num_workers=min(config.num_workers, config.num_envs),
+            num_envs=self.num_envs,
+            num_workers=min(workers, self.num_envs),
             run_seed=config.seed,
             max_steps=config.max_steps,
             character=config.character,
             next_episode=self.next_episode,
+            number_step=world.size,
             use_mask=config.mask,
             grounder=grounder_of(self.hypergraph),
         )
@@ -199,20 +191,32 @@ class Trainer:
                 with self._stoppable():
                     self._start_games(env)
                 rollout = Rollout(
-                    self.spec, config.ppo.rollout_steps, config.num_envs, config.num_experts
+                    self.spec, config.ppo.rollout_steps, self.num_envs, config.num_experts
                 )
+                self.clock = Clock(world.waited)
                 collector = Collector(env, self.policy, self.normaliser, self.generator, rollout)
-                while self.completed < config.episodes and not self.stop_requested:
+                while self.completed < config.episodes and not self.stopping:
                     self._iterate(env, collector, rollout)
         finally:  # whatever happened, the last boundary is whole
-            self._save_end()
+            if world.leads:
+                self._save_end()
+
+    def _open(self, ranks: list[RankState]) -> None:
+        """Begin the log, and save what there is to resume from now on."""
+        config = self.config
+        self.log.open(self.env_steps)
+        self.saver.boundary = self.state_dict(ranks)
+        self.saver.save(self.folder.latest)
+        self.log.text.info(
+            "run %s: %d episodes done, going to %d", config.exp_name, self.completed, config.episodes
+        )
+        for note in self.notes:
+            self._event("resume", note)
+        self._write_log()
 
     def _save_end(self) -> None:
         """Save the last boundary as the final or the latest state, and close the log."""
-        done = self.boundary["completed"] >= self.config.episodes
-        if self._save(self.folder.final if done else self.folder.latest) and done:
-            with contextlib.suppress(OSError):
-                self.folder.latest.unlink(missing_ok=True)
+        self.saver.save_end()
         for problem in self.log.close():
             self._warn(problem)
 
@@ -220,7 +224,7 @@ class Trainer:
         """End the run within seconds, also from a signal handler.
 
         A rollout or update that is under way is dropped: resumed from the boundary before it, the
-        run comes to the same.
+        run comes to the same. Of several ranks, any one may be asked; all end after the update.
         """
         self.stop_requested = True
         if self.stoppable:
@@ -230,9 +234,9 @@ class Trainer:
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:
         """Where a requested stop may drop everything since the last update boundary."""
-        self.stoppable = True
+        self.stoppable = self.world.size == 1
         try:
-            if self.stop_requested:
+            if self.stop_requested and self.stoppable:
                 raise Stopped
             yield
         finally:
@@ -242,28 +246,28 @@ class Trainer:
         """Go on with the checkpoint's games where their number fits, else begin fresh ones."""
         count = env.num_envs
         self.display.stage(f"{'replaying' if self.games else 'starting'} {count} games …")
-        if not self.games:
-            env.start()
-        elif len(self.games) == env.num_envs:
-            for message in env.restore(self.games, self.next_episode):
-                self._event("replay", message)
+        messages: list[str] = []
+        if len(self.games) == count:
+            messages = env.restore(self.games, self.next_episode)
         else:
-            self._event(
-                "replay",
-                f"{len(self.games)} games were running and {env.num_envs} are to run now: fresh "
-                "games begin",
-            )
+            if self.games:
+                messages = [
+                    f"{len(self.games)} games were running and {count} are to run now: fresh games "
+                    "begin"
+                ]
             env.start()
+        for message in sum(self.world.gather(messages) or [], []):
+            self._event("replay", message)
 
     def _iterate(self, env: VectorEnv, collector: Collector, rollout: Rollout) -> None:
         """One rollout and one update, with everything that is recorded about them."""
-        config = self.config
-        began = time.perf_counter()
+        config, world = self.config, self.world
+        began, waited = time.perf_counter(), world.waited
         settings = config.settings_at(self.completed)
         with self._stoppable():
             torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
             played = collector.collect(Routing(settings.routing, settings.temperature))
-            collected = time.perf_counter()
+            collected, waited_then = time.perf_counter(), world.waited
 
             torch.set_num_threads(config.threads)
             try:
@@ -275,21 +279,40 @@ class Trainer:
                 signals = {}
         updated = time.perf_counter()
         self.display.add("games", played.stepping_seconds)
-        self.display.add("policy", played.policy_seconds)
-        self.display.add("update", updated - collected)
+        self.display.add("policy", played.policy_seconds - (waited_then - waited))
+        self.display.add("update", updated - collected - (world.waited - waited_then))
 
+        with self.display.timed("checkpoint"):
+            self.next_episode, self.games = env.next_episode, env.games()
+            share = Share(
+                state=self.rank_state(),
+                played=played,
+                steps=rollout.steps * rollout.num_envs,
+                usage=rollout.alpha.mean((0, 1)).tolist(),
+                switching=expert_switches(rollout.alpha, rollout.done),
+                checksum=checksum(self.policy) if world.size > 1 else 0,
+                **self.clock.lap(world.waited),
+            )
+        shares = world.gather(share)
         before = self.completed
-        self.env_steps += rollout.steps * rollout.num_envs
-        self._record_episodes(played)
-        speed = rollout.steps * rollout.num_envs / (updated - began)
+        ended, stops = world.sums(len(played.episodes), self.stop_requested)
+        self.completed, self.stopping = before + int(ended), stops > 0
+        self.env_steps += rollout.steps * config.num_envs
+        if world.size > 1:
+            self.display.add("waiting", world.waited - waited)
+        if shares is None:
+            return
+        require_same(shares, self.env_steps)
+        speed = rollout.steps * config.num_envs / (updated - began)
+        self.pace = Pace.of(shares) if world.size > 1 else None
+        self._record_played([share.played for share in shares])
         if signals:
-            self._record_update(rollout, asdict(settings), signals, speed)
+            self._record_update(rollout, shares, asdict(settings), signals, speed)
         best = self._is_best()
         self._write_log()  # before saving: a checkpoint never knows more than the log
         with self.display.timed("checkpoint"):
-            self.next_episode, self.games = env.next_episode, env.games()
-            self.boundary = self.state_dict()
-            self._save_when_due(before, best=best)
+            self.saver.boundary = self.state_dict([share.state for share in shares])
+            self.saver.save_when_due(before, best=best)
         with contextlib.suppress(OSError):  # as in _warn
             self.display.refresh(
                 Status(
@@ -304,6 +327,7 @@ class Trainer:
                     last_observation_score=self.log.recent("last_observation_score"),
                     rollbacks=self.rollbacks,
                     reading=self.reading,
+                    pace=self.pace.words() if self.pace else "",
                 )
             )
 
@@ -312,20 +336,26 @@ class Trainer:
             for problem in self.log.write():
                 self._event("log", problem)
 
-    def _record_episodes(self, played: Played) -> None:
-        for episode in played.episodes:
-            self.completed += 1
-            self.log.episode(episode, self.env_steps)
-        for message in played.lost:
+    def _record_played(self, ranks: list[Played]) -> None:
+        for played in ranks:
+            for episode in played.episodes:
+                self.log.episode(episode, self.env_steps)
+        for message in [message for played in ranks for message in played.lost]:
             self.workers_lost += 1
             self._event("worker lost", message)
 
     def _record_update(
-        self, rollout: Rollout, settings: dict[str, Any], signals: dict[str, float], speed: float
+        self,
+        rollout: Rollout,
+        shares: list[Share],
+        settings: dict[str, Any],
+        signals: dict[str, float],
+        speed: float,
     ) -> None:
         active = self.policy.unpack(rollout.observation.active_bits[:, 0][:ATTENTION_SAMPLE])
         variance = self.policy.manager.attention_variance(active)
-        usage = rollout.alpha.mean((0, 1)).tolist()
+        usage = np.mean([share.usage for share in shares], 0).tolist()
+        changes, pairs = np.sum([share.switching for share in shares], 0).tolist()
         reading = Reading(
             completed=self.completed,
             phase=settings["phase"],
@@ -342,7 +372,7 @@ class Trainer:
         entry |= {name: settings[name] for name in ("progress", "temperature", "learning_rate")}
         entry |= signals | {"attention_variance": variance}
         entry |= {f"usage_{expert_name(k)}": share for k, share in enumerate(usage)}
-        entry["expert_switching"] = expert_switching(rollout.alpha, rollout.done)
+        entry["expert_switching"] = changes / max(pairs, 1)
         entry |= {
             "mean_true_score": self.log.recent("true_score"),
             "mean_last_observation_score": self.log.recent("last_observation_score"),
@@ -350,7 +380,7 @@ class Trainer:
             "workers_lost": self.workers_lost,
             "steps_per_second": speed,
         }
-        self.log.update(entry, self.env_steps)
+        self.log.update(entry | (self.pace.series() if self.pace else {}), self.env_steps)
 
     def _is_best(self) -> bool:
         """Whether the moving mean of the true score is the best so far; if so it is kept."""
@@ -359,13 +389,3 @@ class Trainer:
             return False
         self.best_score = score
         return True
-
-
-def _pack(game: GameState) -> dict[str, Any]:
-    """A game's state in types that a ``weights_only`` load accepts."""
-    actions = np.frombuffer(game.actions, np.uint8).copy()
-    return asdict(game) | {"actions": torch.from_numpy(actions)}
-
-
-def _unpack(packed: dict[str, Any]) -> GameState:
-    return GameState(**packed | {"actions": packed["actions"].numpy().tobytes()})

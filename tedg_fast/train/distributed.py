@@ -1,0 +1,256 @@
+"""The ranks of a data-parallel run: PyTorch's launcher starts them, torch.distributed joins them.
+
+``World`` is a run in one process: its collectives give back what they are given, so that the
+trainer reads the same for one process and for a thousand. ``Ranks`` does them over all processes.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tedg_fast.train.limits import ConfigError
+
+COLLECTIVE_SECONDS = 120.0
+"""After so long in one collective another rank counts as hung. More than a game worker that hangs
+may take until it is replaced (60 s), for a rank that replaces one is late and not lost."""
+REPORT_SECONDS = 2.0
+"""How long a rank that lost another waits for the rest to say that they live."""
+
+T = TypeVar("T")
+
+
+class RankLost(RuntimeError):
+    """Another rank died, hangs, or cannot be reached; the message is one line."""
+
+
+class World:
+    """A run in one process. ``rank`` of ``size``; ``local_size`` ranks share this machine."""
+
+    rank, size, local_size = 0, 1, 1
+    waited = 0.0
+    """Seconds spent in collectives so far."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one rank that writes files and to the terminal."""
+        return self.rank == 0
+
+    def restarted(self) -> bool:
+        """Whether the launcher started this run anew after a rank died."""
+        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+    def device(self, name: str) -> str:
+        """The device that this rank uses for ``--device name``."""
+        return name
+
+    def first(self, make: Callable[[], T]) -> T:
+        """What ``make`` gives on the first rank, which alone calls it. If it raises there, the
+        other ranks exit with 2, or with the code of a ``SystemExit``."""
+        return make()
+
+    def gather(self, entry: T) -> list[T] | None:
+        """Every rank's ``entry`` in rank order, on the first rank; None on the others."""
+        return [entry]
+
+    def stack(self, values: Tensor) -> Tensor:
+        """Every rank's ``values`` (CPU, same shape and dtype on all) in rank order, [W, …]."""
+        return values[None]
+
+    def sums(self, *values: float) -> list[float]:
+        """Sum of each value over all ranks, in float64."""
+        return list(map(float, values))
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of a floating-point tensor over all ranks."""
+        return values
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Maximum of a tensor over all ranks."""
+        return values
+
+    def mean_and_std(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (of the population) of all ranks' values taken together."""
+        return values.mean(), values.std(correction=0)
+
+    def variance(self, values: Tensor) -> float:
+        """Variance of all ranks' values taken together."""
+        return values.var(correction=0).item()
+
+    def average_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
+        """Replace each gradient by its mean over all ranks → mean of ``loss`` (0-dim)."""
+        return loss
+
+
+ALONE = World()
+
+
+class Ranks(World):
+    """All processes that ``torchrun`` started, joined by its rendezvous.
+
+    CPU tensors travel by gloo, CUDA tensors by NCCL. Every method must be called by all ranks in
+    the same order. Raises ``RankLost`` after ``COLLECTIVE_SECONDS`` at the latest.
+    """
+
+    def __init__(self) -> None:
+        # Has NCCL's waits end in an exception instead of an abort without a word.
+        os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
+        self.rank, self.size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        with_nccl = torch.cuda.is_available() and dist.is_nccl_available()
+        limit = timedelta(seconds=COLLECTIVE_SECONDS)
+        with self._collective():
+            self._store, _, _ = next(dist.rendezvous("env://", timeout=limit))
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if with_nccl else "gloo",
+                store=self._store, rank=self.rank, world_size=self.size, timeout=limit,
+            )  # fmt: skip
+
+    def restarted(self) -> bool:
+        # Launchers count the failures of their own machine only.
+        return self.largest(torch.tensor(float(super().restarted()))).item() > 0
+
+    def device(self, name: str) -> str:
+        if name == "cpu":
+            return name
+        if name != "cuda":
+            raise ConfigError(
+                f"--device is {name!r}, but every rank takes a device of its own: give cuda"
+            )
+        if self.local_rank >= torch.cuda.device_count():
+            raise ConfigError(
+                f"rank {self.rank} is number {self.local_rank} on its machine, which has "
+                f"{torch.cuda.device_count()} CUDA devices: start fewer by --nproc-per-node"
+            )
+        torch.cuda.set_device(self.local_rank)
+        return f"cuda:{self.local_rank}"
+
+    def first(self, make: Callable[[], T]) -> T:
+        outcome: list[Any] = [None, None]
+        if self.leads:
+            try:
+                outcome = [make(), None]
+            except BaseException as error:
+                code = error.code or 0 if isinstance(error, SystemExit) else 2
+                with contextlib.suppress(RankLost):
+                    self._broadcast([None, code])
+                raise
+        outcome = self._broadcast(outcome)
+        if outcome[1] is not None:
+            raise SystemExit(outcome[1])
+        return outcome[0]
+
+    def gather(self, entry: T) -> list[T] | None:
+        entries: list[T] | None = [entry] * self.size if self.leads else None
+        with self._collective():
+            dist.gather_object(entry, entries, dst=0)
+        return entries
+
+    def stack(self, values: Tensor) -> Tensor:
+        parts = [torch.empty_like(values) for _ in range(self.size)]
+        with self._collective():
+            dist.all_gather(parts, values.contiguous())
+        return torch.stack(parts)
+
+    def sums(self, *values: float) -> list[float]:
+        return self._reduced(torch.tensor(values, dtype=torch.float64), dist.ReduceOp.SUM).tolist()
+
+    def mean(self, values: Tensor) -> Tensor:
+        # Divided afterwards: gloo knows no mean.
+        return self._reduced(values, dist.ReduceOp.SUM) / self.size
+
+    def largest(self, values: Tensor) -> Tensor:
+        return self._reduced(values, dist.ReduceOp.MAX)
+
+    def mean_and_std(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        mean, variance = self._moments(values)
+        return mean.to(values), variance.sqrt().to(values)
+
+    def variance(self, values: Tensor) -> float:
+        return self._moments(values)[1].item()
+
+    def average_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
+        # One buffer and one collective: the latency of many small ones would be the price.
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.reshape(1)])
+        *averaged, mean_loss = self.mean(flat).split([*(g.numel() for g in gradients), 1])
+        for gradient, average in zip(gradients, averaged):
+            gradient.copy_(average.view_as(gradient))
+        return mean_loss.squeeze(0)
+
+    def leave(self) -> None:
+        """Part from the other ranks at the end of a run."""
+        dist.destroy_process_group()
+
+    def _moments(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance over all ranks, which hold equally many values, in float64."""
+        values = values.cpu().double()
+        means, variances = self.stack(torch.stack([values.mean(), values.var(correction=0)])).T
+        return means.mean(), (variances + (means - means.mean()).square()).mean()
+
+    def _reduced(self, values: Tensor, operation: Any) -> Tensor:
+        values = values.clone()
+        with self._collective():
+            dist.all_reduce(values, operation)
+        return values
+
+    def _broadcast(self, values: list[Any]) -> list[Any]:
+        with self._collective():
+            dist.broadcast_object_list(values, src=0)
+        return values
+
+    @contextlib.contextmanager
+    def _collective(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        except RuntimeError as error:  # all that torch.distributed raises is one
+            seconds = time.perf_counter() - began
+            raise RankLost(
+                f"rank {self.rank} of {self.size} lost {self._missing()} after {seconds:.0f} s "
+                f"({str(error).splitlines()[0][:120]}); torchrun --max-restarts N goes on from "
+                "the newest checkpoint by itself, --resume by hand"
+            ) from None
+        finally:
+            self.waited += time.perf_counter() - began
+
+    def _missing(self) -> str:
+        """In words, the ranks that do not say in time that they lost another themselves."""
+        try:
+            self._store.set(f"tedg/lost/{self.rank}", "1")
+            time.sleep(REPORT_SECONDS)
+            silent = [
+                str(rank) for rank in range(self.size) if not self._store.check([f"tedg/lost/{rank}"])
+            ]
+        except (AttributeError, RuntimeError):  # the store is gone, or was never reached
+            silent = []
+        if not silent:
+            return "the others"
+        return f"rank{'s' if len(silent) > 1 else ''} {', '.join(silent)}"
+
+
+@contextlib.contextmanager
+def joined() -> Iterator[World]:
+    """The world that the launcher's environment variables tell of; ``ALONE`` without any.
+
+    Raises ``ConfigError`` where they are incomplete.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield ALONE
+        return
+    lacking = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if lacking:
+        raise ConfigError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {' and '.join(lacking)} not set: start "
+            "the ranks by torchrun, or unset WORLD_SIZE"
+        )
+    ranks = Ranks()
+    yield ranks
+    ranks.leave()  # after an error there may be nobody left to part from

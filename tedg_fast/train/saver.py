@@ -1,0 +1,62 @@
+"""When and where the state of a run is saved."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tedg_fast.train import checkpoint
+from tedg_fast.train.config import TrainConfig
+from tedg_fast.train.run_folder import RunFolder
+
+
+class Saver:
+    """Saves ``boundary``, the state after the last update, as ``config`` asks for.
+
+    A failure ends nothing: ``tell`` is called with what went wrong, and ``unsaved`` says it until
+    a later state could be saved.
+    """
+
+    def __init__(self, folder: RunFolder, config: TrainConfig, tell: Callable[[str], None]):
+        self.folder, self.config, self.tell = folder, config, tell
+        self.boundary: checkpoint.State = {}
+        self.saved_at = 0.0
+        self.unsaved = ""
+
+    def save(self, path: Path) -> bool:
+        """Save to ``path`` → whether that was possible."""
+        self.saved_at = time.monotonic()
+        try:
+            checkpoint.save(path, self.boundary)
+        except OSError as error:
+            self.unsaved = f"{path} could not be saved ({error.strerror or error})"
+            self.tell(f"{self.unsaved}; older checkpoints are as they were")
+            return False
+        self.unsaved = ""
+        return True
+
+    def save_when_due(self, completed_before: int, *, best: bool) -> None:
+        """Save what is due: the best model, a numbered checkpoint, or the latest state."""
+        if best:
+            self.save(self.folder.best)
+        every = self.config.save_every
+        milestone = self.boundary["completed"] // every * every
+        if milestone > completed_before:
+            path = self.folder.model(milestone)
+            if self.save(path) and self.config.keep_checkpoints is not None:
+                self._prune(path)
+        elif time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
+            self.save(self.folder.latest)
+
+    def save_end(self) -> None:
+        """Save as the final or, if the run has not reached its end, as the latest state."""
+        done = self.boundary["completed"] >= self.config.episodes
+        if self.save(self.folder.final if done else self.folder.latest) and done:
+            with contextlib.suppress(OSError):
+                self.folder.latest.unlink(missing_ok=True)
+
+    def _prune(self, newest: Path) -> None:
+        try:
+            self.folder.prune(self.config.keep_checkpoints, newest)
+        except OSError as error:
+            self.tell(f"older checkpoints could not be deleted ({error.strerror})")
