@@ -13,15 +13,18 @@ from typing import Annotated
 import tyro
 
 from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
-from tedg_fast.hypergraph import HypergraphError
-from tedg_fast.legacy import LegacyError, V3Checkpoint
+from tedg_fast.hypergraph import Hypergraph, HypergraphError
+from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph
 from tedg_fast.nethack.grounding import GroundingError
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.config import TrainConfig, from_dict, to_dict
 from tedg_fast.train.display import Display
+from tedg_fast.train.distributed import RankLost, World, joined
 from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.model import load_rules
-from tedg_fast.train.resume import Source, check_takeover, find_checkpoint
+from tedg_fast.train.platform import platform
+from tedg_fast.train.ranks import RanksDiffer
+from tedg_fast.train.resume import Source, changed_settings, check_takeover, find_checkpoint
 from tedg_fast.train.run_folder import RunFolder, RunFolderError
 from tedg_fast.train.tracking import Service, check_service, tracked
 from tedg_fast.train.trainer import Trainer
@@ -33,10 +36,14 @@ BAD_INPUT = (
 
 
 def train() -> None:
-    """``tedg-train``: exit code 0 at the end of a run, 1 if its end could not be saved, 2 for bad
-    input; these with one line on stderr."""
+    """``tedg-train``: exit code 0 at the end of a run, 1 if its end could not be saved or another
+    rank was lost, 2 for bad input; these with one line on stderr."""
     with _bad_input_in_one_line("tedg-train"):
-        _train(sys.argv[1:])
+        try:
+            _train(sys.argv[1:])
+        except (RankLost, RanksDiffer) as error:
+            print(f"tedg-train: {error}", file=sys.stderr)
+            sys.exit(1)
 
 
 def eval_() -> None:
@@ -91,59 +98,6 @@ def _bad_input_in_one_line(program: str, *further: type[Exception]) -> Iterator[
         sys.exit(2)
 
 
-def _train(arguments: list[str]) -> None:
-    command, source = _configuration(arguments)
-    config = command.config
-    check_config(config)
-    check_service(command.track)
-    hypergraph = load_rules(config.hypergraph)
-    folder = RunFolder(config.results, config.exp_name)
-    if source is not None:
-        check_takeover(source, config, hypergraph)
-    if not (isinstance(source, Source) and folder.holds(source.path)):
-        folder.refuse_existing()
-        if source is not None and source.completed >= config.episodes:
-            raise ConfigError(
-                f"{source.path} has {source.completed} episodes already and --episodes, the total "
-                f"to reach, is {config.episodes}: ask for more"
-            )
-    completed = source.completed if source else 0
-    display = Display(config.episodes, completed, quiet=command.quiet)
-    trainer = Trainer(config, hypergraph, display)
-    if isinstance(source, V3Checkpoint):
-        trainer.resume_v3(source)
-    elif source is not None:
-        trainer.resume(source)
-    print(f"{config.exp_name}: {_beginning(source)}, on {config.device}, into {folder.path}")
-    with (
-        folder.claimed(),
-        tracked(command.track, folder, to_dict(config)) as trainer.log.tracker,
-    ):
-        for remark in config.ineffective_flags():
-            display.warn(remark)
-        _stop_on_signals(trainer)
-        with display:
-            trainer.run()
-    if trainer.saver.unsaved:
-        print(
-            f"tedg-train: {trainer.saver.unsaved}; the end of this run is lost, go on from its newest "
-            f"checkpoint with: tedg-train --resume {shlex.quote(str(folder.path))}",
-            file=sys.stderr,
-        )
-        sys.exit(1)
-    print(f"{trainer.completed} episodes done; results are in {folder.path}")
-    resume = f"tedg-train --resume {shlex.quote(str(folder.path))}"
-    if trainer.completed >= config.episodes:
-        resume += f" --episodes {max(2 * trainer.completed, 100)}"
-    print(f"go on with: {resume}")
-
-
-def _beginning(source: Source | V3Checkpoint | None) -> str:
-    if source is None:
-        return "a new run"
-    return f"going on from {source.path} with {source.completed} episodes"
-
-
 @dataclass(frozen=True)
 class TrainCommand:
     """Train a graph-guided mixture-of-experts agent on NetHack with PPO.
@@ -161,15 +115,119 @@ class TrainCommand:
     """Send all series to this service as well."""
 
 
-def _configuration(arguments: list[str]) -> tuple[TrainCommand, Source | V3Checkpoint | None]:
-    """The command line's configuration; what it leaves open comes from the resumed checkpoint."""
-    command = _parsed(arguments, TrainConfig())
+def _train(arguments: list[str]) -> None:
+    with joined() as world:
+        restarted = world.restarted()
+        command, source, hypergraph = world.first(lambda: _prepared(arguments, world, restarted))
+        _require_one_platform(world)
+        config = command.config
+        folder = RunFolder(config.results, config.exp_name)
+        quiet = command.quiet or not world.leads
+        display = Display(config.episodes, source.completed if source else 0, quiet=quiet)
+        trainer = Trainer(config, hypergraph, display, world)
+        if isinstance(source, V3Checkpoint):
+            trainer.resume_v3(source)
+        elif source is not None:
+            trainer.resume(source)
+        _stop_on_signals(trainer)
+        if not world.leads:
+            trainer.run()
+            return
+        ranks = f" in {world.size} ranks" if world.size > 1 else ""
+        print(f"{config.exp_name}: {_beginning(source)}, on {config.device}{ranks}, into {folder.path}")
+        with (
+            folder.claimed(),
+            tracked(command.track, folder, to_dict(config)) as trainer.log.tracker,
+        ):
+            for remark in config.ineffective_flags():
+                display.warn(remark)
+            with display:
+                trainer.run()
+        _say_how_it_ended(trainer)
+
+
+def _prepared(
+    arguments: list[str], world: World, restarted: bool
+) -> tuple[TrainCommand, Source | V3Checkpoint | None, Hypergraph | V3Hypergraph]:
+    """What the command line asks for, checked; nothing is written yet."""
+    command, source = _configuration(arguments, restarted)
     config = command.config
-    if config.resume is None:
-        return command, None
-    source = find_checkpoint(Path(config.resume))
+    check_config(config, world.size)
+    check_service(command.track)
+    hypergraph = load_rules(config.hypergraph)
+    folder = RunFolder(config.results, config.exp_name)
+    if source is not None:
+        check_takeover(source, config, hypergraph)
+    if not (isinstance(source, Source) and folder.holds(source.path)):
+        folder.refuse_existing()
+        if source is not None and source.completed >= config.episodes:
+            raise ConfigError(
+                f"{source.path} has {source.completed} episodes already and --episodes, the total "
+                f"to reach, is {config.episodes}: ask for more"
+            )
+    return command, source, hypergraph
+
+
+def _require_one_platform(world: World) -> None:
+    """Raise ``ConfigError`` where this rank could come to other bits than the first one."""
+    others = changed_settings(world.first(platform), platform())
+    if others:
+        raise ConfigError(
+            f"rank {world.rank} runs on another platform than rank 0, so their parameters would "
+            f"drift apart: {'; '.join(others)}; use equal machines with the same installation"
+        )
+
+
+def _say_how_it_ended(trainer: Trainer) -> None:
+    """Exits with code 1 if the end of the run could not be saved."""
+    program = "tedg-train"
+    if trainer.world.size > 1:
+        program = f"torchrun (with {trainer.world.size} ranks as before) -m tedg_fast.train"
+    resume = f"{program} --resume {shlex.quote(str(trainer.folder.path))}"
+    if trainer.saver.unsaved:
+        print(
+            f"tedg-train: {trainer.saver.unsaved}; the end of this run is lost, go on from its "
+            f"newest checkpoint with: {resume}",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    print(f"{trainer.completed} episodes done; results are in {trainer.folder.path}")
+    if trainer.completed >= trainer.config.episodes:
+        resume += f" --episodes {max(2 * trainer.completed, 100)}"
+    print(f"go on with: {resume}")
+
+
+def _beginning(source: Source | V3Checkpoint | None) -> str:
+    if source is None:
+        return "a new run"
+    return f"going on from {source.path} with {source.completed} episodes"
+
+
+def _configuration(
+    arguments: list[str], restarted: bool
+) -> tuple[TrainCommand, Source | V3Checkpoint | None]:
+    """The command line's configuration; what it leaves open comes from the resumed checkpoint.
+
+    A run that the launcher ``restarted`` goes on from its own newest checkpoint, if there is one.
+    """
+    command = _parsed(arguments, TrainConfig())
+    source = None
+    if command.config.resume is not None:
+        command, source = _resumed(arguments, command, Path(command.config.resume))
+    folder = RunFolder(command.config.results, command.config.exp_name)
+    if restarted and any(folder.checkpoints.glob("*.pth")):
+        return _resumed(arguments, command, folder.path)
+    return command, source
+
+
+def _resumed(
+    arguments: list[str], command: TrainCommand, path: Path
+) -> tuple[TrainCommand, Source | V3Checkpoint]:
+    """The checkpoint at ``path``, and the configuration with which to go on from it."""
+    source = find_checkpoint(path)
     if isinstance(source, V3Checkpoint):
-        return replace(command, config=replace(config, num_experts=source.num_experts)), source
+        config = replace(command.config, num_experts=source.num_experts)
+        return replace(command, config=config), source
     saved = from_dict(source.state["config"])
     run = RunFolder.around(source.path)
     if run is not None:  # it may have been moved or renamed
@@ -186,7 +244,8 @@ def _stop_on_signals(trainer: Trainer) -> None:
 
     def request_stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        os.write(sys.stderr.fileno(), STOPPING)  # print may be what was interrupted
+        if trainer.world.leads:
+            os.write(sys.stderr.fileno(), STOPPING)  # print may be what was interrupted
         trainer.request_stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
