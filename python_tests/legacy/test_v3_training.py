@@ -17,6 +17,7 @@ from tedg_fast.policy import Routing
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.ppo import PPO
+from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
 
 GAMES, STEPS, MAX_STEPS = 3, 16, 12
@@ -45,7 +46,7 @@ def resumed(request, tmp_path):
     v3 = V3Checkpoint.load(path)
     policy = V3Policy.of(v3, hypergraph)
     generator = torch.Generator().manual_seed(0)
-    ppo = PPO(policy, CONFIG, generator)
+    ppo = PPO(policy, CONFIG, generator, Stopwatch())
     ppo.optimizer.load_state_dict(v3.adam_state_dict(policy, ppo.optimizer))
     env = VectorEnv(
         hypergraph,
@@ -105,7 +106,7 @@ def test_training_goes_on_from_a_saved_state(resumed, tmp_path):
     state = torch.load(path, weights_only=True)
     again = V3Policy(hypergraph, v3.num_experts)
     again.load_state_dict(state["policy"])
-    resumed_ppo = PPO(again, CONFIG, torch.Generator())
+    resumed_ppo = PPO(again, CONFIG, torch.Generator(), Stopwatch())
     resumed_ppo.optimizer.load_state_dict(state["optimizer"])
     resumed_ppo.generator.set_state(state["generator"])
     for each in (ppo, resumed_ppo):

@@ -1,4 +1,7 @@
-"""The phase table of the specification, and the switches of the mechanisms."""
+"""The phases, and the switches of the mechanisms.
+
+The table is the specification's but for the learning rate and c_H, which are tuned.
+"""
 
 from dataclasses import asdict
 
@@ -9,12 +12,12 @@ from tedg_fast.train.phases import Mechanisms
 
 TABLE = {
     # completed episodes: phase, routing, T, learning rate, c_H, σ·c_α, lb, div, align, sem, temp, ov
-    0: ("warmup", "softmax", 1.0, 1e-4, 0.05, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
-    999: ("warmup", "softmax", 1.0, 1e-4, 0.05, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
-    1000: ("transition", "sparsemax", 1.0, 5e-5, 0.02, -0.1, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
-    2000: ("transition", "sparsemax", 0.75, 5e-5, 0.02, -0.05, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
-    3000: ("fine-tune", "sparsemax", 0.5, 1e-5, 0.01, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
-    9999: ("fine-tune", "sparsemax", 0.5, 1e-5, 0.01, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
+    0: ("warmup", "softmax", 1.0, 6e-4, 0.01, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
+    999: ("warmup", "softmax", 1.0, 6e-4, 0.01, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
+    1000: ("transition", "sparsemax", 1.0, 3e-4, 0.004, -0.1, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
+    2000: ("transition", "sparsemax", 0.75, 3e-4, 0.004, -0.05, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
+    3000: ("fine-tune", "sparsemax", 0.5, 6e-5, 0.002, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
+    9999: ("fine-tune", "sparsemax", 0.5, 6e-5, 0.002, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
 }
 
 

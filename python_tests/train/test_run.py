@@ -11,6 +11,7 @@ from importlib import resources
 import pytest
 import torch
 from command import SHORT, refused, tedg_train
+from run_results import forget_timings
 from exact import differences
 
 from tedg_fast.hypergraph import load_hypergraph
@@ -57,10 +58,11 @@ def test_log_holds_every_episode_and_signal(trained):
     for signal_name in (
         "grad_norm", "attention_variance", "alpha_entropy", "alignment_loss", "semantic_loss",
         "temporal_loss", "overlap_loss", "usage_survival", "usage_combat", "usage_exploration",
-        "usage_general", "rollbacks", "returns_explained", "steps_per_second",
+        "usage_general", "rollbacks", "returns_explained", "effect_loss", "steps_per_second",
+        "share_games", "share_graph", "share_backward",
     ):  # fmt: skip
         assert all(isinstance(value, int | float) for value in updates[signal_name]), signal_name
-    assert max(updates["first_ratio_error"]) < 1e-6
+    assert max(updates["first_ratio_error"]) < 1e-5  # logits of several tens, in float32
     assert min(updates["alignment_loss"]) > 0
     assert log["config"]["seed"] == 0
 
@@ -84,8 +86,7 @@ def test_resumed_run_equals_the_uninterrupted_one(trained, tmp_path, monkeypatch
     two = checkpoint.load(tmp_path / "whole" / "checkpoints" / "model_final.pth")
     for state in (one, two):
         state.pop("config")  # names the results folder
-        for name in ("steps_per_second", "seconds"):
-            state["log"]["updates"].pop(name, None)
+        forget_timings(state)
     assert not differences(two, one)
 
 

@@ -50,7 +50,7 @@ class GraphAttention(nn.Module):
         self.project = nn.Linear(width, width, bias=False)
         # Scores that differ from the first step on: attention that starts uniform averages all
         # neighbours alike and learns to tell them apart only slowly (over-smoothing).
-        self.attend = nn.Parameter(2 * torch.randn(2, heads, head_size) / math.sqrt(head_size))
+        self.attend = nn.Parameter(3 * torch.randn(2, heads, head_size) / math.sqrt(head_size))
         self.relation_bias = nn.Parameter(torch.zeros(num_relations, heads))
         self.bias = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width)

@@ -136,9 +136,11 @@ class Policy(nn.Module):
         self.state = StateEncoder(config)
         self.router = _router(hidden, num_experts) if config.router == "learned" else None
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
-        # While all experts weigh 1/K, a gain of K makes their proposals count in full.
-        self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), float(num_experts)))
+        # Experts weigh 1/K at first, so a gain of K lets their proposals count in full; a little
+        # more lets play follow the rules closely enough to learn from where they lead.
+        self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 1.5 * num_experts))
         self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+        nn.init.zeros_(self.critic[-1].weight)  # expects nothing yet, of any state
 
     @property
     def device(self) -> torch.device:

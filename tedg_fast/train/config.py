@@ -25,7 +25,7 @@ class PPOConfig:
     """λ of generalised advantage estimation."""
     epochs: int = 4
     """Passes over each rollout."""
-    minibatch_size: int = 256
+    minibatch_size: int = 1024
     """Rows of one gradient step."""
     value_coef: float = 0.5
     """Weight of the value loss."""

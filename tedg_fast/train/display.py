@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console, Group
@@ -21,6 +19,7 @@ from tedg_fast.train.bands import (
     alpha_entropy_band,
 )
 from tedg_fast.train.health import Reading, expert_name
+from tedg_fast.train.stopwatch import Stopwatch
 
 PLAIN_EVERY = 10.0
 """Seconds between two lines where no terminal shows the live display."""
@@ -58,7 +57,7 @@ class Display:
     def __init__(self, episodes: int, completed: int = 0, *, quiet: bool = False):
         self.console = Console()
         self.is_live = self.console.is_terminal and not quiet
-        self.seconds: dict[str, float] = {}
+        self.watch = Stopwatch()
         self.warning = ""
         self.printed = 0.0
         self.bars = Progress(
@@ -84,16 +83,6 @@ class Display:
         if self.is_live:
             self.live.stop()
 
-    def add(self, part: str, seconds: float) -> None:
-        """Count wall time of a part of the loop."""
-        self.seconds[part] = self.seconds.get(part, 0.0) + seconds
-
-    @contextmanager
-    def timed(self, part: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.add(part, time.perf_counter() - began)
-
     def stage(self, words: str) -> None:
         """Say what is being done before the first ``refresh``."""
         if self.is_live:
@@ -106,13 +95,12 @@ class Display:
 
     def shares(self) -> str:
         """Share of wall time of each part, largest first."""
-        total = sum(self.seconds.values()) or 1.0
-        ordered = sorted(self.seconds.items(), key=lambda item: -item[1])
-        return ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in ordered)
+        ordered = sorted(self.watch.shares().items(), key=lambda item: -item[1])
+        return ", ".join(f"{part} {share:.0%}" for part, share in ordered if share >= 0.005)
 
     def refresh(self, status: Status) -> None:
         """Show where the run stands."""
-        with self.timed("display"):
+        with self.watch.timed("display"):
             if self.is_live:
                 self._move_bars(status)
                 self.live.update(self._panel(status))

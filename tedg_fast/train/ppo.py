@@ -14,6 +14,7 @@ from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.losses import Minibatch, effect_loss, ppo_loss
 from tedg_fast.train.phases import Settings
 from tedg_fast.train.rollout import Rollout
+from tedg_fast.train.stopwatch import Stopwatch
 
 
 class NotFinite(ArithmeticError):
@@ -94,6 +95,7 @@ class PPO:
 
     Every rank of the ``world`` calls ``update`` with a rollout of its own, and all come to the
     same parameters: each takes its part of every minibatch, and gradients are averaged.
+    ``watch`` counts the parts' time.
     """
 
     def __init__(
@@ -101,9 +103,11 @@ class PPO:
         policy: Policy,
         config: PPOConfig,
         generator: torch.Generator,
+        watch: Stopwatch,
         world: World = ALONE,
     ):
         self.policy, self.config, self.generator, self.world = policy, config, generator, world
+        self.watch = watch
         self.parameters = list(policy.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=0.0, eps=1e-5, fused=True)
 
@@ -114,9 +118,11 @@ class PPO:
         which is rounding alone. Raises ``NotFinite``, with parameters and optimizer as they were
         before the call, when a loss or gradient is NaN or infinite.
         """
+        self.watch.start()
         before = copy.deepcopy((self.policy.state_dict(), self.optimizer.state_dict()))
         try:
             batch = Batch(rollout, self.policy, self.config, self.world)
+            self.watch.lap("advantages")
             return self._update(batch, rollout, settings)
         except NotFinite:
             self.policy.load_state_dict(before[0])
@@ -174,11 +180,14 @@ class PPO:
         self, batch: Batch, rows: Tensor, divisors: Tensor, settings: Settings
     ) -> dict[str, Tensor]:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
+        lap = self.watch.lap
         rules = self.policy.manager.rules()
         active = batch.active[rows]
         logic = self.policy.manager(rules, active)
+        lap("graph")
         state = StateInput(*(field[rows] for field in batch.state))
         output = self.policy(state, logic, Routing(settings.routing, settings.temperature))
+        lap("network")
         minibatch = batch.rows(rows, self.config.segment_steps, divisors[0])
         loss, terms = ppo_loss(
             output,
@@ -196,12 +205,16 @@ class PPO:
             effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}
+        lap("losses")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        lap("backward")
         # Of the whole minibatch from here on, so that all ranks come to the same judgement.
         mean_loss = self.world.average_gradients(self.parameters, loss.detach())
+        lap("waiting")
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         if not (math.isfinite(mean_loss.item()) and math.isfinite(norm.item())):
             raise NotFinite(f"loss {mean_loss.item()}, gradient norm {norm.item()}")
         self.optimizer.step()
+        lap("optimizer")
         return terms | {"grad_norm": norm}

@@ -66,7 +66,7 @@ class Trainer:
         self.spec = grounder_of(hypergraph)(hypergraph, 1).spec
         self.policy = build_policy(hypergraph, replace(config, device=world.device(config.device)))
         self.generator = first_generator(config.seed, world.rank)
-        self.ppo = PPO(self.policy, config.ppo, self.generator, world)
+        self.ppo = PPO(self.policy, config.ppo, self.generator, display.watch, world)
         self.normaliser = RewardNormaliser(
             self.num_envs, config.ppo.gamma, config.ppo.reward_clip, world
         )
@@ -267,7 +267,7 @@ class Trainer:
         with self._stoppable():
             torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
             played = collector.collect(Routing(settings.routing, settings.temperature))
-            collected, waited_then = time.perf_counter(), world.waited
+            waited_collecting = world.waited - waited
 
             torch.set_num_threads(config.threads)
             try:
@@ -277,12 +277,12 @@ class Trainer:
                 message = f"{error}: the update was undone, weights and optimizer are as before it"
                 self._event("rollback", message)
                 signals = {}
-        updated = time.perf_counter()
-        self.display.add("games", played.stepping_seconds)
-        self.display.add("policy", played.policy_seconds - (waited_then - waited))
-        self.display.add("update", updated - collected - (world.waited - waited_then))
+        updated, waited_updated = time.perf_counter(), world.waited
+        watch = self.display.watch
+        watch.add("games", played.stepping_seconds)
+        watch.add("policy", played.policy_seconds - waited_collecting)
 
-        with self.display.timed("checkpoint"):
+        with watch.timed("checkpoint"):
             self.next_episode, self.games = env.next_episode, env.games()
             share = Share(
                 state=self.rank_state(),
@@ -299,7 +299,7 @@ class Trainer:
         self.completed, self.stopping = before + int(ended), stops > 0
         self.env_steps += rollout.steps * config.num_envs
         if world.size > 1:
-            self.display.add("waiting", world.waited - waited)
+            watch.add("waiting", world.waited - waited_updated + waited_collecting)
         if shares is None:
             return
         require_same(shares, self.env_steps)
@@ -310,7 +310,7 @@ class Trainer:
             self._record_update(rollout, shares, asdict(settings), signals, speed)
         best = self._is_best()
         self._write_log()  # before saving: a checkpoint never knows more than the log
-        with self.display.timed("checkpoint"):
+        with watch.timed("checkpoint"):
             self.saver.boundary = self.state_dict([share.state for share in shares])
             self.saver.save_when_due(before, best=best)
         with contextlib.suppress(OSError):  # as in _warn
@@ -332,7 +332,7 @@ class Trainer:
             )
 
     def _write_log(self) -> None:
-        with self.display.timed("logging"):
+        with self.display.watch.timed("logging"):
             for problem in self.log.write():
                 self._event("log", problem)
 
@@ -380,6 +380,7 @@ class Trainer:
             "workers_lost": self.workers_lost,
             "steps_per_second": speed,
         }
+        entry |= {f"share_{part}": x for part, x in self.display.watch.shares().items()}
         self.log.update(entry | (self.pace.series() if self.pace else {}), self.env_steps)
 
     def _is_best(self) -> bool:
