@@ -13,6 +13,11 @@ from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP, Mechanisms, Ph
 from tedg_fast.train.phases import settings_at
 
 
+def _cores() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True)
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017) and generalised advantages."""
@@ -23,7 +28,7 @@ class PPOConfig:
     """Discount per environment step."""
     gae_lambda: float = 0.97
     """λ of generalised advantage estimation."""
-    epochs: int = 4
+    epochs: int = 3
     """Passes over each rollout."""
     minibatch_size: int = 1024
     """Rows of one gradient step."""
@@ -60,9 +65,9 @@ class TrainConfig:
     """Seed of the games, the networks and the sampling."""
     device: str = "cpu"
     """Device of the networks: "cpu", "cuda", "cuda:1", …"""
-    num_envs: int = 32
-    """Games played side by side."""
-    num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    num_envs: int = field(default_factory=lambda: max(32, 16 * _cores()))
+    """Games played side by side: at least 32, 16 a core."""
+    num_workers: int = field(default_factory=_cores)
     """Processes that play them."""
     threads: int = 1
     """Threads of the update; the default network's products are too small for more to pay."""
