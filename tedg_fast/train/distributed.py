@@ -7,6 +7,7 @@ trainer reads the same for one process and for a thousand. ``Ranks`` does them o
 import contextlib
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -107,7 +108,8 @@ class Ranks(World):
         with_nccl = torch.cuda.is_available() and dist.is_nccl_available()
         limit = timedelta(seconds=COLLECTIVE_SECONDS)
         with self._collective():
-            self._store, _, _ = next(dist.rendezvous("env://", timeout=limit))
+            store, _, _ = next(dist.rendezvous("env://", timeout=limit))
+            self._store = fresh_store(store, self.rank, self.size, COLLECTIVE_SECONDS)
             dist.init_process_group(
                 "cpu:gloo,cuda:nccl" if with_nccl else "gloo",
                 store=self._store, rank=self.rank, world_size=self.size, timeout=limit,
@@ -234,6 +236,34 @@ class Ranks(World):
         if not silent:
             return "the others"
         return f"rank{'s' if len(silent) > 1 else ''} {', '.join(silent)}"
+
+
+def fresh_store(store: dist.Store, rank: int, size: int, seconds: float) -> dist.Store:
+    """A part of the launcher's ``store`` that all ``size`` ranks share and none wrote to before.
+
+    torchrun keeps its store when it restarts ranks, with the addresses of the dead ones in it, and
+    nothing in the environment tells the machines' attempts apart: every rank knocks with a name
+    that was never used, and the first one answers all knocks until all living ranks have heard it.
+    Raises ``RuntimeError`` after ``seconds``.
+    """
+    if rank > 0:
+        name = uuid.uuid4().hex
+        store.set(f"tedg/knock/{store.add('tedg/knocks', 1)}", name)
+        token = store.get(f"tedg/answer/{name}").decode()
+        store.add(token, 1)
+        return dist.PrefixStore(token, store)
+    token, answered = uuid.uuid4().hex, set[int]()
+    deadline = time.monotonic() + seconds
+    while (heard := store.add(token, 0)) < size - 1:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"only {heard + 1} of {size} ranks came within {seconds:.0f} s")
+        for knock in set(range(1, store.add("tedg/knocks", 0) + 1)) - answered:
+            if store.check([f"tedg/knock/{knock}"]):
+                name = store.get(f"tedg/knock/{knock}").decode()
+                store.set(f"tedg/answer/{name}", token)
+                answered.add(knock)
+        time.sleep(0.01)
+    return dist.PrefixStore(token, store)
 
 
 @contextlib.contextmanager
