@@ -21,6 +21,7 @@ from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED, V3_AGAIN
 from tedg_fast.report.figures import Picture, pictures
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.page import page
+from tedg_fast.report.ranks import ranks_tables
 from tedg_fast.report.runs import ReportError, Run, load_run
 from tedg_fast.report.style import styled
 from tedg_fast.report.tables import (
@@ -119,6 +120,7 @@ def tables_of(runs: Sequence[Run], arms: Sequence[Arm], verdicts: Sequence[Verdi
         change_table([whole_course(run, runs) for run in runs]),
         warmup_table(arms),
         outcome_table(arms),
+        *ranks_tables(runs),
     ]
 
 

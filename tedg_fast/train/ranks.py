@@ -145,8 +145,11 @@ def unpack(packed: dict[str, Any]) -> GameState:
 
 
 def first_generator(seed: int, rank: int) -> torch.Generator:
-    """The generator with which a rank begins; ``seed`` is below 2³²."""
-    return torch.Generator().manual_seed(seed + (rank << 32))
+    """The generator with which a rank begins: the first one's as that of a single process."""
+    if rank > 0:  # torch's generator heeds the lower 32 bits of a seed only
+        sequence = np.random.SeedSequence(entropy=seed, spawn_key=(rank,))
+        seed = int(sequence.generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)
 
 
 def deal(states: Sequence[RankState], world: World, generator: Tensor) -> RankState:
