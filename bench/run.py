@@ -10,51 +10,17 @@ parallel op waits for the scheduler.
 
 import datetime
 import json
-import platform
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
-import torch
 
-from tedg_fast.info import vector_level
+from record import commit, header
 
 HERE = Path(__file__).resolve().parent
 OURS = "tedg_fast"
-PACKAGES = ("torch", "torch-geometric", "torch-scatter", "entmax", "numpy")
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def commit() -> str:
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
-
-
-def installed(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} not installed"
-
-
-def header() -> list[str]:
-    return [
-        f"- machine: {processor()}, {torch.get_num_threads()} threads, {vector_level()} kernels",
-        f"- versions: python {platform.python_version()}, "
-        + ", ".join(installed(package) for package in PACKAGES),
-        f"- commit: {commit()}",
-        f"- date: {datetime.date.today()}",
-    ]
 
 
 def megabytes(count: int) -> str:

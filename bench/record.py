@@ -1,0 +1,69 @@
+"""What every recorded result begins with, and where results go."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tedg_fast.info import vector_level
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+PACKAGES = ("torch", "torch-geometric", "torch-scatter", "entmax", "numpy", "nle", "gymnasium")
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def commit() -> str:
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def installed(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} not installed"
+
+
+def cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def header() -> list[str]:
+    load = os.getloadavg()[0]
+    return [
+        f"- machine: {processor()}, {len(cores())} cores, {vector_level()} kernels; load before "
+        f"the run {load:.1f}",
+        f"- versions: python {platform.python_version()}, "
+        + ", ".join(installed(package) for package in PACKAGES),
+        f"- commit: {commit()}",
+        f"- date: {datetime.date.today()}",
+    ]
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = [names, ["---"] * len(names), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def write(name: str, lines: list[str], data: Any) -> None:
+    """Print the lines and keep them, and the numbers behind them, as ``name``.md and .json."""
+    text = "\n".join(lines) + "\n"
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text)
+    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    print(f"written to {RESULTS / name}.md and .json")

@@ -1,0 +1,113 @@
+"""``tedg-train`` that times itself: ``python timed_run.py SPECIFICATION <its arguments>``.
+
+SPECIFICATION is JSON: ``out``, the file for what was measured; ``steps``, after which the run is
+stopped, as by Ctrl-C; ``launched``, when the process was started, on ``time.perf_counter``'s clock;
+``profile``, the number of the iteration to run under PyTorch's profiler, or null.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from torch.profiler import ProfilerActivity, profile
+
+from processes import cpu_seconds, descendants
+from tedg_fast import cli
+from tedg_fast.train.display import Display, Status
+from tedg_fast.train.stopwatch import Stopwatch
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
+
+
+class FirstIteration(Stopwatch):
+    """The trainer's stopwatch, which also notes when the first rollout and update were done."""
+
+    done: float | None = None
+
+    def add(self, part: str, seconds: float) -> None:
+        if part == "games" and self.done is None:
+            self.done = time.perf_counter()
+        super().add(part, seconds)
+
+
+class TimedDisplay(Display):
+    """The trainer's display, which also writes down when every iteration ended.
+
+    Times are in seconds since the games had started.
+    """
+
+    def __init__(self, *args, specification: dict, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.specification = specification
+        self.watch = FirstIteration()
+        self.marks: list[dict] = []
+        self.profiled: dict | None = None
+        self.profiler: profile | None = None
+
+    def refresh(self, status: Status) -> None:
+        super().refresh(status)
+        now = time.perf_counter()
+        if not self.marks:
+            # The games stand ready when the first iteration begins, whose speed is reported.
+            self.started = self.watch.done - status.env_steps / status.steps_per_second
+        # A process's own processor time is known exactly, but its workers' only to the tick.
+        workers = descendants(os.getpid())[1:]
+        self.marks.append(
+            {
+                "steps": status.env_steps,
+                "seconds": now - self.started,
+                "parts": dict(self.watch.seconds),
+                "trainer_cpu": time.process_time(),
+                "worker_cpu": cpu_seconds(workers),
+            }
+        )
+        if len(self.marks) == self.specification["profile"]:
+            self.profiler = profile(activities=[ProfilerActivity.CPU], with_flops=True)
+            self.profiler.start()
+        elif self.profiler is not None:
+            self.profiler.stop()
+            self.profiled = self._profile()
+            self.profiler = None
+        profiled = self.specification["profile"] is None or self.profiled is not None
+        if profiled and status.env_steps >= self.specification["steps"]:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write what was measured and stop the run as a user would."""
+        measured = {
+            "startup_seconds": self.started - self.specification["launched"],
+            "marks": self.marks,
+            "profile": self.profiled,
+        }
+        Path(self.specification["out"]).write_text(json.dumps(measured))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def _profile(self) -> dict:
+        """Where the iteration between the last two marks spent the trainer's time, by PyTorch op."""
+        before, after = self.marks[-2:]
+        ops = self.profiler.key_averages()
+        seconds = {op.key: op.self_cpu_time_total / 1e6 for op in ops}
+        products = [op for op in ops if op.key in PRODUCTS]
+        return {
+            "seconds": after["seconds"] - before["seconds"],
+            "games": after["parts"]["games"] - before["parts"]["games"],
+            "products": sum(seconds.get(name, 0.0) for name in PRODUCTS),
+            "kernels": sum(time for name, time in seconds.items() if name.startswith("tedg::")),
+            "flops": sum(op.flops for op in products),
+            "steps": after["steps"] - before["steps"],
+            "ops": dict(sorted(seconds.items(), key=lambda item: -item[1])[:15]),
+        }
+
+
+def main(specification: dict, arguments: list[str]) -> None:
+    cli.Display = partial(TimedDisplay, specification=specification)
+    sys.argv = ["tedg-train", *arguments]
+    cli.train()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), sys.argv[2:])
