@@ -134,7 +134,8 @@ def _train(arguments: list[str]) -> None:
             trainer.run()
             return
         ranks = f" in {world.size} ranks" if world.size > 1 else ""
-        print(f"{config.exp_name}: {_beginning(source)}, on {config.device}{ranks}, into {folder.path}")
+        where = f"on {config.device}{ranks}, into {folder.path}"
+        print(f"{config.exp_name}: {_beginning(source)}, {where}")
         with (
             folder.claimed(),
             tracked(command.track, folder, to_dict(config)) as trainer.log.tracker,

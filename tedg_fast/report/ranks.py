@@ -38,5 +38,6 @@ def _rows(run: Run) -> list[tuple[str, ...]]:
     speeds = {int(m[1]): values for n, values in updates.items() if (m := _SPEED.fullmatch(n))}
     for rank, values in sorted(speeds.items()):
         slowest = np.mean(updates["slowest_rank"][inside] == rank)
-        rows.append((f"{run.name}, rank {rank}", number(np.nanmean(values), 0), "", f"{slowest:.0%}"))
+        speed = number(np.nanmean(values), 0)
+        rows.append((f"{run.name}, rank {rank}", speed, "", f"{slowest:.0%}"))
     return rows

@@ -228,9 +228,8 @@ class Ranks(World):
         try:
             self._store.set(f"tedg/lost/{self.rank}", "1")
             time.sleep(REPORT_SECONDS)
-            silent = [
-                str(rank) for rank in range(self.size) if not self._store.check([f"tedg/lost/{rank}"])
-            ]
+            names = [f"tedg/lost/{rank}" for rank in range(self.size)]
+            silent = [str(k) for k, name in enumerate(names) if not self._store.check([name])]
         except (AttributeError, RuntimeError):  # the store is gone, or was never reached
             silent = []
         if not silent:
