@@ -43,8 +43,8 @@ def main(count: int) -> None:
     seconds = rollout_seconds(count)
     mean, deviation = seconds.mean(), seconds.std(ddof=1)
     print(
-        f"{len(seconds)} rollouts of {GAMES} games x {STEPS} steps: {mean * 1e3:.0f} ms of a worker, "
-        f"deviation {deviation / mean:.1%}, slowest {seconds.max() / mean:.2f} of the mean"
+        f"{len(seconds)} rollouts of {GAMES} games x {STEPS} steps: {mean * 1e3:.0f} ms of a "
+        f"worker, deviation {deviation / mean:.1%}, slowest {seconds.max() / mean:.2f} of the mean"
     )
     print("| ranks | slowest / mean, drawn | normal |\n| --- | --- | --- |")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The PPO update: minibatches of consecutive steps, gradient steps, undone if anything is not finite."""
+"""The PPO update: minibatches of consecutive steps, gradient steps; undone if not finite."""
 
 import copy
 import math

@@ -208,7 +208,8 @@ class Trainer:
         self.saver.boundary = self.state_dict(ranks)
         self.saver.save(self.folder.latest)
         self.log.text.info(
-            "run %s: %d episodes done, going to %d", config.exp_name, self.completed, config.episodes
+            "run %s: %d episodes done, going to %d",
+            config.exp_name, self.completed, config.episodes,
         )
         for note in self.notes:
             self._event("resume", note)
