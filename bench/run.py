@@ -1,4 +1,4 @@
-"""Times the ops beside their competitors and writes the table of ratios.
+"""Times the ops beside their competitors, and the parts of training; writes a table of each.
 
     python bench/run.py [arguments for pytest, e.g. -k "route or copy"]
 
@@ -63,6 +63,18 @@ def table(results: list[dict]) -> list[str]:
     return lines
 
 
+def lone_table(results: list[dict]) -> list[str]:
+    """Markdown rows of what is timed without a competitor of ours, as the parts of training."""
+    compared = {r["group"] for r in results if r["extra_info"]["implementation"] == OURS}
+    rows = [
+        f"| {result['group'].replace(' | ', ': ')} | {result['extra_info']['implementation']} | "
+        f"{1e3 * result['stats']['min']:.3f} |"
+        for result in results
+        if result["group"] not in compared | {"copy"}
+    ]
+    return ["", "| part | implementation | ms |", "|---|---|---|", *rows] if rows else []
+
+
 def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "benchmark.json"
@@ -76,6 +88,7 @@ def main(arguments: list[str]) -> int:
             return int(status) or 1
         results = json.loads(report.read_text())["benchmarks"]
     lines = ["# Kernels beside their competitors", "", *header(), "", *table(results)]
+    lines += lone_table(results)
     text = "\n".join(lines) + "\n"
     print(text)
     target = HERE / "results" / f"{datetime.date.today()}-{commit()}.md"

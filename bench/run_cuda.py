@@ -17,7 +17,8 @@ import pytest
 import test_attention
 import test_routing
 import torch
-from run import HERE, OURS, PACKAGES, commit, installed, megabytes
+from record import PACKAGES, commit, installed
+from run import HERE, OURS, megabytes
 
 from tedg_fast.ops import routing_losses
 

@@ -1,0 +1,72 @@
+"""The benchmarks measure what they say: tried on short runs of real games."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+import against_plain  # noqa: E402
+import endurance  # noqa: E402
+from processes import Usage, usage  # noqa: E402
+from training import train  # noqa: E402
+
+from tedg_fast.hypergraph import load_hypergraph  # noqa: E402
+from tedg_fast.train.config import TrainConfig  # noqa: E402
+
+SMALL = ["--num-envs", "4", "--num-workers", "1", "--ppo.rollout-steps", "32"]
+CORES = sorted(os.sched_getaffinity(0))
+
+
+@pytest.mark.slow
+def test_a_timed_run_accounts_for_its_time():
+    seen = []
+    run = train(SMALL, 500, cores=CORES, watch=lambda use, at: seen.append(use), interval=0.2)
+    assert run.steps == 512  # whole iterations of 4 · 32
+    # Parts before the games stood ready (the first checkpoint) may add a little.
+    assert 0.8 * run.seconds < sum(run.parts.values()) < 1.2 * run.seconds
+    assert run.parts["games"] > 0 and run.parts["backward"] > 0
+    assert 0 < run.speed_with_startup < run.speed
+    assert run.peak.processes == 2 and run.peak == Usage(*map(max, zip(*seen)))
+
+
+@pytest.mark.slow
+def test_the_profile_finds_the_products():
+    profile = train(SMALL, 1, cores=CORES, profile=2).profile
+    assert profile["steps"] == 128 and profile["flops"] > 128 * 4 * 1e5
+    assert 0 < profile["products"] < profile["seconds"]
+    assert 0 < profile["kernels"] < profile["seconds"]
+
+
+def test_a_failed_run_says_why():
+    with pytest.raises(RuntimeError, match="num-envs"):
+        train(["--num-envs", "0"], 1, cores=CORES)
+
+
+@pytest.mark.slow
+def test_the_plain_loop_has_the_same_loss_and_gradients(monkeypatch):
+    monkeypatch.setattr(against_plain, "SMALL", 64)
+    against_plain.check_equal(load_hypergraph(), TrainConfig(num_envs=8))
+
+
+def test_usage_counts_descendants_memory_and_descriptors():
+    program = "import time; data = b'x' * (64 << 20); print(flush=True); time.sleep(60)"
+    before = usage(os.getpid())
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        now = usage(os.getpid())
+        child.kill()
+    assert now.processes == before.processes + 1
+    assert 64 << 20 < now.memory - before.memory < 96 << 20
+    assert now.descriptors >= before.descriptors + 4
+
+
+def test_endurance_compares_the_greatest_use_of_fifths():
+    samples = [(float(second), Usage(second << 20, 90, 3)) for second in range(101)]
+    parts = endurance.split(samples)
+    assert [len(part) for part in parts] == [20, 20, 20, 20, 21]
+    assert endurance.greatest(parts[1]) == Usage(39 << 20, 90, 3)
