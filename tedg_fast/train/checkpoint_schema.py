@@ -121,7 +121,7 @@ def require(value: Any, kind: Any, where: str) -> None:
         if type(value) is not int or value < kind.least:
             raise _mismatch(value, f"an int from {kind.least} on", where)
     elif get_origin(kind) is Literal:
-        if not any(value is word or value == word for word in get_args(kind)):
+        if not any(type(value) is type(word) and value == word for word in get_args(kind)):
             raise _mismatch(value, f"one of {get_args(kind)}", where)
     elif isinstance(kind, types.UnionType):
         if type(value) not in get_args(kind):
