@@ -65,8 +65,8 @@ def main() -> int:
     ]  # fmt: skip
     lines = [
         "# Memory and file descriptors of a long run", "", *header, "",
-        f"{run.steps:,} environment steps at {run.speed:,.0f} a second; greatest use of the trainer "
-        "and its workers in each fifth of the time, shared memory counted once.",
+        f"{run.steps:,} environment steps at {run.speed:,.0f} a second; greatest use of the "
+        "trainer and its workers in each fifth of the time, shared memory counted once.",
         "",
         *record.table(["seconds", "memory, MiB", "file descriptors", "processes"], rows),
         "",

@@ -149,7 +149,7 @@ class PlainPolicy:
 
 
 def pool(weight: Tensor, values: Tensor) -> Tensor:
-    """Σ_i ``weight`` [B, I] · ``values`` [B, I, J] → [B, J]; one row of values may serve all."""
+    """Σ_i ``weight`` [B, I] · ``values`` [B, I, J] → [B, J]; one row of values may do."""
     if len(values) == 1:
         return weight @ values[0]
     return torch.bmm(weight.unsqueeze(1), values).squeeze(1)

@@ -4,10 +4,10 @@
     python bench/throughput.py --hypergraph FOLDER  # V3's network, from its two hypergraph files
 
 Everything after ``--`` goes to ``tedg-train``. NLE alone (``raw_nle.py``) is timed on one core
-before and after; the faster time counts. The training run is a real ``tedg-train``: wall time counts
-from when the games stand ready, logging and checkpoints included, and also from the launch. A
-second, short run goes under PyTorch's profiler. Writes bench/results/throughput[_NAME].md and .json.
-Run it on an idle machine.
+before and after; the faster time counts. The training run is a real ``tedg-train``: wall time
+counts from when the games stand ready, logging and checkpoints included, and also from the launch.
+A second, short run goes under PyTorch's profiler. Writes bench/results/throughput[_NAME].md and
+.json. Run it on an idle machine.
 """
 
 import argparse
@@ -79,16 +79,16 @@ def report(run: Run, profiled: dict, raw: list[float], rates: list[float]) -> li
     flops = profiled["flops"] / profiled["steps"]
     floor = max(rates) / flops
     return [
-        f"{run.steps:,} environment steps in {run.seconds:.1f} s, after {run.startup_seconds:.1f} s "
-        f"from the launch until the games stood ready. NLE alone, in each of its runs: "
+        f"{run.steps:,} environment steps in {run.seconds:.1f} s, after {run.startup_seconds:.1f} "
+        f"s from the launch until the games stood ready. NLE alone, in each of its runs: "
         + ", ".join(f"{speed:,.0f}" for speed in raw) + ".",
         "",
         *record.table(
             ["", "steps/s", f"of {cores} cores' NLE"], speed_rows(run, max(raw), cores)
         ),
         "",
-        "Where the wall time went (games: waiting for them; policy: the rest of a rollout; advantages "
-        "to optimizer: the update):",
+        "Where the wall time went (games: waiting for them; policy: the rest of a rollout; "
+        "advantages to optimizer: the update):",
         "",
         *record.table(["part", "s", "share"], part_rows(run)),
         "",
@@ -98,13 +98,13 @@ def report(run: Run, profiled: dict, raw: list[float], rates: list[float]) -> li
         "games are played also while the policy thinks about others.",
         f"- Matrix products: {flops / 1e6:.2f} MFLOP a step at "
         f"{profiled['flops'] / profiled['products'] / 1e9:.0f} GFLOP/s; a large product reaches "
-        f"{rates[0] / 1e9:.0f} on one core and {rates[-1] / 1e9:.0f} on all {cores}; at the greater "
-        f"rate the products alone would allow {floor:,.0f} steps/s.",
+        f"{rates[0] / 1e9:.0f} on one core and {rates[-1] / 1e9:.0f} on all {cores}; at the "
+        f"greater rate the products alone would allow {floor:,.0f} steps/s.",
         f"- Peak memory of trainer and workers: {run.peak.memory / 2**20:.0f} MiB; at most "
         f"{run.peak.descriptors} file descriptors in {run.peak.processes} processes.",
         "",
-        "The profiled iteration's most expensive ops, time of their own, as a share of what was not "
-        "waiting for games:",
+        "The profiled iteration's most expensive ops, time of their own, as a share of what was "
+        "not waiting for games:",
         "",
         *record.table(["op", "s", "share"], op_rows(profiled)),
     ]

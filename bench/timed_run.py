@@ -87,7 +87,7 @@ class TimedDisplay(Display):
         os.kill(os.getpid(), signal.SIGINT)
 
     def _profile(self) -> dict:
-        """Where the iteration between the last two marks spent the trainer's time, by PyTorch op."""
+        """Where the iteration between the last two marks spent its time, by PyTorch op."""
         before, after = self.marks[-2:]
         ops = self.profiler.key_averages()
         seconds = {op.key: op.self_cpu_time_total / 1e6 for op in ops}
