@@ -3,8 +3,8 @@
     python bench/scaling.py [--steps 20000]
 
 Each cell is a ``tedg-train`` of its own, bound to as many cores, with as many workers (at most one
-a game), its other settings the defaults. Writes bench/results/scaling.md and .json. Run it on an idle
-machine.
+a game), its other settings the defaults. Writes bench/results/scaling.md and .json. Run it on an
+idle machine.
 """
 
 import argparse
