@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("nle")  # the kernels are compared also where there are no games
+
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.grounding import Grounder

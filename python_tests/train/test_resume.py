@@ -59,7 +59,7 @@ def test_number_of_workers_and_pace_of_saving_change_no_bit(whole, half, monkeyp
     [
         (["--threads", "2"], "threads is 1 there and 2 here"),
         (["--num-envs", "2"], "num_envs is 4 there and 2 here"),
-        (["--ppo.epochs", "1"], "ppo.epochs is 4 there and 1 here"),
+        (["--ppo.epochs", "1"], "ppo.epochs is 3 there and 1 here"),
         (["--seed", "5"], "seed is 0 there and 5 here"),
     ],
 )
