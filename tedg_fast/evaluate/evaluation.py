@@ -28,7 +28,12 @@ TOP_KILLERS = 5
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Play agents over the same seeded NetHack games and compare them."""
+    """Play agents over the same seeded NetHack games and compare them.
+
+    For example:
+      tedg-eval results/quick_manager rules random --episodes 300 --out evaluation.json
+      tedg-eval results/quick_manager/checkpoints/best_model.pth --greedy --seed 7
+    """
 
     agents: tyro.conf.Positional[tuple[str, ...]]
     """Who plays: checkpoint files or run folders (their newest checkpoint), "random" (all 23
