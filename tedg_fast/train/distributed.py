@@ -143,9 +143,11 @@ class Ranks(World):
                 code = error.code or 0 if isinstance(error, SystemExit) else 2
                 with contextlib.suppress(RankLost):
                     self._broadcast([None, code])
+                    self.leave()
                 raise
         outcome = self._broadcast(outcome)
         if outcome[1] is not None:
+            self.leave()  # threads left running would abort the process, whatever its exit code
             raise SystemExit(outcome[1])
         return outcome[0]
 
