@@ -6,10 +6,10 @@ import math
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from v3_files import real_files
 
 from tedg_fast import cli
 from tedg_fast.report.arms import arms_of, compare, compare_with_beginning
@@ -17,8 +17,6 @@ from tedg_fast.report.command import tables_of, verdicts_of
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.runs import load_run
 from tedg_fast.report.statistics import student_t
-
-V3 = Path("/work/shared/legacy_v3/training_log.json")
 
 
 def tedg_report(monkeypatch, *arguments):
@@ -180,9 +178,8 @@ def test_the_same_seed_again_is_no_second_seed(made_up):
     assert [arm.name for arm in arms_of(runs)] == ["a", "b"]
 
 
-@pytest.mark.skipif(not V3.exists(), reason="V3's log is not here")
 def test_v3_as_an_earlier_run(runs):
-    v3, ours = load_run(V3), load_run(runs / "other")
+    v3, ours = load_run(real_files() / "training_log.json"), load_run(runs / "other")
     assert v3.scores("last_observation_score", 100).mean() == pytest.approx(13.84, abs=0.01)
     assert v3.signal("alpha_entropy", 100) == pytest.approx(1.385, abs=1e-3)
     arms = arms_of([ours, v3])
