@@ -12,6 +12,7 @@ namespace tedg {
   extern const RouteKernels route_kernels[kStorageCount]; \
   extern const MapKernels map_kernels[kStorageCount];   \
   extern const LossKernels loss_kernels[kStorageCount]; \
+  extern const DenseKernels dense_kernels;              \
   }
 
 TEDG_DECLARE_LEVEL(baseline)
@@ -29,6 +30,7 @@ namespace {
     std::memcpy(table.route, name::route_kernels, sizeof(table.route));            \
     std::memcpy(table.map, name::map_kernels, sizeof(table.map));                  \
     std::memcpy(table.loss, name::loss_kernels, sizeof(table.loss));               \
+    table.dense = name::dense_kernels;                                             \
   }
 
 // TEDG_SIMD=baseline|avx2 lowers the level (to test those kernels on a better machine); it never

@@ -111,12 +111,37 @@ struct LossKernels {
   void (*backward)(const LossProblem&, int64_t begin, int64_t end, void* scratch);
 };
 
+// A layer of a network: out = norm(relu(x weight + bias)), float32.
+struct DenseProblem {
+  int64_t inputs, outputs;
+  const float* x;              // row r begins at x + r * x_stride
+  int64_t x_stride;
+  const float* weight;         // [inputs, outputs]
+  const float* bias;           // [outputs]
+  bool relu;
+  const float* scale;          // [outputs], of LayerNorm; null without it
+  const float* shift;          // [outputs]
+  float epsilon;
+  float* out;                  // row r begins at out + r * out_stride
+  int64_t out_stride;
+};
+
+struct DenseKernels {
+  void (*forward)(const DenseProblem&, int64_t rows);
+  // out [width] <- the sum of `count` chosen rows of table [*, width].
+  void (*sum_rows)(const float* table, int64_t width, const int32_t* rows, int64_t count,
+                   float* out);
+  // out <- log(1 + x) for x >= 0.
+  void (*log1p)(const float* x, int64_t count, float* out);
+};
+
 struct Kernels {
   const char* level;
   GatKernels gat[kStorageCount];
   RouteKernels route[kStorageCount];
   MapKernels map[kStorageCount];
   LossKernels loss[kStorageCount];
+  DenseKernels dense;
 };
 
 const Kernels& kernels();

@@ -46,6 +46,7 @@ inline const char* dtype_text(ScalarType type) {
     case ScalarType::Half: return "float16";
     case ScalarType::Int: return "int32";
     case ScalarType::Long: return "int64";
+    case ScalarType::Byte: return "uint8";
     case ScalarType::Bool: return "bool";
     default: return "another dtype";
   }

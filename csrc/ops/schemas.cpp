@@ -43,4 +43,9 @@ STABLE_TORCH_LIBRARY(tedg, m) {
       "routing_losses_backward(Tensor? overlap, Tensor? semantic, Tensor? diversity, "
       "Tensor? load_balance, Tensor? entropy, Tensor alpha, Tensor expert_logits, "
       "Tensor mean_alpha) -> (Tensor grad_alpha, Tensor grad_expert_logits)");
+  m.def(
+      "play_policy(Tensor active_bits, Tensor features, Tensor crop, Tensor action_mask, "
+      "Tensor requires, Tensor[] rules, Tensor glyphs, Tensor[] state, Tensor[] readout, "
+      "Tensor[] router, Tensor[] experts, Tensor proposal_gain, Tensor[] critic, bool sparse, "
+      "float temperature) -> (Tensor logits, Tensor value, Tensor alpha)");
 }

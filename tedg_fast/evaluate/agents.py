@@ -12,7 +12,7 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
 from tedg_fast.nethack.observation import Observation
-from tedg_fast.policy import Policy, Routing, RulePolicy, StateInput
+from tedg_fast.policy import Policy, Routing, RulePolicy, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
@@ -65,7 +65,7 @@ class ByTheRules(Agent):
     @torch.inference_mode()
     def __call__(self, observation: Observation) -> Choice:
         count = self.rules.num_conditions
-        holds = np.unpackbits(observation.active_bits, axis=1, count=count).astype(bool)
+        holds = np.unpackbits(observation.active_bits, axis=1, count=count)
         mask = torch.from_numpy(observation.action_mask)
         return Choice(_distribution(self.policy(torch.from_numpy(holds), mask), self.greedy))
 
@@ -80,13 +80,12 @@ class Trained(Agent):
 
     def __post_init__(self):
         with torch.inference_mode():
-            object.__setattr__(self, "_rules", self.policy.manager.rules())
+            object.__setattr__(self, "_player", player_of(self.policy, self.routing))
 
     @torch.inference_mode()
     def __call__(self, observation: Observation) -> Choice:
-        logic = self.policy.manager(self._rules, self.policy.unpack(observation.active_bits))
-        output = self.policy(StateInput.of(observation), logic, self.routing)
-        return Choice(_distribution(output.logits, self.greedy), output.alpha.numpy())
+        play = self._player(observation)
+        return Choice(_distribution(play.logits, self.greedy), play.alpha.numpy())
 
 
 def _distribution(logits: Tensor, greedy: bool) -> np.ndarray:

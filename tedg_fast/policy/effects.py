@@ -29,13 +29,12 @@ class EffectPredictor(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(visible)))
 
     def shown(self, holds: Tensor) -> Tensor:
-        """Conditions that hold in the next observation [B, C] (bool) → effects it shows [B, F],
-        float32 0 or 1."""
-        return (holds.to(self.shown_by.dtype) @ self.shown_by > 0).to(self.shown_by.dtype)
+        """Conditions that hold in the next observation [B, C] → effects it shows [B, F], both
+        float32, 0 or 1."""
+        return (holds @ self.shown_by > 0).to(self.shown_by.dtype)
 
     def forward(self, rules: Rules, applies: Tensor, action: Tensor) -> Tensor:
-        """Rules that apply [B, O] (bool) and the action taken [B] (int64) → logits [B, F]."""
-        carried = self.lists[action] * applies
-        pooled = (carried @ rules.operators) / (1 + carried @ rules.weight)
+        """Rules that apply [B, O] (0 or 1) and the action taken [B] (int64) → logits [B, F]."""
+        pooled = rules.pool(self.lists[action] * applies)
         effects = rules.effects[self.visible] / math.sqrt(pooled.shape[1])
         return torch.addmm(self.bias, self.query(pooled), effects.T)

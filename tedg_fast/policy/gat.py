@@ -16,16 +16,21 @@ from tedg_fast.policy.proposals import Proposals
 class Rules(NamedTuple):
     """What the Manager makes of the rules, for any sample: a function of its parameters alone.
 
-    ``facts`` [C, width]: features of each condition while it holds; ``weight`` [O, 1] and
-    ``operators`` [O, width]: how much each operator that applies is heard, and its features times
-    that; ``claims`` [O, K, A]: what it adds to the experts' actions; ``effects`` [F, width].
+    ``facts`` [C, width]: features of each condition while it holds; ``operators`` [O, width + 1]:
+    each operator's features times how much it is heard if it applies, and that weight; ``claims``
+    [O, K, A]: what it adds to the experts' actions; ``effects`` [F, width].
     """
 
     facts: Tensor
-    weight: Tensor
     operators: Tensor
     claims: Tensor
     effects: Tensor
+
+    def pool(self, chosen: Tensor) -> Tensor:
+        """Weighted mean features [B, width] of the ``chosen`` operators [B, O] (0 or 1)."""
+        sums = chosen @ self.operators
+        # The 1 stands for a rule without content, so that a choice of none is fine.
+        return sums[:, :-1] / (1 + sums[:, -1:])
 
 
 class Logic(NamedTuple):
@@ -129,8 +134,9 @@ class Manager(nn.Module):
         return self
 
     def active(self, holds: Tensor) -> Tensor:
-        """Conditions that hold [B, C] (bool) → active nodes [B, C + O] (bool)."""
-        return torch.cat([holds, self.proposals.applies(holds)], 1)
+        """Conditions that hold [B, C] (0 or 1) → active nodes [B, C + O] (float32, 0 or 1)."""
+        applies = self.proposals.applies(holds)
+        return torch.cat([holds.to(applies.dtype), applies], 1)
 
     def _round_one(self) -> Tensor:
         """Features of all nodes [N, width] after round 1, with every condition holding."""
@@ -146,14 +152,12 @@ class Manager(nn.Module):
         learned = self.score(operators)
         claims = self.proposals.claims(self.proposals.priority + learned.squeeze(1))
         weight = learned.exp()
-        return Rules(facts, weight, weight * operators, claims, effects)
+        return Rules(facts, torch.cat([weight * operators, weight], 1), claims, effects)
 
     def forward(self, rules: Rules, active: Tensor) -> Logic:
-        """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (bool)."""
-        active = active.to(rules.facts.dtype)
+        """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (0 or 1)."""
         holds, applies = active[:, : self.num_conditions], active[:, self.num_conditions :]
-        # The 1 stands for a rule without content, so that a state to which none applies is fine.
-        operators = (applies @ rules.operators) / (1 + applies @ rules.weight)
+        operators = rules.pool(applies)
         facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)
         h_logic = self.readout(torch.cat([operators, facts], 1))
         return Logic(h_logic, *self.proposals(applies, rules.claims))

@@ -18,7 +18,7 @@ class NoManager(nn.Module):
         self.num_experts = num_experts
 
     def active(self, holds: Tensor) -> Tensor:
-        """Conditions that hold [B, C] (bool) are the only active nodes."""
+        """Conditions that hold [B, C] are the only active nodes."""
         return holds
 
     def rules(self) -> None:

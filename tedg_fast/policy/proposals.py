@@ -40,8 +40,9 @@ class Proposals(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def applies(self, holds: Tensor) -> Tensor:
-        """Conditions that hold [B, C] (bool) → rules that apply [B, O] (bool)."""
-        return holds.to(self.requires.dtype) @ self.requires == self.count
+        """Conditions that hold [B, C] (0 or 1) → rules that apply [B, O] (float32, 0 or 1)."""
+        met = holds.to(self.requires.dtype) @ self.requires
+        return (met == self.count).to(met.dtype)
 
     def claims(self, scores: Tensor) -> Tensor:
         """Scores [O] → what each rule adds to each expert's actions if it applies, [O, K, A]."""
@@ -65,8 +66,8 @@ class RulePolicy(nn.Module):
         self.proposals = Proposals(hypergraph, len(EXPERTS))
 
     def forward(self, holds: Tensor, action_mask: Tensor) -> Tensor:
-        """Conditions that hold [B, C] and allowed actions [B, A] (bool) → logits [B, A]."""
+        """Conditions that hold [B, C] (0 or 1), allowed actions [B, A] (bool) → logits [B, A]."""
         claims = self.proposals.claims(self.proposals.priority)
-        applies = self.proposals.applies(holds).to(claims.dtype)
+        applies = self.proposals.applies(holds)
         logits = self.proposals(applies, claims)[0].sum(1)
         return logits.masked_fill(~action_mask, -torch.inf)

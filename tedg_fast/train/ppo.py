@@ -182,10 +182,10 @@ class PPO:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         lap = self.watch.lap
         rules = self.policy.manager.rules()
-        active = batch.active[rows]
+        active = batch.active.index_select(0, rows)
         logic = self.policy.manager(rules, active)
         lap("graph")
-        state = StateInput(*(field[rows] for field in batch.state))
+        state = StateInput(*(field.index_select(0, rows) for field in batch.state))
         output = self.policy(state, logic, Routing(settings.routing, settings.temperature))
         lap("network")
         minibatch = batch.rows(rows, self.config.segment_steps, divisors[0])

@@ -11,7 +11,7 @@ from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.episode import Episode
 from tedg_fast.nethack.observation import Observation
 from tedg_fast.nethack.vector_env import VectorEnv
-from tedg_fast.policy import Policy, PolicyOutput, Routing, Rules, StateInput
+from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.advantages import RewardNormaliser
 
 
@@ -65,8 +65,6 @@ class Collector:
         self.env, self.policy, self.normaliser = env, policy, normaliser
         self.generator, self.rollout = generator, rollout
         self._views = [env.observation[rows] for rows in env.groups]
-        # Where the policy is on the CPU these share the views' memory.
-        self._inputs = [StateInput.of(view) for view in self._views]
         self._noise = torch.zeros(rollout.steps, env.num_envs, NUM_ACTIONS)
         self._logits = torch.zeros_like(self._noise)
         # The same memory as arrays, of which taking or filling a part costs a tenth.
@@ -79,7 +77,7 @@ class Collector:
         """Fill the rollout with the next T steps of every game."""
         played, env, steps = Played(), self.env, self.rollout.steps
         began = time.perf_counter()
-        rules = self.policy.manager.rules()  # the parameters stay as they are throughout
+        player = player_of(self.policy, routing)  # the parameters stay as they are throughout
         # A drawn 0 would become an infinity, before which even masked actions are not safe.
         noise = self._noise.exponential_(generator=self.generator).clamp_min_(2**-25)
         noise.log_().neg_()
@@ -89,20 +87,18 @@ class Collector:
             for group in range(len(env.groups)):
                 if t > 0:
                     self._receive(t - 1, group, played, cuts)
-                self._send(t, group, rules, routing)
+                self._send(t, group, player)
         for group in range(len(env.groups)):
             self._receive(steps - 1, group, played, cuts)
-        self._finish(rules, routing, cuts)
+        self._finish(player, cuts)
         played.policy_seconds = time.perf_counter() - began - played.stepping_seconds
         return played
 
-    def _send(self, t: int, group: int, rules: Rules, routing: Routing) -> None:
+    def _send(self, t: int, group: int, player: Player) -> None:
         """Choose and begin step t of a group."""
         rollout, place, view = self.rollout, (t, self.env.groups[group]), self._views[group]
         rollout.observation[place].copy_from(view)
-        output = self._evaluate(view, self._inputs[group], rules, routing)
-        parts = (output.logits, output.value, output.alpha)
-        logits, value, alpha = (part.cpu().numpy() for part in parts)
+        logits, value, alpha = (part.numpy() for part in player(view))
         # The action of largest logit + Gumbel noise is a draw from the logits' softmax.
         action = rollout.action[place]
         (logits + self._noise_array[place]).argmax(1, out=action)
@@ -126,29 +122,17 @@ class Collector:
         for row in (np.flatnonzero(step.truncated) + rows.start).tolist():
             cuts.append((t, row, env.final_observation[row].copy()))
 
-    def _finish(
-        self, rules: Rules, routing: Routing, cuts: list[tuple[int, int, Observation]]
-    ) -> None:
+    def _finish(self, player: Player, cuts: list[tuple[int, int, Observation]]) -> None:
         """What takes all steps at once, or each in the order of time."""
         rollout = self.rollout
         log_probs, action = self._logits.log_softmax(-1), torch.from_numpy(rollout.action)
         rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
         rollout.reward[:] = self.normaliser(rollout.reward, rollout.done)
         rollout.next_value[:-1] = rollout.value[1:]
-        rollout.next_value[-1] = self._values(self.env.observation, rules, routing)
+        rollout.next_value[-1] = player(self.env.observation).value
         if cuts:
             steps, rows, observations = zip(*cuts)
             last = self.env.spec.empty(len(cuts))
             for number, observation in enumerate(observations):
                 last[number] = observation
-            rollout.next_value[steps, rows] = self._values(last, rules, routing)
-
-    def _values(self, observation: Observation, rules: Rules, routing: Routing) -> Tensor:
-        return self._evaluate(observation, StateInput.of(observation), rules, routing).value
-
-    def _evaluate(
-        self, observation: Observation, state: StateInput, rules: Rules, routing: Routing
-    ) -> PolicyOutput:
-        device = self.policy.device
-        logic = self.policy.manager(rules, self.policy.unpack(observation.active_bits))
-        return self.policy(StateInput(*(part.to(device) for part in state)), logic, routing)
+            rollout.next_value[steps, rows] = player(last).value

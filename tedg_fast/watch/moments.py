@@ -87,7 +87,7 @@ class WatchedGame:
         with torch.inference_mode():
             self._rules = manager.rules()
             if isinstance(manager, Manager):
-                self._weight = self._rules.weight.squeeze(1).numpy()
+                self._weight = self._rules.operators[:, -1].numpy()
                 self._attention = manager.edge_attention().mean(1).numpy()
         self._edges = _edges_by_operator(self.hypergraph)
         self._game.start(*episode_seeds(seed, number))
@@ -119,7 +119,7 @@ class WatchedGame:
         logic = policy.manager(self._rules, active)
         output = policy(StateInput.of(self._observation), logic, self.agent.routing)
         probabilities = output.logits.double().softmax(1).numpy()
-        holds, applies = np.split(active[0].numpy(), [self.hypergraph.num_conditions])
+        holds, applies = np.split(active[0].bool().numpy(), [self.hypergraph.num_conditions])
         return Moment(
             **self._shown(),
             action=int(choose(probabilities, self._draws[[self._game.length]])[0]),

@@ -9,5 +9,6 @@ extern const GatKernels gat_kernels[kStorageCount];
 extern const RouteKernels route_kernels[kStorageCount];
 extern const MapKernels map_kernels[kStorageCount];
 extern const LossKernels loss_kernels[kStorageCount];
+extern const DenseKernels dense_kernels;
 
 }  // namespace tedg::TEDG_LEVEL
