@@ -90,9 +90,10 @@ class PlainPolicy:
         h_state = policy.state(state.features, state.crop)
         h_both = torch.cat([h_state, h_logic], 1)
         router_logits = policy.router(h_both)
-        expert_logits = policy.experts(h_state) + policy.proposal_gain * weight.log1p()
+        expert_logits = policy.experts(h_state)
+        heard = expert_logits + policy.proposal_gain * weight.log1p()
         alpha, logits = reference.route(
-            router_logits, expert_logits, mapping=settings.routing,
+            router_logits, heard, mapping=settings.routing,
             temperature=settings.temperature, action_mask=state.action_mask,
         )  # fmt: skip
         value = policy.critic(h_both).squeeze(1)

@@ -75,11 +75,20 @@ def test_experts_propose_what_their_rules_do():
     routing = Routing("softmax", 1.0)
     nothing = np.zeros_like(ONE_EACH)
     with torch.no_grad():
-        quiet = policy(state, logic_of(policy, nothing), routing).expert_logits
-        heard = policy(state, logic_of(policy, ONE_EACH), routing).expert_logits
+        quiet = logic_of(policy, nothing).proposals
+        heard = logic_of(policy, ONE_EACH)
     for k in range(4):
-        raised = (heard - quiet)[k] > 1
+        raised = (heard.proposals - quiet)[k] > 0.5
         assert raised.nonzero().tolist() == [[k, 1 + k]]
+    with torch.no_grad():
+        output = policy(state, heard, routing)
+    own = torch.einsum("bk,bka->ba", output.alpha, output.expert_logits)
+    added = torch.where(state.action_mask, output.logits - own, 0)
+    gain = policy.proposal_gain[0, 0].item()
+    for k in range(4):
+        allowed = state.action_mask[k, 1 + k].item()
+        expected = allowed * output.alpha[k, k] * gain * heard.proposals[k, k, 1 + k]
+        assert added[k, 1 + k].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_alpha_is_a_distribution_and_masked_actions_are_impossible():
@@ -89,7 +98,8 @@ def test_alpha_is_a_distribution_and_masked_actions_are_impossible():
         output = policy(state, logic, Routing(mapping, 0.5))
         torch.testing.assert_close(output.alpha.sum(1), torch.ones(32))
         assert (output.logits.softmax(1)[~state.action_mask] == 0).all()
-        mixed = torch.einsum("bk,bka->ba", output.alpha, output.expert_logits)
+        heard = output.expert_logits + policy.proposal_gain * logic.proposals
+        mixed = torch.einsum("bk,bka->ba", output.alpha, heard)
         torch.testing.assert_close(output.logits[state.action_mask], mixed[state.action_mask])
 
 

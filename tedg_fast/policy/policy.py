@@ -47,7 +47,8 @@ class Routing(NamedTuple):
 
 class PolicyOutput(NamedTuple):
     """``logits`` [B, A] (masked), ``value`` [B], ``alpha`` [B, K], ``router_logits`` [B, K],
-    ``expert_logits`` [B, K, A], ``advice_scores`` [B, K]."""
+    ``expert_logits`` [B, K, A] (the experts' own, without what their rules propose),
+    ``advice_scores`` [B, K]."""
 
     logits: Tensor
     value: Tensor
@@ -162,10 +163,11 @@ class Policy(nn.Module):
             router_logits = logic.advice_scores.detach()
         else:
             router_logits = self.router(h_both)
-        expert_logits = self.experts(h_state) + self.proposal_gain * logic.proposals
+        # What the losses demand of the experts is not to bend what the rules say.
+        expert_logits = self.experts(h_state)
         alpha, logits = route(
             router_logits,
-            expert_logits,
+            expert_logits + self.proposal_gain * logic.proposals,
             mapping=routing.mapping,
             temperature=routing.temperature,
             action_mask=state.action_mask,
