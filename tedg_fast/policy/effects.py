@@ -29,9 +29,9 @@ class EffectPredictor(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(visible)))
 
     def shown(self, holds: Tensor) -> Tensor:
-        """Conditions that hold in the next observation [B, C] → effects it shows [B, F], both
-        float32, 0 or 1."""
-        return (holds @ self.shown_by > 0).to(self.shown_by.dtype)
+        """Conditions that hold in the next observation [B, C] (0 or 1) → effects it shows [B, F]
+        (float32, 0 or 1)."""
+        return (holds.to(self.shown_by.dtype) @ self.shown_by > 0).to(self.shown_by.dtype)
 
     def forward(self, rules: Rules, applies: Tensor, action: Tensor) -> Tensor:
         """Rules that apply [B, O] (0 or 1) and the action taken [B] (int64) → logits [B, F]."""
