@@ -91,9 +91,9 @@ class PlainPolicy:
         h_both = torch.cat([h_state, h_logic], 1)
         router_logits = policy.router(h_both)
         expert_logits = policy.experts(h_state)
-        heard = expert_logits + policy.proposal_gain * weight.log1p()
+        proposed = expert_logits + policy.proposal_gain * weight.log1p()
         alpha, logits = reference.route(
-            router_logits, heard, mapping=settings.routing,
+            router_logits, proposed, mapping=settings.routing,
             temperature=settings.temperature, action_mask=state.action_mask,
         )  # fmt: skip
         value = policy.critic(h_both).squeeze(1)
