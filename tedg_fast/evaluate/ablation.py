@@ -4,7 +4,6 @@ All state is in the run folders, so the same command again goes on where the las
 """
 
 import json
-import os
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.report.runs import load_run
-from tedg_fast.train.config import from_dict, to_dict
+from tedg_fast.train.config import cores, from_dict, to_dict
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import RANGES, ConfigError, flag
 from tedg_fast.train.model import load_rules
@@ -44,7 +43,7 @@ class AblateConfig:
     """Episodes each run is trained for."""
     results: str = "results/ablation"
     """Folder of the runs and of the tables, ablation.md and ablation.json."""
-    parallel: int = field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2))
+    parallel: int = field(default_factory=lambda: max(1, cores() // 2))
     """Runs at a time; each gets its share of the cores for its game workers."""
     eval_episodes: int = 100
     """Games that every trained policy, the rules alone and chance play in the end."""
@@ -58,7 +57,7 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     Raises ``ConfigError``, ``ReportError`` and what loading rules raises, before anything runs.
     """
     _check(config)
-    workers = max(1, (os.cpu_count() or 1) // config.parallel)
+    workers = max(1, cores() // config.parallel)
     common = ["--num-workers", str(workers), *train_arguments]
     trials, repeats = plan(
         config.arms, config.seeds, results=config.results, episodes=config.episodes, common=common

@@ -19,6 +19,7 @@ from tedg_fast.evaluate.contexts import expert_use
 from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
 from tedg_fast.nethack.episode import Episode
+from tedg_fast.train.config import cores
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag
 
@@ -54,7 +55,7 @@ class EvalConfig:
     for a checkpoint of V3 the folder of its two files."""
     num_envs: int = 32
     """Games played side by side; it changes nothing but the speed."""
-    num_workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    num_workers: int = field(default_factory=cores)
     """Processes that play them."""
     out: str | None = None
     """JSON file for everything: summaries, comparisons, and every single game."""

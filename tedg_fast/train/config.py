@@ -13,7 +13,7 @@ from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP, Mechanisms, Ph
 from tedg_fast.train.phases import settings_at
 
 
-def _cores() -> int:
+def cores() -> int:
     """Processors that this process may run on."""
     return len(os.sched_getaffinity(0))
 
@@ -65,9 +65,9 @@ class TrainConfig:
     """Seed of the games, the networks and the sampling."""
     device: str = "cpu"
     """Device of the networks: "cpu", "cuda", "cuda:1", …"""
-    num_envs: int = field(default_factory=lambda: max(32, 16 * _cores()))
+    num_envs: int = field(default_factory=lambda: max(32, 16 * cores()))
     """Games played side by side: at least 32, 16 a core."""
-    num_workers: int = field(default_factory=_cores)
+    num_workers: int = field(default_factory=cores)
     """Processes that play them."""
     threads: int = 1
     """Threads of the update; the default network's products are too small for more to pay."""
