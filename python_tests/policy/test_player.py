@@ -74,6 +74,11 @@ def test_the_compiled_pass_equals_the_policy(
         torch.testing.assert_close(value, getattr(expected, name), rtol=1e-4, atol=2e-5)
 
 
+def test_opcheck():
+    player = player_of(make_policy(3), Routing("sparsemax", 0.5))
+    torch.library.opcheck(torch.ops.tedg.play_policy.default, player.arguments(observe(4, 3)))
+
+
 @pytest.mark.parametrize("level", ["baseline", "avx2"])
 def test_at_the_lower_vector_levels_too(level):
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]

@@ -246,3 +246,14 @@ def _routing_losses_backward(ctx, *grads):
 
 _register_autograd("routing_losses", _routing_losses_backward, _routing_losses_setup)
 _once_differentiable("routing_losses")
+
+
+# ---- play_policy -----------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::play_policy")
+def _(active_bits, features, crop, action_mask, requires, rules, glyphs, state, readout, router,
+      experts, proposal_gain, critic, sparse, temperature):  # fmt: skip
+    batch, actions = action_mask.shape
+    new = features.new_empty
+    return new(batch, actions), new(batch), new(batch, proposal_gain.shape[0])

@@ -57,7 +57,7 @@ class CompiledPlayer(Player):
             policy.proposal_gain,
             _layers(policy.critic),
         )
-        self._arguments = tuple(
+        self._parameters = tuple(
             [part.detach().contiguous().clone() for part in value]
             if isinstance(value, tuple)
             else value.detach().contiguous().clone()
@@ -65,17 +65,19 @@ class CompiledPlayer(Player):
         )
 
     def __call__(self, observation: Observation) -> Play:
+        return Play(*torch.ops.tedg.play_policy.default(*self.arguments(observation)))
+
+    def arguments(self, observation: Observation) -> tuple:
+        """What the op is called with."""
         fields = (
             observation.active_bits, observation.features, observation.crop,
             observation.action_mask,
         )  # fmt: skip
-        return Play(
-            *torch.ops.tedg.play_policy.default(
-                *map(torch.from_numpy, fields),
-                *self._arguments,
-                self.routing.mapping == "sparsemax",
-                self.routing.temperature,
-            )
+        return (
+            *map(torch.from_numpy, fields),
+            *self._parameters,
+            self.routing.mapping == "sparsemax",
+            self.routing.temperature,
         )
 
 
