@@ -72,17 +72,17 @@ class World:
         """Mean of a floating-point tensor over all ranks."""
         return values
 
-    def largest(self, values: Tensor) -> Tensor:
-        """Maximum of a tensor over all ranks."""
-        return values
+    def mean_later(self, values: Tensor) -> Callable[[], Tensor]:
+        """``mean`` of ``values``, under way from now on; the result waits for it."""
+        return lambda: values
 
     def mean_and_std(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (of the population) of all ranks' values taken together."""
         return values.mean(), values.std(correction=0)
 
-    def variance(self, values: Tensor) -> float:
-        """Variance of all ranks' values taken together."""
-        return values.var(correction=0).item()
+    def variances(self, *values: Tensor) -> list[float]:
+        """Of each of ``values``, the variance of all ranks' values taken together."""
+        return [part.var(correction=0).item() for part in values]
 
     def average_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
         """Replace each gradient by its mean over all ranks → mean of ``loss`` (0-dim)."""
@@ -117,7 +117,7 @@ class Ranks(World):
 
     def restarted(self) -> bool:
         # Launchers count the failures of their own machine only.
-        return self.largest(torch.tensor(float(super().restarted()))).item() > 0
+        return self.sums(super().restarted())[0] > 0
 
     def device(self, name: str) -> str:
         if name == "cpu":
@@ -164,46 +164,56 @@ class Ranks(World):
         return torch.stack(parts)
 
     def sums(self, *values: float) -> list[float]:
-        return self._reduced(torch.tensor(values, dtype=torch.float64), dist.ReduceOp.SUM).tolist()
+        sums = torch.tensor(values, dtype=torch.float64)
+        with self._collective():
+            dist.all_reduce(sums)
+        return sums.tolist()
 
     def mean(self, values: Tensor) -> Tensor:
-        # Divided afterwards: gloo knows no mean.
-        return self._reduced(values, dist.ReduceOp.SUM) / self.size
+        return self.mean_later(values)()
 
-    def largest(self, values: Tensor) -> Tensor:
-        return self._reduced(values, dist.ReduceOp.MAX)
+    def mean_later(self, values: Tensor) -> Callable[[], Tensor]:
+        return self._mean_in_place(values.clone())
 
     def mean_and_std(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        mean, variance = self._moments(values)
+        ((mean, variance),) = self._moments(values)
         return mean.to(values), variance.sqrt().to(values)
 
-    def variance(self, values: Tensor) -> float:
-        return self._moments(values)[1].item()
+    def variances(self, *values: Tensor) -> list[float]:
+        return self._moments(*values)[:, 1].tolist()
 
     def average_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
         # One buffer and one collective: the latency of many small ones would be the price.
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.reshape(1)])
-        *averaged, mean_loss = self.mean(flat).split([*(g.numel() for g in gradients), 1])
-        for gradient, average in zip(gradients, averaged):
-            gradient.copy_(average.view_as(gradient))
+        used = [parameter for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([*(parameter.grad.flatten() for parameter in used), loss.reshape(1)])
+        *averaged, mean_loss = self._mean_in_place(flat)().split([*(p.numel() for p in used), 1])
+        for parameter, average in zip(used, averaged):
+            parameter.grad = average.view_as(parameter)
         return mean_loss.squeeze(0)
 
     def leave(self) -> None:
         """Part from the other ranks at the end of a run."""
         dist.destroy_process_group()
 
-    def _moments(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance over all ranks, which hold equally many values, in float64."""
-        values = values.cpu().double()
-        means, variances = self.stack(torch.stack([values.mean(), values.var(correction=0)])).T
-        return means.mean(), (variances + (means - means.mean()).square()).mean()
+    def _moments(self, *values: Tensor) -> Tensor:
+        """Mean and variance over all ranks, which hold equally many values, of each of ``values``
+        [N] → [N, 2] in float64."""
+        own = [part.cpu().double() for part in values]
+        own = torch.stack([torch.stack([part.mean(), part.var(correction=0)]) for part in own])
+        means, variances = self.stack(own).unbind(2)
+        mean = means.mean(0)
+        return torch.stack([mean, (variances + (means - mean).square()).mean(0)], 1)
 
-    def _reduced(self, values: Tensor, operation: Any) -> Tensor:
-        values = values.clone()
+    def _mean_in_place(self, values: Tensor) -> Callable[[], Tensor]:
         with self._collective():
-            dist.all_reduce(values, operation)
-        return values
+            work = dist.all_reduce(values, async_op=True)
+
+        def mean() -> Tensor:
+            with self._collective():
+                work.wait()
+            return values.div_(self.size)  # afterwards: gloo knows no mean
+
+        return mean
 
     def _broadcast(self, values: list[Any]) -> list[Any]:
         with self._collective():

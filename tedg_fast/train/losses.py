@@ -39,15 +39,14 @@ def temporal_loss(alpha: Tensor, continues: Tensor, num_pairs: Tensor) -> Tensor
     return (change * continues).sum() / num_pairs
 
 
-def load_balance_loss(alpha: Tensor, world: World) -> Tensor:
-    """L_lb of all ranks' rows [B, K] together.
+def load_balance_loss(usage: Tensor, mean_usage: Tensor) -> Tensor:
+    """L_lb of all ranks' rows together, from the mean weights [K] of this rank's and of all rows.
 
     It is quadratic in the experts' mean weights, so the mean of the ranks' own values would be
     another loss. Its value is the same on all ranks; its gradient is this rank's part, so that the
     mean over the ranks is the gradient of the whole.
     """
-    usage = alpha.mean(0)
-    excess = world.mean(usage.detach()) - 1 / len(usage)
+    excess = mean_usage - 1 / len(usage)
     value = excess.square().mean()
     return value + 2 / len(usage) * (excess * (usage - usage.detach())).sum()
 
@@ -82,6 +81,9 @@ def ppo_loss(
     Each rank holds a part of the minibatch; the mean over the ranks is the whole one's loss, term
     by term, but for the maximum ``ratio_error``.
     """
+    if world.size > 1:
+        usage = output.alpha.mean(0)
+        mean_usage = world.mean_later(usage.detach())  # under way while the rest is computed
     log_probs = output.logits.log_softmax(-1)
     log_prob = log_probs.gather(1, batch.action[:, None]).squeeze(1)
     log_ratio = log_prob - batch.log_prob
@@ -100,7 +102,7 @@ def ppo_loss(
     temporal = temporal_loss(output.alpha, batch.continues, batch.num_pairs)
     load_balance = routing.load_balance
     if world.size > 1:
-        load_balance = load_balance_loss(output.alpha, world)
+        load_balance = load_balance_loss(usage, mean_usage())
 
     total = (
         policy

@@ -166,14 +166,15 @@ class PPO:
         """The terms of whole minibatches, from those of the ranks' parts."""
         if self.world.size == 1:
             return series
-        means = dict(zip(series, self.world.mean(torch.stack(list(series.values())))))
-        return means | {"ratio_error": self.world.largest(series["ratio_error"])}
+        ranks = self.world.stack(torch.stack([values.cpu() for values in series.values()]))
+        means = dict(zip(series, ranks.mean(0)))
+        largest = ranks[:, list(series).index("ratio_error")].amax(0)
+        return means | {"ratio_error": largest}
 
     def _explained_variance(self, returns: Tensor, rollout: Rollout) -> float:
         """1 − Var(returns − value) / Var(returns): 1 is a perfect critic, ≤ 0 a useless one."""
         returns = returns.cpu()
-        variance = self.world.variance(returns)
-        error = self.world.variance(returns - rollout.value.flatten())
+        variance, error = self.world.variances(returns, returns - rollout.value.flatten())
         return 1 - error / variance if variance > 0 else 0.0
 
     def _step(
