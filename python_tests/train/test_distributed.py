@@ -13,6 +13,7 @@ from pathlib import Path
 import global_minibatch
 import one_rank
 import pytest
+import rank_threads
 from command import SHORT, tedg_train
 from run_results import assert_logs_are_complete, assert_same_end, end_state, log_of
 
@@ -88,6 +89,21 @@ def test_a_minibatch_of_two_ranks_gives_the_gradient_of_one_process(tmp_path):
     assert result["error"] < 2e-6 * result["largest"]
     assert result["signals"] == pytest.approx(result["expected"], rel=1e-5, abs=1e-6)
     assert result["signals"]["temporal_loss"] > 1e-4
+
+
+def test_ranks_keep_off_each_others_cores_while_they_update(tmp_path):
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    bound = ["taskset", "--cpu-list", ",".join(map(str, cores))]
+    code, _, errors = finished([*bound, *LAUNCHER, rank_threads.__file__, str(tmp_path)])
+    assert code == 0, errors
+    for rank in range(2):
+        threads = json.loads((tmp_path / f"{rank}.json").read_text())
+        gloo = [policy for name, policy in threads["policies"].items() if "gloo" in name]
+        assert gloo and set(gloo) == {os.SCHED_BATCH}
+        assert threads["own"] == os.SCHED_OTHER
+        assert threads["free"] == cores
+        expected = [cores[rank]] if len(cores) == 2 else cores
+        assert all(where == expected for where in threads["settled"])
 
 
 @pytest.mark.parametrize(("rank", "place"), [(1, "gradient step"), (0, "game step")])

@@ -51,6 +51,11 @@ class World:
         """The device that this rank uses for ``--device name``."""
         return name
 
+    def settled(self) -> contextlib.AbstractContextManager[None]:
+        """Where there is one core for each rank, keeps this thread and those that it starts on its
+        rank's: two ranks on one core while another one idles would be half as fast."""
+        return contextlib.nullcontext()
+
     def first(self, make: Callable[[], T]) -> T:
         """What ``make`` gives on the first rank, which alone calls it. If it raises there, the
         other ranks exit with 2, or with the code of a ``SystemExit``."""
@@ -107,7 +112,7 @@ class Ranks(World):
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         with_nccl = torch.cuda.is_available() and dist.is_nccl_available()
         limit = timedelta(seconds=COLLECTIVE_SECONDS)
-        with self._collective(), _patient_threads():
+        with self._collective(), _patient_threads(), self.settled():
             store, _, _ = next(dist.rendezvous("env://", timeout=limit))
             self._store = fresh_store(store, self.rank, self.size, COLLECTIVE_SECONDS)
             dist.init_process_group(
@@ -133,6 +138,16 @@ class Ranks(World):
             )
         torch.cuda.set_device(self.local_rank)
         return f"cuda:{self.local_rank}"
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        cores = os.sched_getaffinity(0)
+        if len(cores) == self.local_size and torch.get_num_threads() == 1:
+            os.sched_setaffinity(0, {sorted(cores)[self.local_rank]})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, cores)
 
     def first(self, make: Callable[[], T]) -> T:
         outcome: list[Any] = [None, None]

@@ -272,7 +272,8 @@ class Trainer:
 
             torch.set_num_threads(config.threads)
             try:
-                signals = self.ppo.update(rollout, settings)
+                with world.settled():
+                    signals = self.ppo.update(rollout, settings)
             except NotFinite as error:
                 self.rollbacks += 1
                 message = f"{error}: the update was undone, weights and optimizer are as before it"
