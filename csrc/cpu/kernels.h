@@ -101,6 +101,7 @@ struct LossProblem {
   double grad[5];              // of overlap, semantic, diversity, load_balance, entropy
   void* grad_alpha;            // [B, K]
   void* grad_expert_logits;    // [B, K, A]
+  bool stream;                 // too large for the caches: write grad_expert_logits past them
 };
 
 struct LossKernels {

@@ -5,11 +5,13 @@ namespace tedg {
 namespace {
 
 // As in maps.cpp: a sum over fixed blocks, in order.
-constexpr int64_t kBlockRows = 256;
+constexpr int64_t kBlockRows = 64;
 constexpr int kNamedSums = 4;
+// A gradient of this size would drive the logits out of the last cache on its way to memory.
+constexpr int64_t kStreamBytes = int64_t{16} << 20;
 
 double row_work(const LossProblem& p) {
-  return 10.0 + 0.05 * p.experts * p.experts * (p.actions + 8);
+  return 10.0 + 0.02 * p.experts * p.experts * (p.actions + 8);
 }
 
 Tensor scalar(const Tensor& like, double value) {
@@ -107,10 +109,14 @@ std::tuple<Tensor, Tensor> backward(const Tensor& alpha_in, const Tensor& logits
   std::copy(std::begin(grad), std::end(grad), problem.grad);
   problem.grad_alpha = grad_alpha.mutable_data_ptr();
   problem.grad_expert_logits = grad_logits.mutable_data_ptr();
+  problem.stream = logits.numel() * logits.element_size() >= kStreamBytes;
   const LossKernels& kernel = kernels().loss[storage_of(alpha)];
-  parallel(problem.batch, 2 * row_work(problem), [&](int64_t begin, int64_t end) {
+  // Whole blocks, so that every thread's part begins at a vector's boundary.
+  const int64_t blocks = (problem.batch + kBlockRows - 1) / kBlockRows;
+  parallel(blocks, 2 * kBlockRows * row_work(problem), [&](int64_t begin, int64_t end) {
     Scratch scratch(kernel.scratch(problem) * accumulate_bytes(alpha));
-    kernel.backward(problem, begin, end, scratch.get());
+    kernel.backward(problem, begin * kBlockRows, std::min(problem.batch, end * kBlockRows),
+                    scratch.get());
   });
   return {grad_alpha, grad_logits};
 }

@@ -10,6 +10,8 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #if defined(__AVX512F__)
@@ -214,6 +216,36 @@ TEDG_INLINE void store_some(T* p, vec<acc_t<T>> v, int64_t n) {
   } else {
     store(p, v, static_cast<int>(n));
   }
+}
+
+// ---- past the caches ------------------------------------------------------------------------
+
+TEDG_INLINE bool can_stream(const void* to, int64_t bytes) {
+  return (reinterpret_cast<uintptr_t>(to) | static_cast<uintptr_t>(bytes)) %
+             TEDG_VECTOR_BYTES == 0;
+}
+
+// Copies bytes without fetching the target's lines first or keeping them in the caches, where
+// can_stream(to, bytes). Other threads see them after end_stream().
+TEDG_INLINE void stream(void* to, const void* from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += TEDG_VECTOR_BYTES) {
+    char* target = static_cast<char*>(to) + at;
+    const char* source = static_cast<const char*>(from) + at;
+#if defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(target), load_bytes<__m512i>(source));
+#elif defined(__AVX2__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(target), load_bytes<__m256i>(source));
+#elif defined(__SSE2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(target), load_bytes<__m128i>(source));
+#else
+    __builtin_memcpy(target, source, TEDG_VECTOR_BYTES);
+#endif
+  }
+}
+TEDG_INLINE void end_stream() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 // ---- across lanes ---------------------------------------------------------------------------

@@ -28,7 +28,10 @@ def loss_problem(batch, experts, actions, sparse, dtype, seed=0):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("shape", [(33, 4, 23), (5, 8, 121), (300, 3, 17), (2, 64, 5), (1, 1, 1)])
+@pytest.mark.parametrize(
+    "shape",
+    [(33, 4, 23), (5, 8, 121), (300, 3, 17), (2, 64, 5), (1, 1, 1), (19, 64, 33), (17, 65, 43)],
+)
 def test_equal_the_reference(dtype, sparse, shape):
     arguments = loss_problem(*shape, sparse, dtype)
     compare(routing_losses, reference.routing_losses, arguments, dtype)
@@ -48,6 +51,20 @@ def test_any_shape(batch, experts, actions, sparse, dtype, seed):
     arguments = loss_problem(batch, experts, actions, sparse, dtype, seed)
     compare(routing_losses, reference.routing_losses, arguments, dtype)
     compare(expert_overlap, reference.expert_overlap, arguments, dtype)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gradients_that_fit_no_cache_equal_the_reference(dtype):
+    # Written past the caches from 16 MiB on; the last rows fill no vector.
+    batch = (17 << 20) // (4 * 23 * dtype.itemsize) + 5
+    arguments = loss_problem(batch, 4, 23, True, dtype)
+    leaves = [value.requires_grad_() for value in arguments.values()]
+    grads = [
+        torch.autograd.grad(batch * sum(function(**arguments)), leaves)
+        for function in (routing_losses, reference.routing_losses)
+    ]
+    for name, actual, expected in zip(arguments, *grads, strict=True):
+        close(actual, expected, dtype, name)
 
 
 def test_by_hand():

@@ -44,7 +44,7 @@ class AblateConfig:
     results: str = "results/ablation"
     """Folder of the runs and of the tables, ablation.md and ablation.json."""
     parallel: int = field(default_factory=lambda: max(1, cores() // 2))
-    """Runs at a time; each gets its share of the cores for its game workers."""
+    """Runs at a time; each gets its share of the cores."""
     eval_episodes: int = 100
     """Games that every trained policy, the rules alone and chance play in the end."""
     eval_seed: int = 1000
@@ -58,7 +58,8 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     """
     _check(config)
     workers = max(1, cores() // config.parallel)
-    common = ["--num-workers", str(workers), *train_arguments]
+    share = ["--num-workers", str(workers), "--threads", str(min(2, workers))]
+    common = [*share, *train_arguments]
     trials, repeats = plan(
         config.arms, config.seeds, results=config.results, episodes=config.episodes, common=common
     )

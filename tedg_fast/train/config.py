@@ -18,6 +18,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def cores_per_rank() -> int:
+    """This process's share of them, where a launcher has started several ranks on this machine."""
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
 @dataclass(frozen=True)
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017) and generalised advantages."""
@@ -69,8 +74,8 @@ class TrainConfig:
     """Games played side by side: at least 32, 16 a core."""
     num_workers: int = field(default_factory=cores)
     """Processes that play them."""
-    threads: int = 1
-    """Threads of the update; the default network's products are too small for more to pay."""
+    threads: int = field(default_factory=lambda: min(2, cores_per_rank()))
+    """Threads of the update: at most 2, as the default network's products are small."""
     hypergraph: str | None = None
     """JSON file of rules; the packaged NetHack hypergraph if not given."""
     character: str = "mon-hum-neu-mal"

@@ -5,29 +5,6 @@
 
 namespace tedg::TEDG_LEVEL {
 
-// Lane i of the result is the sum over v[i]. Every step adds the halves of each group of lanes
-// and puts two vectors' results side by side.
-template <class A, int kGroup = kLanes<A>>
-TEDG_INLINE vec<A> sum_each(vec<A>* v) {
-  if constexpr (kGroup == 1) {
-    return v[0];
-  } else {
-    using I = typename Lanes<A>::I;
-    I low, high;
-    for (int lane = 0; lane < kLanes<A>; ++lane) {
-      const int group = lane / kGroup * kGroup, at = lane % kGroup;
-      const int from = at < kGroup / 2 ? group + at : kLanes<A> + group + at - kGroup / 2;
-      low[lane] = from;
-      high[lane] = from + kGroup / 2;
-    }
-    for (int i = 0; i < kGroup / 2; ++i) {
-      const vec<A> other = v[i + kGroup / 2];
-      v[i] = __builtin_shuffle(v[i], other, low) + __builtin_shuffle(v[i], other, high);
-    }
-    return sum_each<A, kGroup / 2>(v);
-  }
-}
-
 template <class A>
 TEDG_INLINE A square_root(A v) {
   if constexpr (sizeof(A) == 4) {
@@ -79,50 +56,62 @@ void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse,
   }
 }
 
-constexpr int kTile = 4;
+// Vectors that a block's turned logits may take: few enough to stay near the core.
+constexpr int64_t kTurnedVectors = 2048;
 
-// The inner products of vectors i..i+3 with j..j+3 of every sample of the block, into dots [K, K].
-// Vectors past the last are the last again, their products dropped. On the diagonal (i = j) only
-// the upper half is computed.
-template <class T, bool kDiagonal>
-void dot_tile(const T* z, int64_t rows, int64_t count, int64_t width, int64_t i, int64_t j,
-              vec<acc_t<T>>* dots) {
-  using A = acc_t<T>;
+// How many of a sample's actions are turned at a time.
+inline int64_t chunk_width(int64_t count, int64_t width) {
+  const int64_t most = kTurnedVectors / count / kQuad * kQuad;
+  const int64_t chunk = most > kQuad ? most : kQuad;
+  return width < chunk ? width : chunk;
+}
+
+// Actions [begin, begin + chunk) of samples z [rows, K, A], turned [K, chunk]: a lane a sample.
+template <class T>
+void turn_chunk(const T* z, int64_t rows, int64_t count, int64_t width, int64_t begin,
+                int64_t chunk, vec<acc_t<T>>* turned) {
+  for (int64_t k = 0; k < count; ++k) {
+    load_rows(z + k * width + begin, count * width, rows, chunk, turned + k * chunk);
+  }
+}
+
+constexpr int kTile = 4;
+// Off the diagonal 4 x 4 sums need more registers than there are before AVX-512.
+constexpr int kTileAcross = TEDG_VECTOR_BYTES == 64 ? 4 : 2;
+
+// Adds the inner products of vectors i..i+3 with j..j+kAcross-1 of turned logits [K, chunk] to
+// dots [K, K]. Vectors past the last are the last again, their products dropped. On the diagonal
+// (i = j) only the upper half is computed.
+template <class A, bool kDiagonal>
+void dot_tile(const vec<A>* turned, int64_t count, int64_t chunk, int64_t i, int64_t j,
+              vec<A>* dots) {
+  constexpr int kAcross = kDiagonal ? kTile : kTileAcross;
   using V = vec<A>;
-  V partial[kTile][kTile][kLanes<A>];
-  int64_t offset_i[kTile], offset_j[kTile];
+  const V *left[kTile], *right[kAcross];
+  for (int e = 0; e < kTile; ++e) left[e] = turned + (i + e < count ? i + e : count - 1) * chunk;
+  for (int f = 0; f < kAcross; ++f) {
+    right[f] = turned + (j + f < count ? j + f : count - 1) * chunk;
+  }
+  V sum[kTile][kAcross];
+  // Unrolled, the sums are registers; left to itself the compiler clears them in memory.
+#pragma GCC unroll 4
   for (int e = 0; e < kTile; ++e) {
-    offset_i[e] = (i + e < count ? i + e : count - 1) * width;
-    offset_j[e] = (j + e < count ? j + e : count - 1) * width;
+#pragma GCC unroll 4
+    for (int f = 0; f < kAcross; ++f) sum[e][f] = V{};
   }
-  const int64_t full = width / kLanes<A> * kLanes<A>;
-  const int tail = static_cast<int>(width - full);
-  for (int r = 0; r < kLanes<A>; ++r) {
-    const T* sample = z + (r < rows ? r : 0) * count * width;
-    V sum[kTile][kTile];
-    // Unrolled, the sums are registers; left to itself the compiler clears them in memory.
-#pragma GCC unroll 4
+  for (int64_t d = 0; d < chunk; ++d) {
+    V a[kTile], b[kAcross];
+    for (int e = 0; e < kTile; ++e) a[e] = left[e][d];
+    for (int f = 0; f < kAcross; ++f) b[f] = kDiagonal ? a[f] : right[f][d];
     for (int e = 0; e < kTile; ++e) {
-#pragma GCC unroll 4
-      for (int f = 0; f < kTile; ++f) sum[e][f] = V{};
-    }
-    const auto step = [&](auto read) {
-      V a[kTile], b[kTile];
-      for (int e = 0; e < kTile; ++e) a[e] = read(sample + offset_i[e]);
-      for (int f = 0; f < kTile; ++f) b[f] = kDiagonal ? a[f] : read(sample + offset_j[f]);
-      for (int e = 0; e < kTile; ++e) {
-        for (int f = kDiagonal ? e : 0; f < kTile; ++f) sum[e][f] += a[e] * b[f];
-      }
-    };
-    for (int64_t d = 0; d < full; d += kLanes<A>) step([d](const T* p) { return load(p + d); });
-    if (tail > 0) step([full, tail](const T* p) { return load(p + full, tail); });
-    for (int e = 0; e < kTile; ++e) {
-      for (int f = kDiagonal ? e : 0; f < kTile; ++f) partial[e][f][r] = sum[e][f];
+      for (int f = kDiagonal ? e : 0; f < kAcross; ++f) sum[e][f] += a[e] * b[f];
     }
   }
-  for (int e = 0; e < kTile && i + e < count; ++e) {
-    for (int f = kDiagonal ? e : 0; f < kTile && j + f < count; ++f) {
-      dots[(i + e) * count + j + f] = sum_each<A>(partial[e][f]);
+#pragma GCC unroll 4
+  for (int e = 0; e < kTile; ++e) {
+#pragma GCC unroll 4
+    for (int f = kDiagonal ? e : 0; f < kAcross; ++f) {
+      if (i + e < count && j + f < count) dots[(i + e) * count + j + f] += sum[e][f];
     }
   }
 }
@@ -130,23 +119,34 @@ void dot_tile(const T* z, int64_t rows, int64_t count, int64_t width, int64_t i,
 // Blocks up to this size are fetched while the one before is at work.
 constexpr int64_t kFetchBytes = 16384;
 
+template <bool kToWrite>
+TEDG_INLINE void fetch(const void* p, int64_t bytes) {
+  if (bytes > kFetchBytes) return;
+  for (int64_t at = 0; at < bytes; at += 64) {
+    __builtin_prefetch(static_cast<const char*>(p) + at, kToWrite);
+  }
+}
+
 // For samples z [rows, K, A], rows <= lanes: inverse[k] = 1 / |z_k| (0 for a zero vector) and the
-// cosines [K, K] with a zero diagonal. Unused lanes repeat the first sample.
+// cosines [K, K] with a zero diagonal. Unused lanes repeat the first sample. The last chunk of the
+// logits is left in turned [K, chunk].
 template <class T>
-void cosines(const T* z, int64_t rows, int64_t count, int64_t width, vec<acc_t<T>>* inverse,
-             vec<acc_t<T>>* cosine) {
+void cosines(const T* z, int64_t rows, int64_t count, int64_t width, vec<acc_t<T>>* turned,
+             vec<acc_t<T>>* inverse, vec<acc_t<T>>* cosine) {
   using A = acc_t<T>;
   using V = vec<A>;
   const int64_t sample = count * width;
-  const int64_t block = sample * static_cast<int64_t>(sizeof(T)) * kLanes<A>;
-  if (block <= kFetchBytes) {
-    const char* next = reinterpret_cast<const char*>(z) + block;
-    for (int64_t byte = 0; byte < block; byte += 64) __builtin_prefetch(next + byte);
-  }
-  for (int64_t i = 0; i < count; i += kTile) {
-    dot_tile<T, true>(z, rows, count, width, i, i, cosine);
-    for (int64_t j = i + kTile; j < count; j += kTile) {
-      dot_tile<T, false>(z, rows, count, width, i, j, cosine);
+  fetch<false>(z + kLanes<A> * sample, kLanes<A> * sample * static_cast<int64_t>(sizeof(T)));
+  for (int64_t i = 0; i < count * count; ++i) cosine[i] = V{};
+  const int64_t chunk = chunk_width(count, width);
+  for (int64_t begin = 0; begin < width; begin += chunk) {
+    const int64_t part = width - begin < chunk ? width - begin : chunk;
+    turn_chunk(z, rows, count, width, begin, part, turned);
+    for (int64_t i = 0; i < count; i += kTile) {
+      dot_tile<A, true>(turned, count, part, i, i, cosine);
+      for (int64_t j = i + kTile; j < count; j += kTileAcross) {
+        dot_tile<A, false>(turned, count, part, i, j, cosine);
+      }
     }
   }
   typename Lanes<A>::I odd = {};

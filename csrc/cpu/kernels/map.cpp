@@ -20,9 +20,9 @@ void sparsemax(const void* x, void* out, int64_t count, int64_t begin, int64_t e
   vec<A>* z = static_cast<vec<A>*>(scratch);
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = min_of(kLanes<A>, end - row);
-    load_rows(static_cast<const T*>(x) + row * count, rows, count, z);
+    load_rows(static_cast<const T*>(x) + row * count, count, rows, count, z);
     sparsemax_row(z, count);
-    store_rows(static_cast<T*>(out) + row * count, rows, count, z);
+    store_rows(static_cast<T*>(out) + row * count, count, rows, count, z);
   }
 }
 
@@ -34,10 +34,10 @@ void sparsemax_backward(const void* grad, const void* out, void* grad_x, int64_t
   vec<A>* alpha = g + count;
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = min_of(kLanes<A>, end - row);
-    load_rows(static_cast<const T*>(grad) + row * count, rows, count, g);
-    load_rows(static_cast<const T*>(out) + row * count, rows, count, alpha);
+    load_rows(static_cast<const T*>(grad) + row * count, count, rows, count, g);
+    load_rows(static_cast<const T*>(out) + row * count, count, rows, count, alpha);
     sparsemax_row_backward(g, alpha, count);
-    store_rows(static_cast<T*>(grad_x) + row * count, rows, count, g);
+    store_rows(static_cast<T*>(grad_x) + row * count, count, rows, count, g);
   }
 }
 
@@ -72,8 +72,8 @@ double loss_rows(const T* scores, const T* target, T* residual, int64_t count, i
   double total = 0;
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = min_of(kLanes<A>, end - row);
-    load_rows(scores + row * count, rows, count, z);
-    load_rows(target + row * count, rows, count, q);
+    load_rows(scores + row * count, count, rows, count, z);
+    load_rows(target + row * count, count, rows, count, q);
     const V top = row_max(z, count);
     V sum = V{};
     for (int64_t k = 0; k < count; ++k) {
@@ -83,7 +83,7 @@ double loss_rows(const T* scores, const T* target, T* residual, int64_t count, i
     }
     map_row<kSparse>(p, count);
     const V losses = row_loss<kSparse>(z, p, q, count, kSparse ? sum : log_of(sum));
-    store_rows(residual + row * count, rows, count, p);
+    store_rows(residual + row * count, count, rows, count, p);
     for (int64_t i = 0; i < rows; ++i) total += losses[i];
   }
   return total;

@@ -82,10 +82,10 @@ void forward_rows(const RouteProblem& p, int64_t begin, int64_t end, void* scrat
   const A temperature = static_cast<A>(p.temperature);
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = end - row < kLanes<A> ? end - row : kLanes<A>;
-    load_rows(static_cast<const T*>(p.scores) + row * count, rows, count, z);
+    load_rows(static_cast<const T*>(p.scores) + row * count, count, rows, count, z);
     for (int64_t k = 0; k < count; ++k) z[k] = z[k] / temperature;
     map_row<kSparse>(z, count);
-    store_rows(static_cast<T*>(p.alpha) + row * count, rows, count, z);
+    store_rows(static_cast<T*>(p.alpha) + row * count, count, rows, count, z);
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t r = row + i;
       mix_row(reinterpret_cast<const A*>(z) + i,
@@ -145,11 +145,11 @@ void backward_rows(const RouteProblem& p, int64_t begin, int64_t end, void* scra
   const A temperature = static_cast<A>(p.temperature);
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = end - row < kLanes<A> ? end - row : kLanes<A>;
-    load_rows(static_cast<const T*>(p.scores) + row * count, rows, count, alpha);
+    load_rows(static_cast<const T*>(p.scores) + row * count, count, rows, count, alpha);
     for (int64_t k = 0; k < count; ++k) alpha[k] = alpha[k] / temperature;
     map_row<kSparse>(alpha, count);
     if (p.grad_alpha != nullptr) {
-      load_rows(static_cast<const T*>(p.grad_alpha) + row * count, rows, count, grad);
+      load_rows(static_cast<const T*>(p.grad_alpha) + row * count, count, rows, count, grad);
     } else {
       for (int64_t k = 0; k < count; ++k) grad[k] = vec<A>{};
     }
@@ -168,7 +168,7 @@ void backward_rows(const RouteProblem& p, int64_t begin, int64_t end, void* scra
     }
     map_row_backward<kSparse>(grad, alpha, count);
     for (int64_t k = 0; k < count; ++k) grad[k] = grad[k] / temperature;
-    store_rows(static_cast<T*>(p.grad_scores) + row * count, rows, count, grad);
+    store_rows(static_cast<T*>(p.grad_scores) + row * count, count, rows, count, grad);
   }
 }
 

@@ -7,9 +7,8 @@
 // so a K x K matrix of coefficients times the logits. A zero vector has n_i = 0: cosine 0 and
 // gradient 0.
 //
-// Rows are taken in blocks of as many as a vector has lanes. Inner products run along the actions
-// and are then summed for all rows of the block at once, which leaves a lane for each row; all
-// that follows is arithmetic on such vectors.
+// Rows are taken in blocks of as many as a vector has lanes, and turned so that a lane holds a
+// row: everything from the inner products to the gradients is then arithmetic on such vectors.
 #include "cosines.h"
 #include "tables.h"
 
@@ -24,27 +23,41 @@ struct Block {
   vec<A>* cosine;       // [K, K], diagonal 0
   vec<A>* coefficient;  // [K, K]
   vec<A>* grad;         // [K]
+  vec<A>* turned;       // [K, chunk] logits, and kColumns more that may be read
+  vec<A>* staged;       // the gradients of the block's logits, on their way past the caches
 
-  Block(void* memory, int64_t count) {
+  Block(void* memory, int64_t count, int64_t chunk) {
     alpha = static_cast<vec<A>*>(memory);
     inverse = alpha + count;
     grad = inverse + count;
     cosine = grad + count;
     coefficient = cosine + count * count;
+    turned = coefficient + count * count;
+    staged = turned + count * chunk + kColumns<A>;
   }
 };
 
+// Whether gradients are gathered block by block before they are written past the caches; a block
+// that would not stay near the core meanwhile is not.
+inline bool stages(const LossProblem& p, int64_t sample) {
+  constexpr int64_t kMostNumbers = 2048;  // in a sample
+  return p.stream && sample <= kMostNumbers;
+}
+
 template <class T>
 int64_t scratch(const LossProblem& p) {
-  return p.experts * (2 * p.experts + 3) * kLanes<acc_t<T>>;
+  const int64_t turned = p.experts * chunk_width(p.experts, p.actions) + kColumns<acc_t<T>>;
+  const int64_t sample = p.experts * p.actions;
+  const int64_t staged = stages(p, sample) ? sample : 0;
+  return (p.experts * (2 * p.experts + 3) + turned + staged) * kLanes<acc_t<T>>;
 }
 
 template <class T>
 void load_block(const LossProblem& p, int64_t row, int64_t rows, Block<acc_t<T>>& block) {
   const int64_t count = p.experts;
-  load_rows(static_cast<const T*>(p.alpha) + row * count, rows, count, block.alpha);
+  load_rows(static_cast<const T*>(p.alpha) + row * count, count, rows, count, block.alpha);
   cosines(static_cast<const T*>(p.expert_logits) + row * count * p.actions, rows, count,
-          p.actions, block.inverse, block.cosine);
+          p.actions, block.turned, block.inverse, block.cosine);
 }
 
 template <class A>
@@ -63,7 +76,7 @@ void forward(const LossProblem& p, int64_t begin, int64_t end, double* sums, voi
   using A = acc_t<T>;
   using V = vec<A>;
   const int64_t count = p.experts;
-  Block<A> block(memory, count);
+  Block<A> block(memory, count, chunk_width(count, p.actions));
   V overlap = {}, magnitude = {}, plain = {}, entropy = {};
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = end - row < kLanes<A> ? end - row : kLanes<A>;
@@ -136,11 +149,69 @@ void coefficients(const LossProblem& p, const Scales<A>& by, Block<A>& block) {
   }
 }
 
-// One row's grad = coefficient [K, K] times z [K, A], kExperts rows of it, from row i on. A
-// coefficient lies kLanes apart from the next.
+// The gradients of kExperts logits, from expert i on, of kColumns actions from d on: coefficient
+// [K, K] times turned [K, chunk].
+template <class A, int kExperts>
+TEDG_INLINE void combine(const vec<A>* coefficient, const vec<A>* turned, int64_t i, int64_t d,
+                         int64_t count, int64_t chunk, vec<A> (&sum)[kExperts][kColumns<A>]) {
+#pragma GCC unroll 4
+  for (int e = 0; e < kExperts; ++e) {
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns<A>; ++c) sum[e][c] = vec<A>{};
+  }
+  for (int64_t j = 0; j < count; ++j) {
+    const vec<A>* z = turned + j * chunk + d;
+    for (int e = 0; e < kExperts; ++e) {
+      const vec<A> by = coefficient[(i + e) * count + j];
+      for (int c = 0; c < kColumns<A>; ++c) sum[e][c] += by * z[c];
+    }
+  }
+}
+
+// A block's gradients of kExperts logits and `columns` <= kColumns actions, into out [rows, K, A].
 template <class T, int kExperts>
-TEDG_INLINE void combine(const acc_t<T>* coefficient, const T* z, T* out, int64_t i,
-                         int64_t count, int64_t width) {
+TEDG_INLINE void store_gradients(const Block<acc_t<T>>& block, T* out, int64_t rows, int64_t i,
+                                 int64_t d, int64_t columns, int64_t count, int64_t width,
+                                 int64_t chunk) {
+  using A = acc_t<T>;
+  vec<A> sum[kExperts][kColumns<A>];
+  combine<A, kExperts>(block.coefficient, block.turned, i, d, count, chunk, sum);
+#pragma GCC unroll 4
+  for (int e = 0; e < kExperts; ++e) {
+    T* target = out + (i + e) * width + d;
+    if (rows >= kLanes<A> && columns == kColumns<A>) {
+      store_columns<kColumns<A>>(target, count * width, sum[e]);
+    } else {
+      store_rows(target, count * width, rows, columns, sum[e]);
+    }
+  }
+}
+
+// A block's gradients of a chunk of actions, into out [rows, K, A].
+template <class T>
+void chunk_gradients(const Block<acc_t<T>>& block, T* out, int64_t rows, int64_t count,
+                     int64_t width, int64_t chunk) {
+  using A = acc_t<T>;
+  constexpr int kExperts = kTileAcross / 2;  // as many sums fit into the registers
+  const int64_t columns = chunk < kColumns<A> ? chunk : kColumns<A>;
+  for (int64_t d = 0; d < chunk; d += columns) {
+    // The last ones may begin among those before.
+    const int64_t from = d + columns <= chunk ? d : chunk - columns;
+    int64_t i = 0;
+    for (; i + kExperts <= count; i += kExperts) {
+      store_gradients<T, kExperts>(block, out, rows, i, from, columns, count, width, chunk);
+    }
+    for (; i < count; ++i) {
+      store_gradients<T, 1>(block, out, rows, i, from, columns, count, width, chunk);
+    }
+  }
+}
+
+// The same for kExperts logits of one sample and all its actions: z and out [K, A]. A coefficient
+// lies kLanes apart from the next.
+template <class T, int kExperts>
+TEDG_INLINE void row_gradients(const acc_t<T>* coefficient, const T* z, T* out, int64_t i,
+                               int64_t count, int64_t width) {
   using A = acc_t<T>;
   const A* of[kExperts];
   for (int e = 0; e < kExperts; ++e) of[e] = coefficient + (i + e) * count * kLanes<A>;
@@ -156,27 +227,55 @@ TEDG_INLINE void combine(const acc_t<T>* coefficient, const T* z, T* out, int64_
   }
 }
 
+// A block's gradients, into out [rows, K, A].
+template <class T>
+void gradients(const Block<acc_t<T>>& block, const T* z, T* out, int64_t rows, int64_t count,
+               int64_t width) {
+  using A = acc_t<T>;
+  if (width >= 4 * kLanes<A>) {
+    // Long enough to be cut into vectors with little waste, and written in order.
+    for (int64_t r = 0; r < rows; ++r) {
+      const A* coefficient = reinterpret_cast<const A*>(block.coefficient) + r;
+      const int64_t at = r * count * width;
+      int64_t i = 0;
+      for (; i + 4 <= count; i += 4) {
+        row_gradients<T, 4>(coefficient, z + at, out + at, i, count, width);
+      }
+      for (; i < count; ++i) {
+        row_gradients<T, 1>(coefficient, z + at, out + at, i, count, width);
+      }
+    }
+    return;
+  }
+  const int64_t chunk = chunk_width(count, width);
+  for (int64_t d = 0; d < width; d += chunk) {
+    const int64_t part = width - d < chunk ? width - d : chunk;
+    if (chunk < width) turn_chunk(z, rows, count, width, d, part, block.turned);
+    chunk_gradients(block, out + d, rows, count, width, part);
+  }
+}
+
 template <class T>
 void backward(const LossProblem& p, int64_t begin, int64_t end, void* memory) {
   using A = acc_t<T>;
-  const int64_t count = p.experts, width = p.actions;
-  Block<A> block(memory, count);
+  const int64_t count = p.experts, sample = count * p.actions;
+  const int64_t block_bytes = kLanes<A> * sample * static_cast<int64_t>(sizeof(T));
+  Block<A> block(memory, count, chunk_width(count, p.actions));
   const Scales<A> by(p);
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = end - row < kLanes<A> ? end - row : kLanes<A>;
+    T* target = static_cast<T*>(p.grad_expert_logits) + row * sample;
+    const bool streams = stages(p, sample) && rows == kLanes<A> && can_stream(target, block_bytes);
+    T* out = streams ? reinterpret_cast<T*>(block.staged) : target;
+    if (!streams) fetch<true>(out, rows * sample * static_cast<int64_t>(sizeof(T)));
     load_block<T>(p, row, rows, block);
     coefficients(p, by, block);
-    store_rows(static_cast<T*>(p.grad_alpha) + row * count, rows, count, block.grad);
-    for (int64_t r = 0; r < rows; ++r) {
-      const A* coefficient = reinterpret_cast<const A*>(block.coefficient) + r;
-      const int64_t at = (row + r) * count * width;
-      const T* z = static_cast<const T*>(p.expert_logits) + at;
-      T* out = static_cast<T*>(p.grad_expert_logits) + at;
-      int64_t i = 0;
-      for (; i + 4 <= count; i += 4) combine<T, 4>(coefficient, z, out, i, count, width);
-      for (; i < count; ++i) combine<T, 1>(coefficient, z, out, i, count, width);
-    }
+    store_rows(static_cast<T*>(p.grad_alpha) + row * count, count, rows, count, block.grad);
+    gradients(block, static_cast<const T*>(p.expert_logits) + row * sample, out, rows, count,
+              p.actions);
+    if (streams) stream(target, out, block_bytes);
   }
+  if (p.stream) end_stream();
 }
 
 template <class T>
