@@ -9,6 +9,7 @@
 //
 // Rows are taken in blocks of as many as a vector has lanes, and turned so that a lane holds a
 // row: everything from the inner products to the gradients is then arithmetic on such vectors.
+// Only the gradients of many actions are computed along the actions.
 #include "cosines.h"
 #include "tables.h"
 
@@ -207,8 +208,8 @@ void chunk_gradients(const Block<acc_t<T>>& block, T* out, int64_t rows, int64_t
   }
 }
 
-// The same for kExperts logits of one sample and all its actions: z and out [K, A]. A coefficient
-// lies kLanes apart from the next.
+// One sample's gradients of kExperts logits, from expert i on: coefficient [K, K] times z [K, A],
+// into out [K, A]. A coefficient lies kLanes apart from the next.
 template <class T, int kExperts>
 TEDG_INLINE void row_gradients(const acc_t<T>* coefficient, const T* z, T* out, int64_t i,
                                int64_t count, int64_t width) {
@@ -233,7 +234,8 @@ void gradients(const Block<acc_t<T>>& block, const T* z, T* out, int64_t rows, i
                int64_t width) {
   using A = acc_t<T>;
   if (width >= 4 * kLanes<A>) {
-    // Long enough to be cut into vectors with little waste, and written in order.
+    // Little is wasted on the last vector of a row, and a row is written in order: the blocks of
+    // such samples fill the first cache several times.
     for (int64_t r = 0; r < rows; ++r) {
       const A* coefficient = reinterpret_cast<const A*>(block.coefficient) + r;
       const int64_t at = r * count * width;
