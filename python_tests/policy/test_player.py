@@ -71,7 +71,8 @@ def test_the_compiled_pass_equals_the_policy(
         got = player(observation)
     assert isinstance(player, CompiledPlayer)
     for name, value in got._asdict().items():
-        torch.testing.assert_close(value, getattr(expected, name), rtol=1e-4, atol=2e-5)
+        # Logits are sums of terms of either sign, of up to a few hundred each.
+        torch.testing.assert_close(value, getattr(expected, name), rtol=1e-4, atol=3e-4)
 
 
 def test_opcheck():
