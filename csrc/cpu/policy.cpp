@@ -18,11 +18,6 @@ const float* floats(const char* name, const Tensor& tensor, std::initializer_lis
   return static_cast<const float*>(tensor.const_data_ptr());
 }
 
-void check_bytes(const char* name, const Tensor& tensor, int64_t rows, const Tensor& like) {
-  check_dim(name, tensor, 2, "[B, bytes]");
-  check_tensor(name, tensor, {rows, tensor.size(1)}, ScalarType::Byte, like);
-}
-
 // A chain of layers, four tensors each: weight [inputs, outputs], bias, and LayerNorm's scale and
 // shift, both empty without one. ReLU follows every layer, the last one only on request.
 class Network {
@@ -170,8 +165,8 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
   const int64_t rows = features_in.size(0);
   const Tensor& like = features_in;
   check_tensor("features", features_in, {rows, features_in.size(1)}, ScalarType::Float, like);
-  check_bytes("active_bits", active_bits_in, rows, like);
-  check_bytes("crop", crop_in, rows, like);
+  check_dim("crop", crop_in, 2, "[B, squares]");
+  check_tensor("crop", crop_in, {rows, crop_in.size(1)}, ScalarType::Byte, like);
   check_dim("action_mask", mask_in, 2, "[B, A]");
   const int64_t actions = mask_in.size(1);
   check_tensor("action_mask", mask_in, {rows, actions}, ScalarType::Bool, like);
@@ -247,14 +242,8 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
     }
   }
 
-  RouteProblem problem{};
-  problem.experts = count;
-  problem.actions = actions;
-  problem.sparse = sparse;
-  problem.temperature = temperature;
-  problem.scores = scores.data();
-  problem.expert_logits = expert_logits.data();
-  problem.action_mask = static_cast<const bool*>(mask.const_data_ptr());
+  RouteProblem problem = route_problem(count, actions, sparse, temperature, scores.data(),
+                                       expert_logits.data(), mask.const_data_ptr());
   problem.alpha = alpha.mutable_data_ptr();
   problem.logits = logits.mutable_data_ptr();
   const RouteKernels& route = kernels().route[kFloat32];

@@ -19,14 +19,9 @@ std::tuple<Tensor, Tensor> route(const Tensor& router_logits, const Tensor& expe
   const OptionalTensor mask = packed(action_mask);
   Tensor alpha = new_output(scores, {batch, scores.size(1)}, scores.scalar_type());
   Tensor logits = new_output(scores, {batch, actions}, scores.scalar_type());
-  RouteProblem problem{};
-  problem.experts = scores.size(1);
-  problem.actions = actions;
-  problem.sparse = sparse;
-  problem.temperature = temperature;
-  problem.scores = scores.const_data_ptr();
-  problem.expert_logits = experts.const_data_ptr();
-  problem.action_mask = static_cast<const bool*>(data_or_null(mask));
+  RouteProblem problem =
+      route_problem(scores.size(1), actions, sparse, temperature, scores.const_data_ptr(),
+                    experts.const_data_ptr(), data_or_null(mask));
   problem.alpha = alpha.mutable_data_ptr();
   problem.logits = logits.mutable_data_ptr();
   const RouteKernels& kernel = kernels().route[storage_of(scores)];
@@ -58,14 +53,9 @@ std::tuple<Tensor, Tensor> route_backward(OptionalTensor grad_alpha, OptionalTen
   const OptionalTensor mask = packed(action_mask);
   Tensor grad_scores = new_output(scores, {batch, experts}, type);
   Tensor grad_experts = new_output(scores, {batch, experts, actions}, type);
-  RouteProblem problem{};
-  problem.experts = experts;
-  problem.actions = actions;
-  problem.sparse = sparse;
-  problem.temperature = temperature;
-  problem.scores = scores.const_data_ptr();
-  problem.expert_logits = logits.const_data_ptr();
-  problem.action_mask = static_cast<const bool*>(data_or_null(mask));
+  RouteProblem problem =
+      route_problem(experts, actions, sparse, temperature, scores.const_data_ptr(),
+                    logits.const_data_ptr(), data_or_null(mask));
   problem.grad_alpha = data_or_null(by_alpha);
   problem.grad_logits = data_or_null(by_logits);
   problem.grad_scores = grad_scores.mutable_data_ptr();

@@ -71,6 +71,21 @@ void parallel(int64_t count, double work, const F& f) {
   if (count > 0) torch::stable::parallel_for(0, count, grain, f);
 }
 
+// What forward and backward of route share.
+inline RouteProblem route_problem(int64_t experts, int64_t actions, bool sparse,
+                                  double temperature, const void* scores,
+                                  const void* expert_logits, const void* action_mask) {
+  RouteProblem problem{};
+  problem.experts = experts;
+  problem.actions = actions;
+  problem.sparse = sparse;
+  problem.temperature = temperature;
+  problem.scores = scores;
+  problem.expert_logits = expert_logits;
+  problem.action_mask = static_cast<const bool*>(action_mask);
+  return problem;
+}
+
 // Memory for one thread's part of the work, aligned for vectors.
 class Scratch {
  public:

@@ -58,9 +58,7 @@ class CompiledPlayer(Player):
             _layers(policy.critic),
         )
         self._parameters = tuple(
-            [part.detach().contiguous().clone() for part in value]
-            if isinstance(value, tuple)
-            else value.detach().contiguous().clone()
+            list(map(_copy, value)) if isinstance(value, tuple) else _copy(value)
             for value in tensors
         )
 
@@ -90,6 +88,11 @@ def player_of(policy: nn.Module, routing: Routing) -> Player:
         and policy.device.type == "cpu"
     )
     return CompiledPlayer(policy, routing) if compiled else Player(policy, routing)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """The numbers alone, densely packed."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _layer(linear: nn.Linear, norm: nn.LayerNorm | None = None) -> tuple[Tensor, ...]:
