@@ -76,7 +76,7 @@ class Display:
 
     def __enter__(self) -> "Display":
         if self.is_live:
-            self.live.start()
+            self.live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
