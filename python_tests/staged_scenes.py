@@ -12,6 +12,7 @@ from tedg_fast.nethack.detectors import View
 from tedg_fast.nethack.grounding import Grounder
 
 _MONSTERS = [nethack.permonst(i).mname for i in range(nethack.NUMMONS)]
+_OBJECTS = [nethack.OBJ_NAME(nethack.objclass(i)) for i in range(nethack.NUM_OBJECTS)]
 _SYMBOLS = [nethack.symdef.from_idx(i).explanation for i in range(nethack.MAXPCHARS)]
 
 
@@ -23,6 +24,11 @@ def monster(name: str) -> int:
 def symbol(name: str) -> int:
     """The glyph of a map symbol, by NLE's explanation of it."""
     return nethack.GLYPH_CMAP_OFF + _SYMBOLS.index(name)
+
+
+def thing(name: str) -> int:
+    """The glyph of an object."""
+    return nethack.GLYPH_OBJ_OFF + _OBJECTS.index(name)
 
 
 class Stage:
@@ -80,6 +86,15 @@ def _stand_on(terrain: str) -> Callable[[Stage], None]:
         stage.put("east", symbol(terrain))
         stage.show()
         stage.walk("east")
+
+    return edit
+
+
+def _drop_food(way: str) -> Callable[[Stage], None]:
+    def edit(stage: Stage) -> None:
+        stage.put(way, symbol("floor of a room"))
+        stage.show()
+        stage.put(way, thing("food ration"))
 
     return edit
 
@@ -149,7 +164,9 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "prompt_attack_peaceful": _says("Really attack the gnome? [yn] (n) ", prompt=True),
     "prompt_direction": _says("In what direction? ", prompt=True),
     "on_kill": _walk_onto_kill,
-    "no_meal_key": _hungry(_ask_for_food("fgi")),
+    "meal_at_hand": _stats(nethack.NLE_BL_HUNGER, 2),
+    "meal_underfoot": _hungry(_says("You see here a food ration.")),
+    "stale_meal_offered": _says("There is a jackal corpse here; eat it? [ynq] (n) ", prompt=True),
     "food_wanted_in_sight": _hungry(_beside(nethack.GLYPH_BODY_OFF)),
     "peaceful_adjacent": _meet_peaceful,
     "told_deadly_food": _says("There is a cockatrice corpse here; eat it? [ynq] (n) ", prompt=True),
@@ -194,5 +211,6 @@ STAGED: dict[str, Callable[[Stage], None]] = {
         for i, way in enumerate(COMPASS)
     },
     **{f"kill_{way}": _kill(way) for way in COMPASS},
+    **{f"way_to_meal_{way}": _hungry(_drop_food(way)) for way in COMPASS},
     **{f"closed_door_{way}": _beside(symbol("closed door"), (way,)) for way in COMPASS[:4]},
 }

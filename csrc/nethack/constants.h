@@ -16,7 +16,8 @@
   E(FAST, 1u << 8) E(SLOW, 1u << 9) E(EXPLODER, 1u << 10) E(THIEF, 1u << 11)                 \
   E(UNSEEN, 1u << 12) E(GOLD, 1u << 13) E(FOOD, 1u << 14) E(MAGIC_ITEM, 1u << 15)            \
   E(BOULDER, 1u << 16) E(SOLID, 1u << 17) E(LAVA_OR_WATER, 1u << 18) E(ENGULFED, 1u << 19)   \
-  E(OPEN_DOOR, 1u << 20) E(WALKABLE, 1u << 21) E(EDGE, 1u << 22) E(STICKY, 1u << 23)
+  E(OPEN_DOOR, 1u << 20) E(WALKABLE, 1u << 21) E(EDGE, 1u << 22) E(STICKY, 1u << 23)         \
+  E(MEAL, 1u << 24)
 
 // tedg_fast/nethack/messages.py
 #define TEDG_SAID(E)                                                                         \
@@ -30,10 +31,12 @@
   E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)
 
 // tedg_fast/nethack/memory.py
-#define TEDG_MARKS(E) E(VISITED, 1) E(BLOCKED, 2) E(NO_DIAGONAL, 4) E(LOCKED, 8) E(TRIED, 16)
+#define TEDG_MARKS(E)                                                                        \
+  E(VISITED, 1) E(BLOCKED, 2) E(NO_DIAGONAL, 4) E(LOCKED, 8) E(TRIED, 16) E(TASTED, 32)
 
 // tedg_fast/nethack/paths.py
-#define TEDG_GOALS(E) E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(COUNT, 4)
+#define TEDG_GOALS(E)                                                                        \
+  E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(MEAL, 4) E(COUNT, 5)
 
 // tedg_fast/nethack/actions.py
 #define TEDG_ACTIONS(E)                                                                      \

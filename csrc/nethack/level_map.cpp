@@ -15,8 +15,8 @@ constexpr std::array<uint8_t, Terrain::COUNT> kinds_of_terrain() {
     if (t == Terrain::CLOSED_DOOR) bits |= 1u << LevelMap::kClosed;
     if (t == Terrain::CLOSED_DOOR || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kFrame;
     if (t == Terrain::STAIRS_DOWN || t == Terrain::HOLE) bits |= 1u << LevelMap::kDown;
-    if (t >= Terrain::CORRIDOR && t <= Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kNarrow;
-    if (t == Terrain::FLOOR) bits |= 1u << LevelMap::kFloor;
+    if (t == Terrain::CORRIDOR) bits |= 1u << LevelMap::kCorridor;
+    if (t == Terrain::DOORWAY || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kDoor;
     if (t == Terrain::WALL) bits |= 1u << LevelMap::kWall;
     kinds[t] = static_cast<uint8_t>(bits);
   }
@@ -25,10 +25,12 @@ constexpr std::array<uint8_t, Terrain::COUNT> kinds_of_terrain() {
 
 constexpr auto kKindsOfTerrain = kinds_of_terrain();
 constexpr uint32_t kSightFlags[LevelMap::kSights] = {
-    Flag::GOLD, Flag::UNTOUCHABLE | Flag::KEEPER, Flag::HOSTILE};
-constexpr uint32_t kAnySight = kSightFlags[0] | kSightFlags[1] | kSightFlags[2];
+    Flag::GOLD, Flag::UNTOUCHABLE | Flag::KEEPER, Flag::HOSTILE, Flag::MEAL};
+constexpr uint32_t kAnySight =
+    kSightFlags[0] | kSightFlags[1] | kSightFlags[2] | kSightFlags[3];
 constexpr uint8_t kMarkBits[LevelMap::kMarkKinds] = {Mark::VISITED, Mark::BLOCKED,
-                                                     Mark::NO_DIAGONAL, Mark::LOCKED};
+                                                     Mark::NO_DIAGONAL, Mark::LOCKED,
+                                                     Mark::TASTED};
 
 }  // namespace
 

@@ -17,11 +17,13 @@ namespace tedg::nethack {
 class LevelMap {
  public:
   // Sets of squares by remembered terrain; false on the padding, except for kWall.
-  enum Kind { kUnknown, kWalkable, kClosed, kFrame, kDown, kNarrow, kFloor, kWall, kKinds };
+  enum Kind {
+    kUnknown, kWalkable, kClosed, kFrame, kDown, kCorridor, kDoor, kWall, kKinds
+  };
   // By what is shown there now; the player's own square is not left out.
-  enum Sight { kGold, kShunned, kHostile, kSights };
+  enum Sight { kGold, kShunned, kHostile, kMeal, kSights };
   // By mark; the padding may be marked, too.
-  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kMarkKinds };
+  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kMarkKinds };
 
   // Forgets everything: a new level, of which nothing has been seen.
   void clear(const Tables& tables);

@@ -29,6 +29,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   note_kill(scene, last_action, moved);
   walk(scene, last_action, moved && !new_level && is_far_move(last_action));
   count(scene, last_action, moved, new_level);
+  if (!new_level && last_action == Action::EAT) map.mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
   fresh = false;
 }
@@ -99,7 +100,7 @@ void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_a
   const bool monster = tables.properties[map.glyph(target)] & kAnyMonster;
   const bool puzzling = near && idle && !monster && !locked && !refused && !boulder &&
                         ground != Terrain::UNKNOWN && ground != Terrain::WALL &&
-                        !scene.says(Said::IN_THE_WAY);
+                        !scene.says(Said::IN_THE_WAY | Said::DOOR_RESISTS);
   const bool again = puzzling && (map.marks(target) & Mark::TRIED);
   const bool slanted = kDiagonals >> aim & 1;
   unsigned learnt = 0;
@@ -113,9 +114,10 @@ void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_a
   }
 }
 
-// Remembers where a blow has just killed a monster: its corpse would be fresh.
+// Remembers where a blow has just killed a monster: its corpse would be fresh. It is forgotten once
+// the player has left it, or a step failed, perhaps the one towards it.
 void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
-  if (moved && kill == position) kill = -1;
+  if (failed || (moved && kill == position)) kill = -1;
   if (!is_near_move(last_action) || moved || !scene.says(Said::KILLED)) return;
   kill = scene.position + neighbour(static_cast<int>(last_action - Action::FIRST_MOVE));
   killed_at = scene.time;

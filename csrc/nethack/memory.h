@@ -25,7 +25,7 @@ struct Memory {
   bool failed;            // the last step did not move the player and fought nothing
   int peaceful;           // glyph of the monster the game asked about, -1 if none
   int64_t peaceful_until; // turn until which that kind counts as peaceful
-  int kill;               // square of the last kill until the player has left it, or -1
+  int kill;               // square of the last kill, or -1
   int64_t killed_at;      // game turn of that kill
   bool no_meal;           // the last eating prompt offered no letter that an action sends
   int64_t gold_gained, experience_gained;  // in the last step

@@ -61,6 +61,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::OBJECT_HERE, "You {see|feel} here");
   add(Said::OBJECT_HERE, "{several|many} objects here");
   add(Said::CORPSE_HERE, "{see|feel} here ", Then::kCorpse);
+  add(Said::CORPSE_HERE, "{corpse|corpses} here; eat");
   add(Said::TRAPPED, "You {fall into|land on|are still in|crawl to|are stuck|cannot pull}");
   add(Said::TRAPPED, "in {a|the} {|spiked |bear }{pit|trap|web}");
   add(Said::TRAPPED, "{bear trap|trapdoor|trap door|cannot escape|held by|stuck to}");

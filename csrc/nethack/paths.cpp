@@ -14,7 +14,7 @@ struct Goals {
 
 // Ground and goals (but for the search spots) out of what is known of the level. What is shown on
 // the player's own square is the player.
-void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
+void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Goals& goals) {
   const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
   const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
@@ -24,9 +24,13 @@ void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
   const uint32_t* blocked = map.of(LevelMap::kBlocked).words;
   const uint32_t* no_diagonal = map.of(LevelMap::kNoDiagonal).words;
   const uint32_t* visited = map.of(LevelMap::kVisited).words;
+  const uint32_t* tasted = map.of(LevelMap::kTasted).words;
+  const uint32_t wanted = hungry ? ~0u : 0;
   Board gold_shown = map.of(LevelMap::kGold);
+  Board meals_shown = map.of(LevelMap::kMeal);
   Board shunned_shown = map.of(LevelMap::kShunned);
   gold_shown[player.column] &= ~player.bit();
+  meals_shown[player.column] &= ~player.bit();
   shunned_shown[player.column] &= ~player.bit();
   for (int i = Board::kFirst; i < Board::kEnd; ++i) {
     const uint32_t shut = closed[i] & locked[i];
@@ -39,8 +43,9 @@ void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
     ground.upright.words[i] = passable & ~no_slant;
     goals.of[Goal::STAIRS_DOWN].words[i] = down[i];
     goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
-    goals.of[Goal::GOLD].words[i] = gold_shown.words[i];
+    goals.of[Goal::GOLD].words[i] = passable & gold_shown.words[i];
     goals.of[Goal::SEARCH_SPOT].words[i] = 0;
+    goals.of[Goal::MEAL].words[i] = wanted & passable & meals_shown.words[i] & ~tasted[i];
   }
   for (Board& board : goals.of) board.clear_margins();
 }
@@ -136,7 +141,7 @@ Ways Paths::update(const Scene& scene, const Memory& memory) {
   const Place at = place_of(scene.position);
   Ground ground = ground_;
   Goals goals;
-  read_map(map, at, ground, goals);
+  read_map(map, at, scene.hungry(), ground, goals);
   if (explored_) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
   const bool new_ground =
       differ(ground.passable, ground_.passable) || differ(ground.no_slant, ground_.no_slant);
@@ -159,9 +164,9 @@ Ways Paths::update(const Scene& scene, const Memory& memory) {
 
 // Dead ends at first, in later rounds also the rooms' edges; and locked doors to kick.
 Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
-  const Board& narrow = map.of(LevelMap::kNarrow);
+  const Board& corridor = map.of(LevelMap::kCorridor);
+  const Board& door = map.of(LevelMap::kDoor);
   const Board& visited = map.of(LevelMap::kVisited);
-  const Board& floor = map.of(LevelMap::kFloor);
   const Board& wall = map.of(LevelMap::kWall);
   const Board& closed = map.of(LevelMap::kClosed);
   const Board& locked = map.of(LevelMap::kLocked);
@@ -178,12 +183,18 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
         once |= shifted;
       }
     }
-    uint32_t found = narrow[column] & visited[column] & ~twice;
+    const uint32_t p = passable[column], west = passable[column - 1], east = passable[column + 1];
+    const uint32_t north = p << 1, south = p >> 1;
+    const uint32_t two_sides = (north & south) | (west & east) | ((north | south) & (west | east));
+    // A door with a way on one side only seldom leads nowhere.
+    const uint32_t dead_end = (corridor[column] & ~twice) | (door[column] & ~(twice & two_sides));
+    uint32_t found = visited[column] & dead_end;
     if (round_ > 0) {
-      const uint32_t across = wall[column - 1] | wall[column] | wall[column + 1];
-      const uint32_t near_wall = across | across << 1 | across >> 1;
-      const uint32_t lattice = column % 3 == 1 ? ~0u : kThirdRows;
-      found |= floor[column] & near_wall & lattice;
+      // From there every square of a room's walls is within reach of a search.
+      const uint32_t beside = wall[column - 1] | wall[column + 1];
+      const uint32_t above = wall[column] << 1 | wall[column] >> 1;
+      const uint32_t edge = (column % 3 == 1 ? above : 0) | (beside & kThirdRows) | (above & beside);
+      found |= p & ~(corridor[column] | door[column] | closed[column]) & edge;
     }
     for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {
       const int square = std::countr_zero(worn) * kWidth + column;

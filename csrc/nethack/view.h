@@ -29,7 +29,6 @@ struct View {
   int num_hostile;
   uint32_t hostile_flags;  // flags of all hostile neighbours together
   unsigned locked;         // doors known to be locked in the four straight directions
-  bool hungry;
 
   View(const Tables& t, const Scene& s, const Memory& m, const Ways& w, int64_t action)
       : tables(t), scene(s), memory(m), ways(w), last_action(action) {
@@ -37,7 +36,6 @@ struct View {
     const bool sparing = memory.peaceful_until >= scene.time;
     seen = map.seen_without(tables, scene.position);
     here = map.terrain(scene.position);
-    hungry = scene.blstats[Blstats::HUNGER] >= 2;
     near_flags = hostile_flags = 0;
     spared = hostile = locked = 0;
     for (int way = 0; way < 8; ++way) {

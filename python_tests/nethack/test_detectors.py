@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from grounded_games import GroundedGames, play
 from nle import nethack
-from staged_scenes import STAGED, Stage, symbol
+from staged_scenes import STAGED, Stage, symbol, thing
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.detectors import DETECTORS, View
@@ -98,3 +98,46 @@ def test_a_kill_is_forgotten_once_its_square_was_left_or_the_corpse_is_old():
     stage.say("")
     stage.stat(nethack.NLE_BL_TIME, stage.raw.blstats[0, nethack.NLE_BL_TIME] + 1)
     assert not active(stage.show())["kill_north"].any()
+
+
+def test_a_kill_that_cannot_be_reached_is_forgotten():
+    stage = Stage()
+    STAGED["kill_northeast"](stage)
+    assert active(stage.show())["kill_northeast"].all()
+    stage.say("You can't move diagonally out of an intact doorway.")
+    assert not active(stage.show("northeast"))["kill_northeast"].any()
+
+
+def test_no_meal_is_at_hand_once_no_key_chooses_one():
+    stage = Stage()
+    stage.stat(nethack.NLE_BL_HUNGER, 2)
+    stage.say("What do you want to eat? [fgi or ?*] ", prompt=True)
+    stage.show("eat")
+    stage.say("")
+    assert not active(stage.show("more"))["meal_at_hand"].any()
+
+
+def test_a_meal_is_tried_once():
+    stage = Stage()
+    STAGED["way_to_meal_east"](stage)
+    stage.show()
+    stage.walk("east")
+    stage.show("east")
+    stage.show("eat")
+    stage.walk("west")
+    stage.put("east", thing("food ration"))
+    assert not active(stage.show("west"))["way_to_meal_east"].any()
+
+
+def test_a_fresh_kill_is_no_stale_meal():
+    stage = Stage()
+    STAGED["on_kill"](stage)
+    STAGED["stale_meal_offered"](stage)
+    assert not active(stage.show("eat"))["stale_meal_offered"].any()
+
+
+def test_a_level_is_finished_after_a_while():
+    stage = Stage()
+    assert active(stage.show())["level_unfinished"].all()
+    stage.stat(nethack.NLE_BL_TIME, stage.raw.blstats[0, nethack.NLE_BL_TIME] + 200)
+    assert active(stage.show())["level_finished"].all()

@@ -116,6 +116,15 @@ def test_an_unexplained_failure_blocks_only_the_second_time():
     assert mark(stage, "east", "east") & BLOCKED
 
 
+def test_a_stuck_door_is_not_taken_for_a_wall():
+    """A fast player's failed attempt may take no time, so it looks like a step that did nothing."""
+    stage = Stage()
+    stage.put("east", symbol("closed door"))
+    stage.say("The door resists!")
+    for _ in range(3):
+        assert not mark(stage, "east", "east") & BLOCKED
+
+
 def test_searching_counts_turns_not_commands():
     stage = Stage()
     for turn, counted in ((0, 0), (1, 1), (1, 2)):

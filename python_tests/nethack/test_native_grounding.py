@@ -138,7 +138,8 @@ def test_what_is_shown_on_the_players_own_square_blocks_no_way(graph):
         both(raw, np.array([ACTIONS.index(action)]))
     out = both.native.spec.empty(1)
     both.native(raw, np.array([-1]), out)
-    assert out.features[0, -len(ACTIONS) - 1] == np.float32(1 / 3)  # two steps
+    closeness = out.features[0, -len(ACTIONS) - paths.Goal.COUNT :]
+    assert closeness[paths.Goal.SEARCH_SPOT] == np.float32(1 / 3)  # two steps
 
 
 def test_some_of_the_games_in_any_order(graph):

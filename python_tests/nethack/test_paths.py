@@ -4,12 +4,13 @@ from collections import deque
 
 import numpy as np
 from grounded_games import GroundedGames, play
-from staged_scenes import Stage, monster, symbol
+from nle import nethack
+from staged_scenes import Stage, monster, symbol, thing
 
 from tedg_fast.nethack.actions import COMPASS, IS_DIAGONAL
 from tedg_fast.nethack.detectors import View
 from tedg_fast.nethack.paths import UNREACHED, Goal
-from tedg_fast.nethack.scene import NEIGHBOURS
+from tedg_fast.nethack.scene import NEIGHBOURS, WIDTH
 
 _PASSABLE, _NO_SLANT = 1, 2
 
@@ -60,7 +61,7 @@ def test_ways_are_the_shortest():
 
     play(games, 400, rng, watch)
     games.close()
-    assert (checked >= 5).all(), checked
+    assert (np.delete(checked, Goal.MEAL) >= 5).all(), checked  # nobody is hungry so soon
 
 
 def test_a_door_is_not_passed_diagonally():
@@ -79,3 +80,50 @@ def test_a_floating_eye_is_walked_around():
     stage.grounder.reset(0)
     stage.put("east", monster("floating eye"))
     assert stage.show(-1).ways.steps[0, Goal.FRONTIER] == UNREACHED
+
+
+def room(stage: Stage, rows: list[str]) -> None:
+    """A level of nothing but these rows, the player's own square marked by "@"."""
+    glyphs = {
+        " ": symbol("dark part of a room"), ".": symbol("floor of a room"), "#": symbol("corridor"),
+        "-": symbol("wall"), "|": symbol("wall"), "+": symbol("open door"),
+        "%": thing("food ration"), "@": symbol("floor of a room"),
+    }  # fmt: skip
+    stage.raw.glyphs[:] = symbol("dark part of a room")
+    for y, row in enumerate(rows):
+        for x, letter in enumerate(row):
+            stage.raw.glyphs[0, 5 + y, 10 + x] = glyphs[letter]
+            if letter == "@":
+                stage.stat(nethack.NLE_BL_X, 10 + x)
+                stage.stat(nethack.NLE_BL_Y, 5 + y)
+    stage.grounder.reset(0)
+
+
+def test_a_door_that_leads_nowhere_is_searched():
+    stage = Stage()
+    room(stage, ["-+---", "|@..|", "|...|", "-----"])
+    stage.show(-1)
+    stage.walk("north")
+    stage.show("north")
+    assert stage.show().ways.steps[0, Goal.SEARCH_SPOT] == 0
+
+
+def test_search_spots_reach_every_wall_and_are_few():
+    """Also where something lies on the floor; each wall square next to one of them."""
+    stage = Stage()
+    rows = ["----------", *["|........|"] * 3, "|%.......|", "|........|", "----------"]
+    rows[3] = "|...@....|"
+    room(stage, rows)
+    for turn in range(4):  # the rounds begin once nothing is left to explore
+        stage.stat(nethack.NLE_BL_TIME, 100 + turn)
+        stage.show(-1 if turn == 0 else "wait")
+    code = stage.grounder._paths.code[0].reshape(-1, WIDTH)[6:13, 11:21]
+    spots = code >> (2 + Goal.SEARCH_SPOT) & 1
+    reached = np.zeros_like(spots)
+    for y, x in np.argwhere(spots):
+        reached[y - 1 : y + 2, x - 1 : x + 2] = 1
+    wall = np.ones_like(spots)
+    wall[1:-1, 1:-1] = 0
+    wall[[0, 0, -1, -1], [0, -1, 0, -1]] = 0  # no door is in a corner
+    assert (reached >= wall).all()
+    assert 4 <= spots.sum() <= 12

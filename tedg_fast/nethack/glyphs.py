@@ -63,6 +63,7 @@ class Flag:
     WALKABLE = 1 << 21  # a terrain glyph that one can step on
     EDGE = 1 << 22  # beyond the map
     STICKY = 1 << 23  # holds on to its victim, who then cannot just walk away
+    MEAL = 1 << 24  # food that keeps: no corpse, egg or tin
 
 
 TERRAIN_SHIFT = 28  # above every flag
@@ -240,7 +241,8 @@ def _describe_object(index: int) -> tuple[int, int]:
     if kind == nethack.COIN_CLASS:
         return Flag.GOLD, GlyphClass.GOLD
     if kind == nethack.FOOD_CLASS:
-        return Flag.FOOD, GlyphClass.FOOD
+        keeps = nethack.OBJ_NAME(nethack.objclass(index)) not in ("corpse", "egg", "tin")
+        return Flag.FOOD | (Flag.MEAL if keeps else 0), GlyphClass.FOOD
     if kind in _MAGIC_CLASSES:
         return Flag.MAGIC_ITEM, GlyphClass.MAGIC_ITEM
     return 0, GlyphClass.OBJECT

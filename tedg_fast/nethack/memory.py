@@ -9,6 +9,7 @@ import numpy as np
 
 from tedg_fast.nethack.actions import (
     DOWN,
+    EAT,
     FIRST_FAR_MOVE,
     FIRST_MOVE,
     IS_DIAGONAL,
@@ -28,6 +29,7 @@ BLOCKED = 2  # a step onto it failed although nothing shown explains why
 NO_DIAGONAL = 4  # a diagonal step onto or off it failed
 LOCKED = 8  # a locked door
 TRIED = 16  # one unexplained failure; the second one blocks
+TASTED = 32  # an attempt was made to eat what lies there
 
 PEACEFUL_TURNS = 30
 
@@ -58,7 +60,7 @@ class Memory(Rows):
     failed: np.ndarray  # bool [G]: the last step did not move the player and fought nothing
     peaceful: np.ndarray  # int64 [G]: glyph of the monster the game asked about, -1 if none
     peaceful_until: np.ndarray  # int64 [G]: turn until which that kind counts as peaceful
-    kill: np.ndarray  # int64 [G]: square of the last kill until the player has left it, or -1
+    kill: np.ndarray  # int64 [G]: square of the last kill, or -1
     killed_at: np.ndarray  # int64 [G]: game turn of that kill
     no_meal: np.ndarray  # bool [G]: the last eating prompt offered no letter that an action sends
     gold_gained: np.ndarray  # int64 [G]: in the last step
@@ -93,6 +95,8 @@ class Memory(Rows):
         self._note_kill(scene, last_action, moved)
         self._walk(scene, last_action, moved, new_level)
         self._count(scene, last_action, moved, new_level)
+        tasted = np.flatnonzero((last_action == EAT) & ~new_level)
+        self.marks[tasted, scene.position[tasted]] |= TASTED
         eating = scene.prompt & (scene.said & Said.EAT_ITEM_PROMPT != 0)
         self.no_meal[:] = np.where(eating, scene.offered == 0, self.no_meal)
         self.fresh[:] = False
@@ -165,7 +169,7 @@ class Memory(Rows):
         puzzling = (
             step & near & idle & ~monster & ~locked & ~refused & ~boulder
             & (ground != Terrain.UNKNOWN) & (ground != Terrain.WALL)
-            & (scene.said & Said.IN_THE_WAY == 0)
+            & (scene.said & (Said.IN_THE_WAY | Said.DOOR_RESISTS) == 0)
         )  # fmt: skip
         tried = self.marks[scene.rows, target]
         again = puzzling & (tried & TRIED != 0)
@@ -186,8 +190,11 @@ class Memory(Rows):
         return self.terrain[scene.rows, scene.position]
 
     def _note_kill(self, scene: Scene, last_action: np.ndarray, moved: np.ndarray) -> None:
-        """Remembers where a blow has just killed a monster: its corpse would be fresh."""
-        self.kill[moved & (self.kill == self.position)] = -1
+        """Remembers where a blow has just killed a monster: its corpse would be fresh.
+
+        It is forgotten once the player has left it, or a step failed, perhaps the one towards it.
+        """
+        self.kill[self.failed | (moved & (self.kill == self.position))] = -1
         blow = (last_action >= FIRST_MOVE) & (last_action < FIRST_FAR_MOVE) & ~moved
         games = np.flatnonzero(blow & (scene.said & Said.KILLED != 0))
         self.kill[games] = scene.position[games] + NEIGHBOURS[last_action[games] - FIRST_MOVE]

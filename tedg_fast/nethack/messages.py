@@ -63,7 +63,7 @@ _PATTERNS = {
     Said.I_HIT: rb"You (hit|strike|kick|bite|claw|punch|slap|jab) (?!at empty)",
     Said.I_MISSED: rb"You miss|Your kick misses|clumsy kick",
     Said.OBJECT_HERE: rb"You (see|feel) here|(several|many) objects here",
-    Said.CORPSE_HERE: rb"(see|feel) here .{0,60}corpse",
+    Said.CORPSE_HERE: rb"(see|feel) here .{0,60}corpse|corpses? here; eat",
     Said.TRAPPED: rb"You (fall into|land on|are still in|crawl to|are stuck|cannot pull)"
     rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|trap ?door|cannot escape|held by"
     rb"|stuck to",

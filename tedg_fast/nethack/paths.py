@@ -11,7 +11,7 @@ import numpy as np
 
 from tedg_fast.nethack.actions import IS_DIAGONAL
 from tedg_fast.nethack.glyphs import Flag, Terrain
-from tedg_fast.nethack.memory import BLOCKED, LOCKED, NO_DIAGONAL, VISITED, Memory
+from tedg_fast.nethack.memory import BLOCKED, LOCKED, NO_DIAGONAL, TASTED, VISITED, Memory
 from tedg_fast.nethack.rows import Rows
 from tedg_fast.nethack.scene import AREA, ROWS, WIDTH, Scene
 
@@ -28,7 +28,8 @@ class Goal:
     FRONTIER = 1  # unvisited squares next to something unseen
     GOLD = 2
     SEARCH_SPOT = 3  # where a hidden door or passage is likely, and locked doors to kick
-    COUNT = 4
+    MEAL = 4  # food on the floor that the player has not tried to eat, while hungry
+    COUNT = 5
 
 
 # Bits of a square's code. Two maps with equal codes have equal fields.
@@ -40,13 +41,8 @@ _GOAL_BITS = np.left_shift(np.uint8(1), _SHIFT)
 _SEARCHES_A_ROUND = 10
 
 
-def _lattice() -> np.ndarray:
-    """Every third row and column: searching there covers every square of a room's edge."""
-    column, row = np.arange(WIDTH) % 3 == 1, np.arange(ROWS + 2) % 3 == 1
-    return (column[None, :] | row[:, None]).reshape(AREA)
-
-
-_LATTICE = _lattice()
+_THIRD_COLUMN = np.tile(np.arange(WIDTH) % 3 == 1, ROWS + 2)
+_THIRD_ROW = np.repeat(np.arange(ROWS + 2) % 3 == 1, WIDTH)
 
 
 def _any_neighbour(squares: np.ndarray) -> np.ndarray:
@@ -71,6 +67,15 @@ def _count_neighbours(squares: np.ndarray) -> np.ndarray:
     result[WIDTH:] += across[:-WIDTH]
     result[:-WIDTH] += across[WIDTH:]
     return (result - flat).reshape(squares.shape)
+
+
+def _count_pair(squares: np.ndarray, step: int) -> np.ndarray:
+    """bool [G, AREA] -> uint8 number of set squares among the two that are ``step`` away."""
+    flat = squares.reshape(-1).view(np.uint8)
+    result = np.zeros_like(flat)
+    result[step:] += flat[:-step]
+    result[:-step] += flat[step:]
+    return result.reshape(squares.shape)
 
 
 @dataclass
@@ -136,7 +141,9 @@ class Paths(Rows):
         goals = {
             Goal.STAIRS_DOWN: (terrain == Terrain.STAIRS_DOWN) | (terrain == Terrain.HOLE),
             Goal.FRONTIER: passable & unseen & (marks & VISITED == 0),
-            Goal.GOLD: scene.flags & Flag.GOLD != 0,
+            Goal.GOLD: passable & (scene.flags & Flag.GOLD != 0),
+            Goal.MEAL: passable & (scene.flags & Flag.MEAL != 0) & (marks & TASTED == 0)
+            & scene.hungry[:, None],
         }
         code = passable.view(np.uint8) | (upright.view(np.uint8) * _NO_SLANT)
         for goal, squares in goals.items():
@@ -154,9 +161,16 @@ class Paths(Rows):
         terrain = memory.terrain[games]
         visited = memory.marks[games] & VISITED != 0
         narrow = (terrain >= Terrain.CORRIDOR) & (terrain <= Terrain.OPEN_DOOR)
-        spots = narrow & visited & (_count_neighbours(passable) <= 1)
-        edge = (terrain == Terrain.FLOOR) & _any_neighbour(terrain == Terrain.WALL) & _LATTICE
-        spots |= edge & (self.round[games] > 0)[:, None]
+        door = narrow & (terrain != Terrain.CORRIDOR)
+        dead_end = _count_neighbours(passable) <= 1
+        dead_end |= door & (_count_pair(passable, 1) + _count_pair(passable, WIDTH) <= 1)  # a door seldom leads nowhere
+        spots = narrow & visited & dead_end
+        wall = terrain == Terrain.WALL
+        beside, above = _count_pair(wall, 1) > 0, _count_pair(wall, WIDTH) > 0
+        # From there every square of a room's walls is within reach of a search.
+        edge = (above & _THIRD_COLUMN) | (beside & _THIRD_ROW) | (above & beside)
+        room = passable & ~narrow & (terrain != Terrain.CLOSED_DOOR)
+        spots |= room & edge & (self.round[games] > 0)[:, None]
         enough = np.minimum(_SEARCHES_A_ROUND * (1 + self.round[games]), UNREACHED)
         return spots & (memory.searched[games] < enough[:, None])
 

@@ -58,6 +58,8 @@ class Scene:
         x = np.minimum(np.maximum(blstats[:, nethack.NLE_BL_X], 0), COLUMNS - 1)
         y = np.minimum(np.maximum(blstats[:, nethack.NLE_BL_Y], 0), ROWS - 1)
         self.position = (y + 1) * WIDTH + x + 1  # int64 [G]
+        # bool [G]: the status line says Hungry or worse
+        self.hungry = blstats[:, nethack.NLE_BL_HUNGER] >= 2
         self.flags[self.rows, self.position] = 0  # the player is no monster to himself
         self.around = self.position[:, None] + NEIGHBOURS  # int64 [G, 8]
         self.near = self.flags[self.rows_column, self.around]  # uint32 [G, 8]

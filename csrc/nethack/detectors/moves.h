@@ -19,7 +19,7 @@ void find_moves(const View& view, Out& out) {
   out("more_pending", scene.more);
   const unsigned offered = scene.told.offered >> Action::FIRST_MOVE & 0xff;
   out.towards("meal_key_{}", scene.prompt ? offered : 0);
-  out("no_meal_key", view.hungry && memory.no_meal);
+  out("meal_at_hand", scene.hungry() && !memory.no_meal);
   constexpr int64_t kFresh = 20;
   const bool fresh = memory.kill >= 0 && wrap_sub(scene.time, memory.killed_at) < kFresh;
   unsigned kill = 0;
@@ -27,7 +27,12 @@ void find_moves(const View& view, Out& out) {
     kill |= unsigned{scene.position + neighbour(way) == memory.kill} << way;
   }
   out.towards("kill_{}", kill);
-  out("on_kill", fresh && scene.position == memory.kill);
+  const bool on_kill = fresh && scene.position == memory.kill;
+  out("on_kill", on_kill);
+  out("stale_meal_offered",
+      scene.asks(Said::EAT_HERE_PROMPT) && scene.says(Said::CORPSE_HERE) && !on_kill);
+  out("meal_underfoot", scene.hungry() && scene.says(Said::OBJECT_HERE) &&
+                            !scene.says(Said::CORPSE_HERE));
   out("trapped", memory.trapped);
   out("step_failed", memory.failed);
   out("standing_still", memory.still >= 6 && memory.still < 15);

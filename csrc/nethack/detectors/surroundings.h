@@ -68,7 +68,7 @@ void find_surroundings(const View& view, Out& out) {
   out("pet_in_fight", adjacent(Flag::PET) && count > 0);
   out("pet_in_the_way", adjacent(Flag::PET) && view.scene.says(Said::IN_THE_WAY));
   out("peaceful_adjacent", view.spared != 0);
-  out("food_wanted_in_sight", view.hungry && in_sight(Flag::FOOD));
+  out("food_wanted_in_sight", view.scene.hungry() && in_sight(Flag::FOOD));
   out("trap_adjacent", view.on(Terrain::TRAP, Terrain::PIT) != 0);
   const unsigned liquid = view.on(Terrain::LIQUID);
   out("liquid_adjacent", liquid != 0);

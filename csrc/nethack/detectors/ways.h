@@ -30,6 +30,7 @@ void find_ways(const View& view, Out& out) {
   const Way& frontier = view.ways[Goal::FRONTIER];
   const Way& gold = view.ways[Goal::GOLD];
   const Way& search = view.ways[Goal::SEARCH_SPOT];
+  const Way& meal = view.ways[Goal::MEAL];
   auto towards = [&](const Way& way) {
     // At a prompt a direction key answers the prompt instead of moving.
     return way.direction < 0 || view.scene.prompt ? 0u : 1u << way.direction;
@@ -38,6 +39,7 @@ void find_ways(const View& view, Out& out) {
   out.towards("way_to_frontier_{}", towards(frontier));
   out.towards("way_to_gold_{}", towards(gold));
   out.towards("way_to_search_spot_{}", towards(search));
+  out.towards("way_to_meal_{}", towards(meal));
   const bool stairs = view.memory.map.stairs_down_known();
   out("stairs_down_known", stairs);
   out("stairs_down_unknown", !stairs);
@@ -47,6 +49,11 @@ void find_ways(const View& view, Out& out) {
   out("frontier_near", frontier.steps <= 4);
   out("frontier_far", frontier.reachable() && frontier.steps > 4);
   out("nothing_to_explore", !frontier.reachable());
+  constexpr int64_t kCharting = 200;
+  const bool unfinished = frontier.reachable() &&
+                          wrap_sub(view.scene.time, view.memory.arrival) < kCharting;
+  out("level_unfinished", unfinished);
+  out("level_finished", !unfinished);
   out("gold_near", gold.steps <= 6);
   out("gold_far", gold.reachable() && gold.steps > 6);
   out("at_search_spot", search.steps == 0);

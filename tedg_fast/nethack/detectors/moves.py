@@ -59,10 +59,10 @@ def meal_key(view: View) -> np.ndarray:
     return view.scene.prompt[:, None] & (view.scene.offered[:, None] & _MOVE_BITS != 0)
 
 
-@detects("no_meal_key")
-def no_meal_key(view: View) -> np.ndarray:
-    """Hungry, but the last eating prompt listed no letter that an action sends."""
-    return view.hungry & view.memory.no_meal
+@detects("meal_at_hand")
+def meal_at_hand(view: View) -> np.ndarray:
+    """Hungry, and the last eating prompt, if any, listed a letter that an action sends."""
+    return view.scene.hungry & ~view.memory.no_meal
 
 
 _FRESH = 20  # turns; a corpse can be eaten safely for about fifty
@@ -83,6 +83,20 @@ def kill_towards(view: View) -> np.ndarray:
 def on_kill(view: View) -> np.ndarray:
     """A monster was killed on this square less than twenty turns ago."""
     return _fresh_kill(view) & (view.scene.position == view.memory.kill)
+
+
+@detects("stale_meal_offered")
+def stale_meal_offered(view: View) -> np.ndarray:
+    """The game asks whether to eat a corpse that is not the player's latest kill."""
+    corpse = view.scene.said & Said.CORPSE_HERE != 0
+    return _asked(view, Said.EAT_HERE_PROMPT) & corpse & ~on_kill(view)
+
+
+@detects("meal_underfoot")
+def meal_underfoot(view: View) -> np.ndarray:
+    """Hungry, and the game tells of things here that are no corpse."""
+    said = view.scene.said
+    return view.scene.hungry & (said & Said.OBJECT_HERE != 0) & (said & Said.CORPSE_HERE == 0)
 
 
 @detects("trapped")

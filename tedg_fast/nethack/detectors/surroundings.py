@@ -165,7 +165,7 @@ def peaceful_adjacent(view: View) -> np.ndarray:
 @detects("food_wanted_in_sight")
 def food_wanted_in_sight(view: View) -> np.ndarray:
     """Hungry or worse, and food or a corpse is on the map."""
-    return view.hungry & (view.scene.seen & Flag.FOOD != 0)
+    return view.scene.hungry & (view.scene.seen & Flag.FOOD != 0)
 
 
 @detects("trap_adjacent")

@@ -65,11 +65,6 @@ class View:
         return (self.memory.terrain == Terrain.STAIRS_DOWN).any(axis=1)
 
     @cached_property
-    def hungry(self) -> np.ndarray:
-        """bool [G]: the status line says Hungry or worse."""
-        return self.scene.blstats[:, nethack.NLE_BL_HUNGER] >= 2
-
-    @cached_property
     def here(self) -> np.ndarray:
         """uint8 [G]: remembered Terrain under the player."""
         return self.memory.terrain[self.scene.rows, self.scene.position]

@@ -50,6 +50,12 @@ def way_to_search_spot(view: View) -> np.ndarray:
     return _towards(view, Goal.SEARCH_SPOT)
 
 
+@detects("way_to_meal_{}")
+def way_to_meal(view: View) -> np.ndarray:
+    """Hungry; the shortest known way to food that keeps begins in that direction."""
+    return _towards(view, Goal.MEAL)
+
+
 @detects("stairs_down_known")
 def stairs_down_known(view: View) -> np.ndarray:
     """Stairs down have been seen on this level."""
@@ -96,6 +102,22 @@ def frontier_far(view: View) -> np.ndarray:
 def nothing_to_explore(view: View) -> np.ndarray:
     """No unexplored part is within reach."""
     return ~_reachable(view, Goal.FRONTIER)
+
+
+_CHARTING = 200  # turns
+
+
+@detects("level_unfinished")
+def level_unfinished(view: View) -> np.ndarray:
+    """An unexplored part is within reach, and fewer than 200 turns were spent on the level."""
+    stay = view.scene.time - view.memory.arrival
+    return _reachable(view, Goal.FRONTIER) & (stay < _CHARTING)
+
+
+@detects("level_finished")
+def level_finished(view: View) -> np.ndarray:
+    """Nothing is left to explore, or 200 turns were spent on the level."""
+    return ~level_unfinished(view)
 
 
 @detects("gold_near")
