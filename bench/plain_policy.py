@@ -89,7 +89,8 @@ class PlainPolicy:
 
         h_state = policy.state(state.features, state.crop)
         h_both = torch.cat([h_state, h_logic], 1)
-        router_logits = policy.router(h_both)
+        advice = weight.sum(2).log1p()
+        router_logits = policy.router(h_both) + advice.detach()
         expert_logits = policy.experts(h_state)
         proposed = expert_logits + policy.proposal_gain * weight.log1p()
         alpha, logits = reference.route(
@@ -97,7 +98,6 @@ class PlainPolicy:
             temperature=settings.temperature, action_mask=state.action_mask,
         )  # fmt: skip
         value = policy.critic(h_both).squeeze(1)
-        advice = weight.sum(2).log1p()
         output = PolicyOutput(logits, value, alpha, router_logits, expert_logits, advice)
         if action is None:
             return output, None

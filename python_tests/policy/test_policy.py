@@ -131,6 +131,16 @@ def test_advice_can_take_the_routers_place():
     assert output.alpha.argmax(1).tolist() == [0, 1, 2, 3]
 
 
+def test_the_router_begins_with_the_advice_and_learns_to_depart_from_it():
+    policy, logic = make_policy(), logic_of(make_policy(), ONE_EACH)
+    assert policy(random_state(4), logic, Routing("softmax", 1.0)).alpha.argmax(1).tolist() == [
+        0, 1, 2, 3,
+    ]  # fmt: skip
+    with torch.no_grad():
+        policy.router[-1].bias[2] += 100
+    assert (policy(random_state(4), logic, Routing("softmax", 1.0)).alpha.argmax(1) == 2).all()
+
+
 def test_no_experts_are_refused():
     with pytest.raises(ValueError, match="num_experts is 0"):
         make_policy(num_experts=0)

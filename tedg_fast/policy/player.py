@@ -74,6 +74,7 @@ class CompiledPlayer(Player):
         return (
             *map(torch.from_numpy, fields),
             *self._parameters,
+            self.policy.is_advised,
             self.routing.mapping == "sparsemax",
             self.routing.temperature,
         )

@@ -34,8 +34,9 @@ class PolicyConfig:
     """Features a head; heads are concatenated."""
     graph: bool = True
     """Read the hypergraph; without it there is neither advice nor proposals."""
-    router: Literal["learned", "advice"] = "learned"
-    """What weighs the experts: a network, or the Manager's advice itself."""
+    router: Literal["advised", "learned", "advice"] = "advised"
+    """What weighs the experts: a network whose logits add to the Manager's advice, a network alone
+    (with --no-manager, too), or the advice alone."""
 
 
 class Routing(NamedTuple):
@@ -137,7 +138,8 @@ class Policy(nn.Module):
             width = config.gat_heads * config.gat_head_size
             self.effects = EffectPredictor(hypergraph, width)
         self.state = StateEncoder(config)
-        self.router = _router(hidden, num_experts) if config.router == "learned" else None
+        self.router = None if config.router == "advice" else _router(hidden, num_experts)
+        self.is_advised = config.router != "learned"
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
         # Experts weigh 1/K at first, so a gain of K lets their proposals count in full; a little
         # more lets play follow the rules closely enough to learn from where they lead.
@@ -159,10 +161,11 @@ class Policy(nn.Module):
         """One row of ``logic`` for each row of ``state``."""
         h_state = self.state(state.features, state.crop)
         h_both = torch.cat([h_state, logic.h_logic], 1)
-        if self.router is None:
+        router_logits = torch.zeros_like(logic.advice_scores)
+        if self.is_advised:  # from the first step on; learned from nothing, it took 100,000
             router_logits = logic.advice_scores.detach()
-        else:
-            router_logits = self.router(h_both)
+        if self.router is not None:
+            router_logits = router_logits + self.router(h_both)
         # What the losses demand of the experts is not to bend what the rules say.
         expert_logits = self.experts(h_state)
         alpha, logits = route(

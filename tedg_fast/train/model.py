@@ -1,5 +1,6 @@
 """Which rules a run plays by, and the network that reads them: the package's own, or V3's."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,9 @@ def build_policy(
     if isinstance(hypergraph, V3Hypergraph):
         policy = V3Policy(hypergraph, config.num_experts)
     else:
-        policy = Policy(hypergraph, config.num_experts, config.policy)
+        sizes = config.policy
+        if not config.mechanisms.manager and sizes.router == "advised":
+            sizes = replace(sizes, router="learned")
+        policy = Policy(hypergraph, config.num_experts, sizes)
     policy.manager.requires_grad_(not config.freeze_gat)
     return policy.to(config.device)

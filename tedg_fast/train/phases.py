@@ -42,8 +42,8 @@ WARMUP = Phase(
     episodes=1000,
     routing="softmax",
     temperature=(1.0, 1.0),
-    learning_rate=8e-4,
-    entropy_coef=0.01,
+    learning_rate=2e-4,
+    entropy_coef=0.002,
     alpha_entropy_coef=(0.1, 0.1),
     alpha_entropy_sign=-1,
     load_balance_coef=0.02,
@@ -58,8 +58,8 @@ TRANSITION = Phase(
     episodes=2000,
     routing="sparsemax",
     temperature=(1.0, 0.5),
-    learning_rate=4e-4,
-    entropy_coef=0.004,
+    learning_rate=1e-4,
+    entropy_coef=0.001,
     alpha_entropy_coef=(0.1, 0.0),
     alpha_entropy_sign=-1,
     load_balance_coef=0.01,
@@ -74,8 +74,8 @@ FINE_TUNE = Phase(
     episodes=0,
     routing="sparsemax",
     temperature=(0.5, 0.5),
-    learning_rate=8e-5,
-    entropy_coef=0.002,
+    learning_rate=2e-5,
+    entropy_coef=0.0005,
     alpha_entropy_coef=(0.05, 0.05),
     alpha_entropy_sign=1,
     load_balance_coef=0.005,
@@ -93,7 +93,8 @@ class Mechanisms:
     """The mechanisms beyond plain PPO with a mixture of experts; each can be switched off alone."""
 
     manager: bool = True
-    """Manager constraint: alignment with the graph's advice and semantic orthogonality."""
+    """The Manager's hold on the router: its advice in the router's logits, alignment with it, and
+    semantic orthogonality."""
     entropy_min: bool = True
     """Minimise the routing entropy in fine-tune."""
     temporal: bool = True
