@@ -90,7 +90,7 @@ class PlainPolicy:
         h_state = policy.state(state.features, state.crop)
         h_both = torch.cat([h_state, h_logic], 1)
         advice = weight.sum(2).log1p()
-        router_logits = policy.router(h_both) + advice.detach()
+        router_logits = policy.router(h_both) + policy.advice_weight * advice.detach()
         expert_logits = policy.experts(h_state)
         proposed = expert_logits + policy.proposal_gain * weight.log1p()
         alpha, logits = reference.route(

@@ -159,7 +159,7 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
     const Tensor& mask_in, const Tensor& requires_bits, const TensorList& rules,
     const Tensor& glyphs, const TensorList& state, const TensorList& readout,
     const TensorList& router, const TensorList& experts, const Tensor& proposal_gain,
-    const TensorList& critic, bool advised, bool sparse, double temperature) {
+    const TensorList& critic, double advice_weight, bool sparse, double temperature) {
   check_temperature(temperature);
   check_dim("features", features_in, 2, "[B, F]");
   const int64_t rows = features_in.size(0);
@@ -217,13 +217,14 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
   judge(h.data(), both, static_cast<float*>(value.mutable_data_ptr()), 1, rows);
 
   const DenseKernels& kernel = kernels().dense;
-  if (advised) {  // how loudly each expert's rules speak
+  if (advice_weight != 0) {  // how loudly each expert's rules speak
     std::vector<float> advice(rows * count);
     for (int64_t i = 0; i < rows * count; ++i) {
       for (int64_t a = 0; a < actions; ++a) advice[i] += mass[i * actions + a];
     }
     kernel.log1p(advice.data(), rows * count, advice.data());
-    for (int64_t i = 0; i < rows * count; ++i) scores[i] += advice[i];
+    const auto weight = static_cast<float>(advice_weight);
+    for (int64_t i = 0; i < rows * count; ++i) scores[i] += weight * advice[i];
   }
   expand(h.data(), both, expanded.data(), expand.outputs(), rows);
   kernel.log1p(mass.data(), mass.size(), mass.data());

@@ -46,6 +46,7 @@ STABLE_TORCH_LIBRARY(tedg, m) {
   m.def(
       "play_policy(Tensor active_bits, Tensor features, Tensor crop, Tensor action_mask, "
       "Tensor requires, Tensor[] rules, Tensor glyphs, Tensor[] state, Tensor[] readout, "
-      "Tensor[] router, Tensor[] experts, Tensor proposal_gain, Tensor[] critic, bool advised, "
-      "bool sparse, float temperature) -> (Tensor logits, Tensor value, Tensor alpha)");
+      "Tensor[] router, Tensor[] experts, Tensor proposal_gain, Tensor[] critic, "
+      "float advice_weight, bool sparse, float temperature) -> (Tensor logits, Tensor value, "
+      "Tensor alpha)");
 }

@@ -74,7 +74,7 @@ class CompiledPlayer(Player):
         return (
             *map(torch.from_numpy, fields),
             *self._parameters,
-            self.policy.is_advised,
+            self.policy.advice_weight,
             self.routing.mapping == "sparsemax",
             self.routing.temperature,
         )

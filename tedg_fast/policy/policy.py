@@ -20,6 +20,11 @@ from tedg_fast.policy.gat import Logic, Manager
 from tedg_fast.policy.no_manager import NoManager
 
 
+# A router that begins with the advice need not learn from nothing when to listen, which took it
+# 100,000 steps; a third leaves all experts a say (routing entropy about 1).
+_ADVICE_WEIGHT = {"advised": 1 / 3, "learned": 0.0, "advice": 1.0}
+
+
 @dataclass(frozen=True)
 class PolicyConfig:
     """Sizes of the networks; saved in every checkpoint, which only loads into equal sizes."""
@@ -139,7 +144,7 @@ class Policy(nn.Module):
             self.effects = EffectPredictor(hypergraph, width)
         self.state = StateEncoder(config)
         self.router = None if config.router == "advice" else _router(hidden, num_experts)
-        self.is_advised = config.router != "learned"
+        self.advice_weight = _ADVICE_WEIGHT[config.router]
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
         # Experts weigh 1/K at first, so a gain of K lets their proposals count in full; a little
         # more lets play follow the rules closely enough to learn from where they lead.
@@ -161,9 +166,7 @@ class Policy(nn.Module):
         """One row of ``logic`` for each row of ``state``."""
         h_state = self.state(state.features, state.crop)
         h_both = torch.cat([h_state, logic.h_logic], 1)
-        router_logits = torch.zeros_like(logic.advice_scores)
-        if self.is_advised:  # from the first step on; learned from nothing, it took 100,000
-            router_logits = logic.advice_scores.detach()
+        router_logits = self.advice_weight * logic.advice_scores.detach()
         if self.router is not None:
             router_logits = router_logits + self.router(h_both)
         # What the losses demand of the experts is not to bend what the rules say.
