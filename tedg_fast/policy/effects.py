@@ -19,7 +19,7 @@ class EffectPredictor(nn.Module):
 
     def __init__(self, hypergraph: Hypergraph, width: int):
         super().__init__()
-        actions = torch.from_numpy(hypergraph.operator_actions.T).float()
+        actions = torch.from_numpy(hypergraph.operator_actions.T).float().contiguous()
         conditions = torch.from_numpy(hypergraph.effect_conditions)
         visible = conditions.any(1).nonzero().squeeze(1)
         self.register_buffer("lists", actions, persistent=False)  # [A, O]

@@ -52,8 +52,8 @@ class Batch:
         ]
         self.state = StateInput(*(torch.from_numpy(field).to(device) for field in flat))
         bits = observation.active_bits
-        # As bool: minibatches are gathered from a quarter of the memory.
-        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1])).bool()
+        # As bytes: minibatches are gathered from a quarter of the memory.
+        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1])).byte()
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
             self.effects = self._effects(rollout, policy)
