@@ -103,8 +103,8 @@ class Experts(nn.Module):
 
     def forward(self, h_state: Tensor) -> Tensor:
         hidden = F.relu(self.hidden(h_state)).unflatten(1, (self.weight.shape[0], -1))
-        # Packed once: each of the ops that follow would do so itself.
-        return torch.baddbmm(self.bias, hidden.transpose(0, 1), self.weight).transpose(0, 1).contiguous()
+        logits = torch.baddbmm(self.bias, hidden.transpose(0, 1), self.weight).transpose(0, 1)
+        return logits.contiguous()  # once: each of the ops that follow would do so itself
 
 
 class Policy(nn.Module):
