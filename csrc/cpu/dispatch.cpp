@@ -13,6 +13,7 @@ namespace tedg {
   extern const MapKernels map_kernels[kStorageCount];   \
   extern const LossKernels loss_kernels[kStorageCount]; \
   extern const DenseKernels dense_kernels;              \
+  extern const EmbeddingKernels embedding_kernels[kStorageCount]; \
   }
 
 TEDG_DECLARE_LEVEL(baseline)
@@ -31,6 +32,7 @@ namespace {
     std::memcpy(table.map, name::map_kernels, sizeof(table.map));                  \
     std::memcpy(table.loss, name::loss_kernels, sizeof(table.loss));               \
     table.dense = name::dense_kernels;                                             \
+    std::memcpy(table.embedding, name::embedding_kernels, sizeof(table.embedding)); \
   }
 
 // TEDG_SIMD=baseline|avx2 lowers the level (to test those kernels on a better machine); it never

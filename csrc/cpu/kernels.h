@@ -136,6 +136,22 @@ struct DenseKernels {
   void (*log1p)(const float* x, int64_t count, float* out);
 };
 
+// Rows of features, each followed by those of a table that `index` names.
+struct EmbeddingProblem {
+  int64_t features, count, classes, width;
+  int64_t stride;              // features + count * width
+  const uint8_t* index;        // [B, count]
+  const void* grad;            // [B, stride]
+};
+
+struct EmbeddingKernels {
+  uint8_t (*largest)(const uint8_t* index, int64_t count);  // 0 of none
+  int64_t (*scratch)(const EmbeddingProblem&);  // acc values
+  // Adds the table's gradient to sums [classes, width].
+  void (*backward)(const EmbeddingProblem&, int64_t begin, int64_t end, double* sums,
+                   void* scratch);
+};
+
 struct Kernels {
   const char* level;
   GatKernels gat[kStorageCount];
@@ -143,6 +159,7 @@ struct Kernels {
   MapKernels map[kStorageCount];
   LossKernels loss[kStorageCount];
   DenseKernels dense;
+  EmbeddingKernels embedding[kStorageCount];
 };
 
 const Kernels& kernels();

@@ -43,6 +43,8 @@ STABLE_TORCH_LIBRARY(tedg, m) {
       "routing_losses_backward(Tensor? overlap, Tensor? semantic, Tensor? diversity, "
       "Tensor? load_balance, Tensor? entropy, Tensor alpha, Tensor expert_logits, "
       "Tensor mean_alpha) -> (Tensor grad_alpha, Tensor grad_expert_logits)");
+  m.def("concat_embedding(Tensor features, Tensor index, Tensor table) -> Tensor");
+  m.def("concat_embedding_backward(Tensor grad, Tensor index, Tensor table) -> Tensor");
   m.def(
       "play_policy(Tensor active_bits, Tensor features, Tensor crop, Tensor action_mask, "
       "Tensor requires, Tensor[] rules, Tensor glyphs, Tensor[] state, Tensor[] readout, "

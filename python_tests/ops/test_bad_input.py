@@ -5,6 +5,7 @@ import torch
 from ops.op_cases import attention_problem
 
 from tedg_fast.ops import (
+    concat_embedding,
     expert_overlap,
     fenchel_young_loss,
     gat_attention,
@@ -181,3 +182,33 @@ def test_maps_and_fenchel_young():
         ops.sparsemax_backward(torch.zeros(1, 3), scores)
     with pytest.raises(RuntimeError, match=r"grad must have shape \[\]"):
         ops.expert_overlap_backward(torch.zeros(2), scores, torch.zeros(2, 3, 5))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_embedding(device):
+    features, table = torch.zeros(2, 4, device=device), torch.zeros(5, 3, device=device)
+    index = torch.zeros(2, 6, dtype=torch.uint8, device=device)
+    for arguments, message in [
+        ((features, index, table[0]), "table must"),
+        ((features, index, table.long()), "table must be float32"),
+        ((features, index.long(), table), "index must have dtype .*uint8.*int64"),
+        ((features, index[0], table), "index must"),
+        ((features[:1], index, table), r"features must have shape \[2, 4\], got \[1, 4\]"),
+        ((features[0], index, table), "features must"),
+        ((features.double(), index, table), "features must have dtype .*float32.*float64"),
+        ((features, None, table), "index must be a tensor"),
+        ((features, index, None), "table must be a tensor"),
+    ]:
+        with pytest.raises(ERRORS, match=message):
+            concat_embedding(*arguments)
+
+
+def test_embedding_of_a_class_beyond_the_table():
+    features, table = torch.zeros(2, 4), torch.zeros(5, 3)
+    index = torch.tensor([[0, 1], [4, 5]], dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match=r"index must be in \[0, 5\), got 5"):
+        concat_embedding(features, index, table)
+    with pytest.raises(RuntimeError, match=r"index must be in \[0, 5\), got 5"):
+        ops.concat_embedding_backward(torch.zeros(2, 10), index, table)
+    with pytest.raises(RuntimeError, match="grad must have at least 6 columns, got 5"):
+        ops.concat_embedding_backward(torch.zeros(2, 5), index.clamp(max=4), table)

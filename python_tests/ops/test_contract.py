@@ -5,6 +5,7 @@ import torch
 from ops.op_cases import attention_problem
 
 from tedg_fast.ops import (
+    concat_embedding,
     expert_overlap,
     fenchel_young_loss,
     gat_attention,
@@ -33,6 +34,7 @@ def problems(dtype=torch.float64, batch=4):
     weights = torch.softmax(normal(batch, 4).double(), -1).to(dtype)
     mask = torch.rand(batch, 9, generator=generator) > 0.3
     experts = normal(batch, 4, 9)
+    index = torch.randint(0, 5, (batch, 7), generator=generator, dtype=torch.uint8)
     return {
         "gat_attention": attention(dtype=dtype, batch=batch),
         "route softmax": (
@@ -58,6 +60,9 @@ def problems(dtype=torch.float64, batch=4):
         ),
         "expert_overlap": (expert_overlap, {"alpha": weights, "expert_logits": experts}),
         "routing_losses": (routing_losses, {"alpha": weights, "expert_logits": experts}),
+        "concat_embedding": (
+            lambda table: concat_embedding(weights, index, table), {"table": normal(5, 3)}
+        ),
     }
 
 
@@ -101,7 +106,9 @@ def test_the_same_inputs_give_the_same_bits(name, dtype):
 def test_sums_do_not_depend_on_the_number_of_threads():
     threads = torch.get_num_threads()
     try:
-        for name in ("routing_losses", "expert_overlap", "fenchel_young softmax"):
+        for name in (
+            "routing_losses", "expert_overlap", "fenchel_young softmax", "concat_embedding"
+        ):  # fmt: skip
             function, tensors = problems(torch.float32, batch=3000)[name]
             results = []
             for count in (1, 2, 5):
@@ -151,6 +158,7 @@ def opcheck_cases():
     alpha = torch.softmax(scores, -1)
     means = alpha.mean(0)
     one = torch.tensor(0.7)
+    index, table = torch.randint(0, 6, (5, 3), dtype=torch.uint8), torch.randn(6, 2)
     return {
         "gat_attention": (
             leaf(x), leaf(src), leaf(dst), *graph_tensors(graph), leaf(bias), 0.2, mask
@@ -170,6 +178,8 @@ def opcheck_cases():
         "expert_overlap": (leaf(alpha), leaf(experts)),
         "expert_overlap_backward": (one, alpha, experts),
         "routing_losses": (leaf(alpha), leaf(experts)),
+        "concat_embedding": (scores, index, leaf(table)),
+        "concat_embedding_backward": (torch.randn(5, 10), index, table),
         "routing_losses_backward": (one, None, one, None, one, alpha, experts, means),
     }
 

@@ -117,20 +117,32 @@ def loss_call(draw):
     raw.fenchel_young_loss_backward(losses[0], residual)
 
 
+def embedding_call(draw):
+    b, f, s, c, w = draw.size(40), draw.size(), draw.size(), draw.size(9), draw.size(20)
+    index = torch.randint(0, draw.random.choice((max(c, 1), 9)), (b, s)).to(torch.uint8)
+    if draw.spoiled():
+        index = draw.integers(index)
+    table = draw.tensor(c, w)
+    out = raw.concat_embedding(draw.tensor(b, f), index, table)
+    raw.concat_embedding_backward(draw.tensor(*out.shape), index, table)
+
+
 def graph_call(draw):
     edges = torch.randint(-2, 8, (draw.random.choice((2, 2, 2, 1, 3)), draw.size(10)))
     relation = draw.maybe(torch.randint(-1, 4, (draw.size(10),)))
     ops.Graph(edges, draw.size(9), draw.size(9), relation)
 
 
-@pytest.mark.parametrize("call", [attention_call, route_call, loss_call, graph_call])
+@pytest.mark.parametrize(
+    "call", [attention_call, route_call, loss_call, embedding_call, graph_call]
+)
 def test_never_crashes(call):
     refused = 0
-    for seed in range(CALLS // 4):
+    for seed in range(CALLS // 5):
         torch.manual_seed(seed)
         try:
             call(Draw(seed))
         except (ValueError, RuntimeError) as error:
             assert str(error).strip()
             refused += 1
-    assert 0 < refused < CALLS // 4, "both outcomes must occur"
+    assert 0 < refused < CALLS // 5, "both outcomes must occur"

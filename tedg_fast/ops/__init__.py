@@ -6,6 +6,7 @@ devices without a native kernel.
 
 from tedg_fast.ops import _register  # noqa: F401  (autograd and fakes of the native ops)
 from tedg_fast.ops.attention import gat_attention, gat_attention_weights
+from tedg_fast.ops.embedding import concat_embedding
 from tedg_fast.ops.graph import Graph
 from tedg_fast.ops.losses import (
     RoutingLosses,
@@ -19,6 +20,7 @@ from tedg_fast.ops.routing import route, sparsemax
 __all__ = [
     "Graph",
     "RoutingLosses",
+    "concat_embedding",
     "expert_overlap",
     "fenchel_young_loss",
     "gat_attention",

@@ -130,3 +130,15 @@ def rows(name: str, scores: Tensor) -> None:
     floating(name, scores)
     if scores.dim() < 1 or scores.shape[-1] < 1:
         raise ValueError(f"{name} must have shape [..., K] with K >= 1, got {list(scores.shape)}")
+
+
+def embedding(features: Tensor, index: Tensor, table: Tensor) -> None:
+    floating("table", table)
+    for name, tensor in (("table", table), ("index", index), ("features", features)):
+        if not isinstance(tensor, Tensor) or tensor.dim() != 2:
+            got = list(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+            raise ValueError(f"{name} must be a tensor of two dimensions, got {got}")
+    if index.dtype != torch.uint8:
+        raise ValueError(f"index must have dtype torch.uint8, got {index.dtype}")
+    _same_device("index", index, "table", table.device)
+    like("features", features, (len(index), features.shape[1]), "table", table)

@@ -248,6 +248,32 @@ _register_autograd("routing_losses", _routing_losses_backward, _routing_losses_s
 _once_differentiable("routing_losses")
 
 
+# ---- concat_embedding ------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::concat_embedding")
+def _(features, index, table):
+    width = features.shape[1] + index.shape[1] * table.shape[1]
+    return table.new_empty(features.shape[0], width)
+
+
+@torch.library.register_fake("tedg::concat_embedding_backward")
+def _(grad, index, table):
+    return table.new_empty(table.shape)
+
+
+def _concat_embedding_setup(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[1:])
+
+
+def _concat_embedding_backward(ctx, grad):
+    return None, None, ops.concat_embedding_backward(grad, *ctx.saved_tensors)
+
+
+_register_autograd("concat_embedding", _concat_embedding_backward, _concat_embedding_setup)
+_once_differentiable("concat_embedding")
+
+
 # ---- play_policy -----------------------------------------------------------------------------
 
 

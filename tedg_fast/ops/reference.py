@@ -181,3 +181,10 @@ def routing_losses(
     used = a > 0
     entropy = -(a * torch.log(a.masked_fill(~used, 1))).sum() / batch
     return overlap, semantic, diversity, load_balance, entropy
+
+
+def concat_embedding(features: Tensor, index: Tensor, table: Tensor) -> Tensor:
+    # Not table[index]: the gradient of many lookups of few rows is ten times cheaper here.
+    rows = table.index_select(0, index.flatten().long())
+    rows = rows.view(len(index), index.shape[1] * table.shape[1])
+    return torch.cat([features.detach(), rows], 1)

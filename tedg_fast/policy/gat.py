@@ -28,9 +28,9 @@ class Rules(NamedTuple):
 
     def pool(self, chosen: Tensor) -> Tensor:
         """Weighted mean features [B, width] of the ``chosen`` operators [B, O] (0 or 1)."""
-        sums = chosen @ self.operators
+        sums, weight = (chosen @ self.operators).split([self.operators.shape[1] - 1, 1], 1)
         # The 1 stands for a rule without content, so that a choice of none is fine.
-        return sums[:, :-1] / (1 + sums[:, -1:])
+        return sums / (1 + weight)
 
 
 class Logic(NamedTuple):

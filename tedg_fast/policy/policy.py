@@ -14,7 +14,7 @@ from tedg_fast.nethack.features import NUM_FEATURES
 from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.observation import CROP, Observation
 from tedg_fast.hypergraph.schema import ACTIONS
-from tedg_fast.ops import route
+from tedg_fast.ops import concat_embedding, route
 from tedg_fast.policy.effects import EffectPredictor
 from tedg_fast.policy.gat import Logic, Manager
 from tedg_fast.policy.no_manager import NoManager
@@ -93,10 +93,7 @@ class StateEncoder(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: Tensor, crop: Tensor) -> Tensor:
-        # Not self.glyphs(crop): the gradient of many lookups of few rows is ten times cheaper here.
-        window = self.glyphs.weight.index_select(0, crop.flatten().long())
-        window = window.view(len(crop), CROP * CROP * window.shape[1])
-        return self.mlp(torch.cat([features, window], 1))
+        return self.mlp(concat_embedding(features, crop, self.glyphs.weight))
 
 
 class Experts(nn.Module):
@@ -112,7 +109,8 @@ class Experts(nn.Module):
 
     def forward(self, h_state: Tensor) -> Tensor:
         hidden = F.relu(self.hidden(h_state)).unflatten(1, (self.weight.shape[0], -1))
-        return torch.baddbmm(self.bias, hidden.transpose(0, 1), self.weight).transpose(0, 1)
+        logits = torch.baddbmm(self.bias, hidden.transpose(0, 1), self.weight).transpose(0, 1)
+        return logits.contiguous()  # once: each of the ops that follow would do so itself
 
 
 class Policy(nn.Module):

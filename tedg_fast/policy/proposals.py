@@ -42,7 +42,7 @@ class Proposals(nn.Module):
     def applies(self, holds: Tensor) -> Tensor:
         """Conditions that hold [B, C] (0 or 1) → rules that apply [B, O] (float32, 0 or 1)."""
         met = holds.to(self.requires.dtype) @ self.requires
-        return (met == self.count).to(met.dtype)
+        return met.eq_(self.count)  # in place: numbers of bools take several times as long
 
     def claims(self, scores: Tensor) -> Tensor:
         """Scores [O] → what each rule adds to each expert's actions if it applies, [O, K, A]."""

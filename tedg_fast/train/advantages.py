@@ -26,12 +26,11 @@ def generalised_advantages(
     alive = 1.0 - terminated.float()
     delta = reward + gamma * alive * next_value - value
     carry = gamma * gae_lambda * alive * (1.0 - truncated.float())
-    advantages = torch.empty_like(reward)
-    running = torch.zeros_like(reward[0])
-    for t in range(len(reward) - 1, -1, -1):
-        running = delta[t] + carry[t] * running
-        advantages[t] = running
-    return advantages
+    # Small steps: of arrays each costs a third of what it does of tensors.
+    advantages, carry = delta.numpy(), carry.numpy()
+    for t in range(len(reward) - 2, -1, -1):
+        advantages[t] += carry[t] * advantages[t + 1]
+    return delta
 
 
 class RewardNormaliser:

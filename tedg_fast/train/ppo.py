@@ -1,14 +1,15 @@
 """The PPO update: minibatches of consecutive steps, gradient steps; undone if not finite."""
 
-import copy
 import math
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from tedg_fast.policy import Policy, Routing, StateInput
 from tedg_fast.train.advantages import generalised_advantages
+from tedg_fast.train.checkpoint import snapshot
 from tedg_fast.train.config import PPOConfig
 from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.losses import Minibatch, effect_loss, ppo_loss
@@ -51,7 +52,8 @@ class Batch:
         ]
         self.state = StateInput(*(torch.from_numpy(field).to(device) for field in flat))
         bits = observation.active_bits
-        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1]))
+        # As bytes: minibatches are gathered from a quarter of the memory.
+        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1])).byte()
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
             self.effects = self._effects(rollout, policy)
@@ -73,15 +75,9 @@ class Batch:
 
     def rows(self, rows: Tensor, segment_steps: int, num_pairs: Tensor) -> Minibatch:
         """The minibatch of ``rows`` [B], which are whole segments."""
-        done = self.done[rows].unflatten(0, (-1, segment_steps))
-        return Minibatch(
-            self.action[rows],
-            self.log_prob[rows],
-            self.advantage[rows],
-            self.returns[rows],
-            ~done[:, :-1],
-            num_pairs,
-        )
+        fields = (self.action, self.log_prob, self.advantage, self.returns, self.done)
+        *fields, done = (field.index_select(0, rows) for field in fields)
+        return Minibatch(*fields, ~done.unflatten(0, (-1, segment_steps))[:, :-1], num_pairs)
 
 
 def segment_rows(steps: int, num_envs: int, segment_steps: int) -> Tensor:
@@ -119,7 +115,7 @@ class PPO:
         before the call, when a loss or gradient is NaN or infinite.
         """
         self.watch.start()
-        before = copy.deepcopy((self.policy.state_dict(), self.optimizer.state_dict()))
+        before = snapshot(self.policy.state_dict()), snapshot(self.optimizer.state_dict())
         try:
             batch = Batch(rollout, self.policy, self.config, self.world)
             self.watch.lap("advantages")
@@ -183,7 +179,7 @@ class PPO:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         lap = self.watch.lap
         rules = self.policy.manager.rules()
-        active = batch.active.index_select(0, rows)
+        active = batch.active.index_select(0, rows).float()
         logic = self.policy.manager(rules, active)
         lap("graph")
         state = StateInput(*(field.index_select(0, rows) for field in batch.state))
@@ -201,21 +197,24 @@ class PPO:
         effects = torch.zeros(())
         if batch.effects is not None:
             applies = active[:, self.policy.manager.num_conditions :]
-            shown, follows = (part[rows] for part in batch.effects)
+            shown, follows = (part.index_select(0, rows) for part in batch.effects)
             logits = self.policy.effects(rules, applies, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}
         lap("losses")
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         loss.backward()
         lap("backward")
         # Of the whole minibatch from here on, so that all ranks come to the same judgement.
         mean_loss = self.world.average_gradients(self.parameters, loss.detach())
         lap("waiting")
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if not (math.isfinite(mean_loss.item()) and math.isfinite(norm.item())):
             raise NotFinite(f"loss {mean_loss.item()}, gradient norm {norm.item()}")
+        if norm > self.config.max_grad_norm:
+            clip_grads_with_norm_(self.parameters, self.config.max_grad_norm, norm)
         self.optimizer.step()
         lap("optimizer")
         return terms | {"grad_norm": norm}

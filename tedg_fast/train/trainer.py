@@ -1,7 +1,6 @@
 """The training loop: collect → advantages and update → log → save."""
 
 import contextlib
-import copy
 import math
 import time
 from collections.abc import Iterator
@@ -94,8 +93,8 @@ class Trainer:
             "config": to_dict(self.config),
             "platform": platform(),
             "hypergraph": {"name": self.hypergraph.name, "digest": self.hypergraph.digest},
-            "policy": copy.deepcopy(self.policy.state_dict()),
-            "optimizer": copy.deepcopy(self.ppo.optimizer.state_dict()),
+            "policy": checkpoint.snapshot(self.policy.state_dict()),
+            "optimizer": checkpoint.snapshot(self.ppo.optimizer.state_dict()),
             "normaliser": self.normaliser.state_dict(),
             "health": self.health.state_dict(),
             "log": self.log.state_dict(),

@@ -10,5 +10,6 @@ extern const RouteKernels route_kernels[kStorageCount];
 extern const MapKernels map_kernels[kStorageCount];
 extern const LossKernels loss_kernels[kStorageCount];
 extern const DenseKernels dense_kernels;
+extern const EmbeddingKernels embedding_kernels[kStorageCount];
 
 }  // namespace tedg::TEDG_LEVEL

@@ -1,0 +1,27 @@
+"""Looking up rows of a small table, beside other inputs of a network."""
+
+from torch import Tensor, ops
+
+from tedg_fast.ops import _checks, reference
+
+
+def concat_embedding(features: Tensor, index: Tensor, table: Tensor) -> Tensor:
+    """Each row's features followed by the rows of ``table`` that its indices name.
+
+    Args:
+        features: [B, F], dtype of ``table``; no gradient flows to it.
+        index: [B, S], uint8.
+        table: [classes, width]; float32, bfloat16, float16 or float64.
+
+    Returns:
+        [B, F + S * width], dtype of ``table``. Differentiable, once.
+
+    Raises:
+        ValueError or RuntimeError: an argument's shape, dtype or device does not fit, or an index
+            is not below ``classes``. (Elsewhere than on the CPU the last is an IndexError, or
+            what the device makes of it.)
+    """
+    if isinstance(table, Tensor) and table.is_cpu:
+        return ops.tedg.concat_embedding.default(features.detach(), index, table)
+    _checks.embedding(features, index, table)
+    return reference.concat_embedding(features, index, table)
