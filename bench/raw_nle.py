@@ -1,28 +1,30 @@
 """The unit of throughput: NLE alone, ``python bench/raw_nle.py STEPS`` on one core.
 
 ``NetHackScore-v0`` through gymnasium with the observation keys that training reads, uniformly
-random actions, episodes cut off at 2000 steps, resets included. Prints steps a second.
+random actions, episodes cut off at 2000 steps, resets included. Prints steps a second. Needs
+nothing of this package, so that ``against_sample_factory.py`` can use it elsewhere.
 """
 
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium
 import nle  # noqa: F401  (registers the environment)
 import numpy as np
 
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS
-
+OBSERVATION_KEYS = ("glyphs", "blstats", "message", "misc")
+"""Those of ``tedg_fast.nethack.grounding``."""
 MAX_STEPS = 2000
 
 
-def make_game() -> gymnasium.Env:
+def make_game(observation_keys: Sequence[str] = OBSERVATION_KEYS) -> gymnasium.Env:
     return gymnasium.make(
         "NetHackScore-v0",
-        observation_keys=OBSERVATION_KEYS,
+        observation_keys=observation_keys,
         character="mon-hum-neu-mal",
         max_episode_steps=MAX_STEPS,
         disable_env_checker=True,

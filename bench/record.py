@@ -10,8 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tedg_fast.info import vector_level
-
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PACKAGES = ("torch", "torch-geometric", "torch-scatter", "entmax", "numpy", "nle", "gymnasium")
@@ -41,13 +39,20 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def header() -> list[str]:
+def kernels() -> str:
+    from tedg_fast.info import vector_level  # here, for environments without this package
+
+    return f"{vector_level()} kernels"
+
+
+def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
+    """``ours``: this package is what runs, and so its kernels are named."""
+    machine = [processor(), f"{len(cores())} cores", *([kernels()] if ours else [])]
     load = os.getloadavg()[0]
     return [
-        f"- machine: {processor()}, {len(cores())} cores, {vector_level()} kernels; load before "
-        f"the run {load:.1f}",
+        f"- machine: {', '.join(machine)}; load before the run {load:.1f}",
         f"- versions: python {platform.python_version()}, "
-        + ", ".join(installed(package) for package in PACKAGES),
+        + ", ".join(installed(package) for package in packages),
         f"- commit: {commit()}",
         f"- date: {datetime.date.today()}",
     ]
