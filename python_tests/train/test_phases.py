@@ -3,11 +3,14 @@
 The table is the specification's but for the learning rate and c_H, which are tuned.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.config import TrainConfig
+from tedg_fast.train.model import build_policy
 from tedg_fast.train.phases import Mechanisms
 
 TABLE = {
@@ -52,6 +55,14 @@ def test_each_mechanism_can_be_switched_off_alone(switch, gone):
     without = asdict(TrainConfig(mechanisms=Mechanisms(**{switch: False})).settings_at(5000))
     assert {name for name in everything if everything[name] != without[name]} == gone
     assert all(without[name] == 0 for name in gone)
+
+
+@pytest.mark.parametrize(("router", "weight"), [("advised", 0.0), ("advice", 1.0)])
+def test_without_the_manager_no_advice_reaches_a_learned_router(router, weight):
+    config = TrainConfig(policy=PolicyConfig(router=router))
+    assert build_policy(load_hypergraph(), config).advice_weight > 0
+    config = replace(config, mechanisms=Mechanisms(manager=False))
+    assert build_policy(load_hypergraph(), config).advice_weight == weight
 
 
 def test_entropy_minimisation_switch_leaves_earlier_phases_alone():
