@@ -155,7 +155,8 @@ class Manager(nn.Module):
         return Rules(facts, torch.cat([weight * operators, weight], 1), claims, effects)
 
     def forward(self, rules: Rules, active: Tensor) -> Logic:
-        """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (0 or 1)."""
+        """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (0 or 1, any dtype)."""
+        active = active.float()
         holds, applies = active[:, : self.num_conditions], active[:, self.num_conditions :]
         operators = rules.pool(applies)
         facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)

@@ -52,8 +52,8 @@ class Batch:
         ]
         self.state = StateInput(*(torch.from_numpy(field).to(device) for field in flat))
         bits = observation.active_bits
-        # As bytes: minibatches are gathered from a quarter of the memory.
-        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1])).byte()
+        # As a byte each: minibatches are gathered from a quarter of the memory.
+        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1])).bool()
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
             self.effects = self._effects(rollout, policy)
@@ -179,7 +179,7 @@ class PPO:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         lap = self.watch.lap
         rules = self.policy.manager.rules()
-        active = batch.active.index_select(0, rows).float()
+        active = batch.active.index_select(0, rows)
         logic = self.policy.manager(rules, active)
         lap("graph")
         state = StateInput(*(field.index_select(0, rows) for field in batch.state))
@@ -196,7 +196,7 @@ class PPO:
         )
         effects = torch.zeros(())
         if batch.effects is not None:
-            applies = active[:, self.policy.manager.num_conditions :]
+            applies = active[:, self.policy.manager.num_conditions :].float()
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
             logits = self.policy.effects(rules, applies, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
