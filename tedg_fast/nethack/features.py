@@ -3,7 +3,8 @@
 Columns in order: 20 scaled blstats (SCALED), 4 logarithmic ones (LOGS), the 13 status bits
 (blind, confused, ...), 3 prompt flags, share of HP left, how long the player has stood still and
 how long the clock has stood still, closeness (1 / (1 + steps), 0 if there is none within reach) of
-stairs down, frontier, gold and search spot, and the last action one-hot (23, all 0 at the start).
+stairs down, frontier, gold, search spot and (while hungry) food, and the last action one-hot (23, all
+0 at the start).
 """
 
 import numpy as np
