@@ -156,7 +156,7 @@ class Manager(nn.Module):
 
     def forward(self, rules: Rules, active: Tensor) -> Logic:
         """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (0 or 1, any dtype)."""
-        active = active.float()
+        active = active.to(rules.facts.dtype)
         holds, applies = active[:, : self.num_conditions], active[:, self.num_conditions :]
         operators = rules.pool(applies)
         facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)
