@@ -6,24 +6,6 @@
 namespace tedg {
 namespace {
 
-// As in maps.cpp: sums over fixed blocks, in order.
-constexpr int64_t kBlockRows = 64;
-
-// Adds up `count` sums over rows: f(begin, end, sums) is called for every block of them.
-template <class F>
-std::vector<double> sum_blocks(int64_t rows, int64_t count, double row_work, const F& f) {
-  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  std::vector<double> partial(blocks * count);
-  parallel(blocks, kBlockRows * row_work, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      f(block * kBlockRows, std::min(rows, (block + 1) * kBlockRows), &partial[block * count]);
-    }
-  });
-  std::vector<double> sums(count);
-  for (size_t i = 0; i < partial.size(); ++i) sums[i % count] += partial[i];
-  return sums;
-}
-
 void store_as(const Tensor& out, const double* values) {
   void* p = out.mutable_data_ptr();
   for (int64_t i = 0; i < out.numel(); ++i) {
@@ -112,11 +94,11 @@ Tensor concat_embedding_backward(const Tensor& grad_in, const Tensor& index_in,
   check_classes(problem, rows);
   problem.grad = grad.const_data_ptr();
   const EmbeddingKernels& kernel = kernels().embedding[storage_of(table)];
-  const auto sums = sum_blocks(
+  const auto sums = sum_blocks<64>(
       rows, problem.classes * problem.width, 2.0 * problem.count,
-      [&](int64_t begin, int64_t end, double* out) {
-        Scratch scratch(kernel.scratch(problem) * accumulate_bytes(table));
-        kernel.backward(problem, begin, end, out, scratch.get());
+      kernel.scratch(problem) * accumulate_bytes(table),
+      [&](int64_t begin, int64_t end, double* out, void* scratch) {
+        kernel.backward(problem, begin, end, out, scratch);
       });
   Tensor grad_table = new_tensor(table, {problem.classes, problem.width}, table.scalar_type());
   store_as(grad_table, sums.data());

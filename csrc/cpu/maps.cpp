@@ -4,10 +4,6 @@
 namespace tedg {
 namespace {
 
-// Losses are summed over blocks of this many rows, and the blocks in order: the sum does not
-// depend on the number of threads.
-constexpr int64_t kBlockRows = 512;
-
 Tensor sparsemax(const Tensor& x) {
   check_rows("x", x);
   const Tensor in = packed(x);
@@ -54,18 +50,11 @@ std::tuple<Tensor, Tensor> fenchel_young_loss(const Tensor& scores, const Tensor
   const void* from = z.const_data_ptr();
   const void* to = q.const_data_ptr();
   void* rest = residual.mutable_data_ptr();
-  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  std::vector<double> sums(blocks);
-  parallel(blocks, 4.0 * count * kBlockRows, [&](int64_t begin, int64_t end) {
-    Scratch scratch(kernel.scratch(count) * accumulate_bytes(z));
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t last = std::min(rows, (block + 1) * kBlockRows);
-      sums[block] = kernel.loss(sparse, from, to, rest, count, block * kBlockRows, last,
-                                scratch.get());
-    }
-  });
-  double total = 0;
-  for (const double sum : sums) total += sum;
+  const double total = sum_blocks<512>(
+      rows, 1, 4.0 * count, kernel.scratch(count) * accumulate_bytes(z),
+      [&](int64_t begin, int64_t end, double* sum, void* scratch) {
+        *sum = kernel.loss(sparse, from, to, rest, count, begin, end, scratch);
+      })[0];
   write_scalar(loss, rows > 0 ? total / static_cast<double>(rows) : 0.0);
   return {loss, residual};
 }

@@ -4,7 +4,6 @@
 namespace tedg {
 namespace {
 
-// As in maps.cpp: a sum over fixed blocks, in order.
 constexpr int64_t kBlockRows = 64;
 constexpr int kNamedSums = 4;
 // A gradient of this size would drive the logits out of the last cache on its way to memory.
@@ -43,22 +42,12 @@ std::vector<double> batch_sums(const Tensor& alpha_in, const Tensor& logits_in, 
   const Tensor logits = packed(logits_in);
   const LossProblem problem = problem_of(alpha, logits, all);
   const LossKernels& kernel = kernels().loss[storage_of(alpha)];
-  const int64_t width = kNamedSums + problem.experts;
-  const int64_t blocks = (problem.batch + kBlockRows - 1) / kBlockRows;
-  std::vector<double> partial(blocks * width);
-  parallel(blocks, kBlockRows * row_work(problem), [&](int64_t begin, int64_t end) {
-    Scratch scratch(kernel.scratch(problem) * accumulate_bytes(alpha));
-    for (int64_t block = begin; block < end; ++block) {
-      const int64_t last = std::min(problem.batch, (block + 1) * kBlockRows);
-      kernel.forward(problem, block * kBlockRows, last, &partial[block * width],
-                     scratch.get());
-    }
-  });
-  std::vector<double> sums(width);
-  for (int64_t block = 0; block < blocks; ++block) {
-    for (int64_t i = 0; i < width; ++i) sums[i] += partial[block * width + i];
-  }
-  return sums;
+  return sum_blocks<kBlockRows>(
+      problem.batch, kNamedSums + problem.experts, row_work(problem),
+      kernel.scratch(problem) * accumulate_bytes(alpha),
+      [&](int64_t begin, int64_t end, double* sums, void* scratch) {
+        kernel.forward(problem, begin, end, sums, scratch);
+      });
 }
 
 Tensor expert_overlap(const Tensor& alpha, const Tensor& expert_logits) {

@@ -102,4 +102,24 @@ class Scratch {
   void* aligned_;
 };
 
+// Adds up `count` sums over rows: f(begin, end, sums, scratch) is called for every block of
+// kBlockRows of them, with `scratch_bytes` of memory. Blocks are the same for any number of threads
+// and are added in order, so that the sums are.
+template <int64_t kBlockRows, class F>
+std::vector<double> sum_blocks(int64_t rows, int64_t count, double row_work, size_t scratch_bytes,
+                               const F& f) {
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  std::vector<double> partial(blocks * count);
+  parallel(blocks, kBlockRows * row_work, [&](int64_t begin, int64_t end) {
+    Scratch scratch(scratch_bytes);
+    for (int64_t block = begin; block < end; ++block) {
+      f(block * kBlockRows, std::min(rows, (block + 1) * kBlockRows), &partial[block * count],
+        scratch.get());
+    }
+  });
+  std::vector<double> sums(count);
+  for (size_t i = 0; i < partial.size(); ++i) sums[i % count] += partial[i];
+  return sums;
+}
+
 }  // namespace tedg

@@ -87,7 +87,7 @@ def room(stage: Stage, rows: list[str]) -> None:
     glyphs = {
         " ": symbol("dark part of a room"), ".": symbol("floor of a room"), "#": symbol("corridor"),
         "-": symbol("wall"), "|": symbol("wall"), "+": symbol("open door"),
-        "%": thing("food ration"), "@": symbol("floor of a room"),
+        "%": thing("food ration"), "$": thing("gold piece"), "@": symbol("floor of a room"),
     }  # fmt: skip
     stage.raw.glyphs[:] = symbol("dark part of a room")
     for y, row in enumerate(rows):
@@ -127,3 +127,11 @@ def test_search_spots_reach_every_wall_and_are_few():
     wall[[0, 0, -1, -1], [0, -1, 0, -1]] = 0  # no door is in a corner
     assert (reached >= wall).all()
     assert 4 <= spots.sum() <= 12
+
+
+def test_gold_behind_what_does_not_move_is_no_goal():
+    stage = Stage()
+    room(stage, ["-----", "|@$.|", "-----"])
+    assert stage.show(-1).ways.steps[0, Goal.GOLD] == 1
+    stage.say("You try to move the boulder, but in vain.")
+    assert stage.show("east").ways.steps[0, Goal.GOLD] == UNREACHED

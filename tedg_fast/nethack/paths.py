@@ -163,7 +163,8 @@ class Paths(Rows):
         narrow = (terrain >= Terrain.CORRIDOR) & (terrain <= Terrain.OPEN_DOOR)
         door = narrow & (terrain != Terrain.CORRIDOR)
         dead_end = _count_neighbours(passable) <= 1
-        dead_end |= door & (_count_pair(passable, 1) + _count_pair(passable, WIDTH) <= 1)  # a door seldom leads nowhere
+        # A door seldom leads nowhere.
+        dead_end |= door & (_count_pair(passable, 1) + _count_pair(passable, WIDTH) <= 1)
         spots = narrow & visited & dead_end
         wall = terrain == Terrain.WALL
         beside, above = _count_pair(wall, 1) > 0, _count_pair(wall, WIDTH) > 0

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.episode import Episode

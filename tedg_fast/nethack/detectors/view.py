@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from nle import nethack
 
 from tedg_fast.nethack.glyphs import Flag, Terrain
 from tedg_fast.nethack.memory import LOCKED, Memory
