@@ -13,8 +13,8 @@ from vector_games import allowed_actions, assert_same, make_env
 
 from tedg_fast.nethack.worker_process import WorkerError
 
-# Five environments in groups of three and two; the rows of either worker.
-FIRST, SECOND = [0, 1, 3], [2, 4]
+# Five environments in groups of three and two; the rows of the second worker of so many.
+ROWS = {2: [3, 4], 3: [1, 4]}
 
 
 def wait_until(condition, seconds=10.0):
@@ -32,10 +32,13 @@ def is_running(pid):
         return False
 
 
-def steps_with_a_loss(harm, cause, **settings):
+def steps_with_a_loss(harm, cause, num_workers=3, **settings):
     """Play beside an undisturbed twin; `harm` the second worker's process on the way."""
     rng = np.random.default_rng(0)
-    with make_env(max_steps=500) as twin, make_env(max_steps=500, **settings) as env:
+    lost = ROWS[num_workers]
+    kept = [row for row in range(5) if row not in lost]
+    settings |= {"max_steps": 500, "num_workers": num_workers}
+    with make_env(max_steps=500) as twin, make_env(**settings) as env:
         for each in (twin, env):
             each.start()
         for _ in range(20):
@@ -49,38 +52,42 @@ def steps_with_a_loss(harm, cause, **settings):
         expected, result = twin.step(actions), env.step(actions)
 
         assert env.crashes == 1
-        assert result.lost == [f"game worker {pids[1]} {cause}; episodes lost: 2, 4"]
+        assert result.lost == [f"game worker {pids[1]} {cause}; episodes lost: {lost[0]}, {lost[1]}"]
         assert result.episodes == []
-        assert np.flatnonzero(result.truncated).tolist() == SECOND
+        assert np.flatnonzero(result.truncated).tolist() == lost
         assert not result.terminated.any()
-        assert not result.reward[SECOND].any()
-        assert_same(env.final_observation[SECOND], before[SECOND])
-        assert [game.episode for game in env.games()] == [0, 1, 5, 3, 6]
-        assert [len(game.actions) for game in env.games()] == [21, 21, 0, 21, 0]
+        assert not result.reward[lost].any()
+        assert_same(env.final_observation[lost], before[lost])
+        numbers, lengths = list(range(5)), [21] * 5
+        for number, row in enumerate(lost, 5):
+            numbers[row], lengths[row] = number, 0
+        assert [game.episode for game in env.games()] == numbers
+        assert [len(game.actions) for game in env.games()] == lengths
         assert not is_running(pids[1])
         assert env.worker_pids[0] == pids[0]
 
         # The others never noticed, and the new games are the ones their numbers say.
-        assert_same(result.reward[FIRST], expected.reward[FIRST])
+        assert_same(result.reward[kept], expected.reward[kept])
         with make_env(next_episode=5) as fresh:
             fresh.start()
-            assert_same(env.observation[SECOND], fresh.observation[[0, 1]])
+            assert_same(env.observation[lost], fresh.observation[[0, 1]])
         for _ in range(30):
             actions = allowed_actions(twin, rng)
-            actions[SECOND] = 0
+            actions[lost] = 0
             expected, result = twin.step(actions), env.step(actions)
             assert result.lost == []
-            assert_same(result.reward[FIRST], expected.reward[FIRST])
-            assert_same(env.observation[FIRST], twin.observation[FIRST])
+            assert_same(result.reward[kept], expected.reward[kept])
+            assert_same(env.observation[kept], twin.observation[kept])
         for mine, theirs in zip(env.games(), twin.games()):
-            assert (mine == theirs) == (theirs.episode in FIRST)
+            assert (mine == theirs) == (theirs.episode in kept)
 
 
-def test_a_killed_worker_costs_its_own_games_only():
+@pytest.mark.parametrize("num_workers", ROWS)
+def test_a_killed_worker_costs_its_own_games_only(num_workers):
     def kill(env, pid):
         os.kill(pid, signal.SIGKILL)
 
-    steps_with_a_loss(kill, "was killed by SIGKILL")
+    steps_with_a_loss(kill, "was killed by SIGKILL", num_workers)
 
 
 def test_a_hung_worker_is_killed_after_a_bounded_time():
@@ -97,7 +104,7 @@ def test_a_worker_found_dead_while_saving_is_reported_by_the_next_step():
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_running(pid))
         games = env.games()
-        assert [row for row in range(5) if games[row].observation_hash == ""] == SECOND
+        assert [row for row in range(5) if games[row].observation_hash == ""] == ROWS[3]
         assert all(len(game.actions) == 20 for game in games)
 
     steps_with_a_loss(kill_and_save, "was killed by SIGKILL")
@@ -108,8 +115,8 @@ def test_a_worker_found_dead_while_saving_is_reported_by_the_next_step():
 def test_a_worker_that_dies_between_groups_loses_each_when_it_is_received(first, when):
     """The death is found when the group `first` is received; the other's games are lost with it."""
     second = 1 - first
-    lost = {0: 2, 1: 4}  # the dead worker's row in each group
-    with make_env() as env:
+    lost = {0: 1, 1: 4}  # the dead worker's row in each group
+    with make_env(num_workers=3) as env:
         env.start()
         for _ in range(10):
             env.step(np.ones(5, np.int64))
@@ -132,7 +139,7 @@ def test_a_worker_that_dies_between_groups_loses_each_when_it_is_received(first,
             env.send(first, ones[first])
         result = env.receive(first)
         assert len(result.lost) == 1
-        assert result.lost[0].endswith("was killed by SIGKILL; episodes lost: 2, 4")
+        assert result.lost[0].endswith("was killed by SIGKILL; episodes lost: 1, 4")
         row = lost[first] - env.groups[first].start
         assert np.flatnonzero(result.truncated).tolist() == [row]
         assert_same(env.observation[lost[second]], last[lost[second]])
@@ -189,15 +196,15 @@ def test_games_that_replay_lost_with_their_worker_begin_afresh():
         for _ in range(10):
             env.step(np.ones(5, np.int64))
         games = env.games()
-    with make_env() as env:
-        pid = env.worker_pids[0]
+    with make_env(num_workers=3) as env:
+        pid = env.worker_pids[1]
         os.kill(pid, signal.SIGKILL)
         messages = env.restore(games, 5)
         assert messages == [
             f"episode {number} was not restored: its worker died when its 10 actions were replayed"
-            for number in FIRST
+            for number in ROWS[3]
         ]
-        assert [game.episode for game in env.games()] == [5, 6, 2, 7, 4]
+        assert [game.episode for game in env.games()] == [0, 5, 2, 3, 6]
         assert env.crashes == 1
         assert len(env.step(np.ones(5, np.int64)).lost) == 1
 

@@ -61,7 +61,7 @@ class VectorEnv:
     grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph and
         a number of games.
     num_groups : groups of consecutive environments, of nearly equal size; 2 (of a single
-        environment 1) if not given. Every worker plays a share of each.
+        environment 1) if not given.
     timeout : seconds after which a worker that does not answer counts as dead.
 
     Attributes

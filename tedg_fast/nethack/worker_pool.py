@@ -14,7 +14,7 @@ from tedg_fast.nethack.worker_process import WorkerProcess
 
 
 class WorkerPool:
-    """`num_workers` processes, each with a share of every group of environments.
+    """`num_workers` processes that share out the groups of environments.
 
     Parameters
     ----------
@@ -88,11 +88,15 @@ class WorkerPool:
 
 
 def share_out(groups: Sequence[range], num_workers: int) -> list[list[range]]:
-    """For each worker its part of every group: contiguous, and nearly equal in number.
+    """For each worker its part of every group, which may be empty.
 
-    What does not divide evenly is dealt to the workers in turn across the groups, so none is
-    left without a game if there are as many games as workers.
+    As many workers as groups play one each: who thinks about a group has the core of the worker
+    that waits for it. Else all have part of every group: contiguous, and nearly equal in number.
+    What does not divide evenly is dealt to the workers in turn across the groups, so none is left
+    without a game if there are as many games as workers.
     """
+    if num_workers == len(groups):
+        return [[rows if rows is own else rows[:0] for rows in groups] for own in groups]
     shares: list[list[range]] = [[] for _ in range(num_workers)]
     turn = 0
     for group in groups:
