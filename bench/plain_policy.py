@@ -73,10 +73,10 @@ class PlainPolicy:
     ) -> tuple[PolicyOutput, Tensor | None]:
         """The policy's output, and the logits [B, F] of the effects of ``action`` if given."""
         policy, manager = self.policy, self.policy.manager
-        proposals, conditions = manager.proposals, manager.num_conditions
+        graph, conditions = manager.proposals, manager.num_conditions
         first, second = self._nodes(torch.ones_like(holds[:1]) if self.shared else holds)
         operators = second[:, conditions : conditions + manager.num_operators]
-        applies = (holds.float() @ proposals.requires == proposals.count).float()
+        applies = (holds.float() @ graph.requires == graph.count).float()
         holds = holds.float()
 
         score = manager.score(operators).squeeze(2)
@@ -84,15 +84,16 @@ class PlainPolicy:
         pooled = pool(heard, operators) / (1 + heard.sum(1, keepdim=True))
         facts = pool(holds, first[:, :conditions]) / holds.sum(1, keepdim=True).clamp_min(1)
         h_logic = manager.readout(torch.cat([pooled, facts], 1))
-        strength = applies * (proposals.priority + score).exp()
-        weight = torch.einsum("bo,oka->bka", strength, proposals.shares)
+        strength = applies * (graph.priority + score).exp()
+        weight = torch.einsum("bo,oka->bka", strength, graph.shares)
 
         h_state = policy.state(state.features, state.crop)
         h_both = torch.cat([h_state, h_logic], 1)
         advice = weight.sum(2).log1p()
+        proposals = weight.log1p() / advice.clamp_min(1).unsqueeze(2)
         router_logits = policy.router(h_both) + policy.advice_weight * advice.detach()
         expert_logits = policy.experts(h_state)
-        proposed = expert_logits + policy.proposal_gain * weight.log1p()
+        proposed = expert_logits + policy.proposal_gain * proposals
         alpha, logits = reference.route(
             router_logits, proposed, mapping=settings.routing,
             temperature=settings.temperature, action_mask=state.action_mask,

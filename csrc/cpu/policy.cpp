@@ -217,15 +217,13 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
   judge(h.data(), both, static_cast<float*>(value.mutable_data_ptr()), 1, rows);
 
   const DenseKernels& kernel = kernels().dense;
-  if (advice_weight != 0) {  // how loudly each expert's rules speak
-    std::vector<float> advice(rows * count);
-    for (int64_t i = 0; i < rows * count; ++i) {
-      for (int64_t a = 0; a < actions; ++a) advice[i] += mass[i * actions + a];
-    }
-    kernel.log1p(advice.data(), rows * count, advice.data());
-    const auto weight = static_cast<float>(advice_weight);
-    for (int64_t i = 0; i < rows * count; ++i) scores[i] += weight * advice[i];
+  std::vector<float> loudness(rows * count);  // of each expert's rules
+  for (int64_t i = 0; i < rows * count; ++i) {
+    for (int64_t a = 0; a < actions; ++a) loudness[i] += mass[i * actions + a];
   }
+  kernel.log1p(loudness.data(), rows * count, loudness.data());
+  const auto weight = static_cast<float>(advice_weight);
+  for (int64_t i = 0; i < rows * count; ++i) scores[i] += weight * loudness[i];
   expand(h.data(), both, expanded.data(), expand.outputs(), rows);
   kernel.log1p(mass.data(), mass.size(), mass.data());
   for (int64_t k = 0; k < count; ++k) {
@@ -240,8 +238,9 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
     layer.out_stride = count * actions;
     kernel.forward(layer, rows);
     for (int64_t row = 0; row < rows; ++row) {
-      const int64_t at = (row * count + k) * actions;
-      for (int64_t a = at; a < at + actions; ++a) expert_logits[a] += gain[k] * mass[a];
+      const int64_t expert = row * count + k, at = expert * actions;
+      const float factor = gain[k] / std::max(loudness[expert], 1.0f);
+      for (int64_t a = at; a < at + actions; ++a) expert_logits[a] += factor * mass[a];
     }
   }
 

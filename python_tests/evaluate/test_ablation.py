@@ -56,7 +56,8 @@ def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, monkeypatch, capsys)
         assert measured["evaluation"]["experts"] == played["experts"]
         reference = json.loads((stopped / "reference.json").read_text())["agents"]["rules"]
         gain = np.subtract(played["episodes"]["true_score"], reference["episodes"]["true_score"])
-        assert measured["evaluation"]["gain"]["rules"] == pytest.approx(gain.mean())
+        assert measured["evaluation"]["gain"]["rules"] == gain.tolist()
+        assert record["arms"][arm]["gain"]["rules"]["mean"] == pytest.approx(gain.mean())
 
     before = (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns
     run(monkeypatch, cli.ablate, *grid)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tedg_fast.evaluate.grid import over_seeds, score_at
+from tedg_fast.evaluate.grid import gain_interval, over_seeds, score_at
 from tedg_fast.report.runs import Run
 
 
@@ -53,3 +53,12 @@ def test_an_arm_is_compared_with_the_full_system_by_common_seeds():
     assert found["attention_variance"] == 0.04
     assert found["alignment_last"]["mean"] is None
     assert found["experts"] is None
+
+
+def test_a_gain_is_uncertain_over_seeds_and_over_games():
+    gain = gain_interval([[10, 30, 50], [20, 40, 60]])
+    over_seeds = 12.706 * 5  # Student's t of 1 degree of freedom; means 30 and 40
+    over_games = 4.3027 * 20 / math.sqrt(3)  # of 2; means 15, 35 and 55
+    assert gain["mean"] == 35
+    assert gain["half_width"] == pytest.approx(math.hypot(over_seeds, over_games), rel=1e-4)
+    assert gain_interval([[10, 30, 50]])["half_width"] is None

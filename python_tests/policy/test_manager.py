@@ -59,7 +59,7 @@ def plain_round(layer, x, hypergraph):
 
 
 def plain_manager(manager, holds, hypergraph):
-    """The pooled operators and facts, and the proposals [K, A], for one sample [C] bool."""
+    """The pooled operators and facts, and the claims [K, A], for one sample [C] bool."""
     state = torch.zeros(hypergraph.num_nodes, dtype=torch.long)
     state[: len(holds)] = holds.long()
     kind = torch.from_numpy(hypergraph.node_type)
@@ -101,7 +101,8 @@ def test_equals_plain_attention_over_every_sample(make):
     parts = [plain_manager(manager, row, hypergraph) for row in holds]
     rules, facts, claims = (torch.stack(part) for part in zip(*parts))
     h_logic = manager.readout(torch.cat([rules, facts], 1))
-    plain = (h_logic, claims.log1p(), claims.sum(2).log1p())
+    loudness = claims.sum(2).log1p()
+    plain = (h_logic, claims.log1p() / loudness.clamp_min(1).unsqueeze(2), loudness)
     for got, expected in zip(fast, plain):
         torch.testing.assert_close(got, expected)
     got, expected = gradients(fast), gradients(plain)

@@ -91,6 +91,20 @@ def test_experts_propose_what_their_rules_do():
         assert added[k, 1 + k].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_how_much_an_expert_matters_is_the_routers_decision():
+    """A stronger rule is louder advice; what its expert proposes is the same."""
+    policy = make_policy()
+    proposals = policy.manager.proposals
+    applies = torch.zeros(1, policy.manager.num_operators)
+    applies[0, 0] = 1
+    weak, strong = (
+        proposals(applies, proposals.claims(proposals.priority + more)) for more in (2, 5)
+    )
+    assert strong[1][0, 0] > weak[1][0, 0] + 2
+    torch.testing.assert_close(strong[0], weak[0])
+    assert strong[0].max() == 1
+
+
 def test_alpha_is_a_distribution_and_masked_actions_are_impossible():
     policy, state = make_policy(), random_state(32)
     logic = logic_of(policy, ONE_EACH[np.arange(32) % 4])

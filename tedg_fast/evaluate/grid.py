@@ -96,7 +96,7 @@ def measure(
             "true_score": evaluation["summary"]["true_score"]["mean"],
             "last_observation_score": evaluation["summary"]["last_observation_score"]["mean"],
             "experts": evaluation["experts"],
-            "gain": {name: _gain(evaluation, other) for name, other in others.items()},
+            "gain": {name: _gains(evaluation, other) for name, other in others.items()},
         }
     return measured
 
@@ -116,14 +116,13 @@ def _reduced(how: Any, values: np.ndarray) -> float | None:
     return float(how(values)) if len(values) else None
 
 
-def _gain(evaluation: dict[str, Any], other: dict[str, Any]) -> float | None:
-    """Mean difference of true scores over the games that both have played."""
+def _gains(evaluation: dict[str, Any], other: dict[str, Any]) -> list[int]:
+    """Differences of true scores in the games that both have played, in the games' order."""
     mine, theirs = (
         dict(zip(entry["episodes"]["number"], entry["episodes"]["true_score"]))
         for entry in (evaluation, other)
     )
-    common = sorted(mine.keys() & theirs.keys())
-    return float(np.mean([mine[n] - theirs[n] for n in common])) if common else None
+    return [mine[number] - theirs[number] for number in sorted(mine.keys() & theirs.keys())]
 
 
 def over_seeds(
@@ -152,7 +151,7 @@ def over_seeds(
         "alignment_last": _interval(run["alignment_last"] for run in runs.values()),
         "evaluated": _interval(evaluation["true_score"] for evaluation in evaluations),
         "gain": {
-            name: _interval(evaluation["gain"].get(name) for evaluation in evaluations)
+            name: gain_interval([evaluation["gain"][name] for evaluation in evaluations])
             for name in gains
         },
         "experts": _mean_experts([evaluation["experts"] for evaluation in evaluations]),
@@ -164,6 +163,18 @@ def _interval(values: Iterable[float | None]) -> dict[str, float | int | None]:
     there = [value for value in values if value is not None]
     mean, half_width = mean_interval(there)
     return {"count": len(there), "mean": finite(mean), "half_width": finite(half_width)}
+
+
+def gain_interval(gains: Sequence[Sequence[int]]) -> dict[str, float | int | None]:
+    """Mean and half-width of an arm's gains over another agent, [seeds][games].
+
+    Seeds and games are both samples, and the other agent's luck is the same for all seeds: the
+    half-widths of the seeds' means and of the games' means are added in quadrature.
+    """
+    table = np.array(gains, float)
+    mean, over_seeds = mean_interval(table.mean(1))
+    half_width = math.hypot(over_seeds, mean_interval(table.mean(0))[1])
+    return {"count": len(table), "mean": finite(mean), "half_width": finite(half_width)}
 
 
 def _of(choose: Any, runs: dict[int, dict[str, Any]], name: str) -> float | None:
@@ -210,7 +221,8 @@ def report(record: dict[str, Any]) -> str:
         ),
         "## The same games for all",
         "True score of the final policies, and its difference from chance and from the rules "
-        "alone, over the games of the evaluation; of these two the interval is over games.",
+        "alone in the same games. Intervals: of agents that learned over seeds, of the others over "
+        "games, of differences over both.",
         table.markdown(
             ("agent", "true score", *(f"less {name}" for name in record["reference"])),
             [*(_evaluation_row(name, arm, record) for name, arm in arms.items()),

@@ -144,9 +144,10 @@ class Policy(nn.Module):
         self.router = None if config.router == "advice" else _router(hidden, num_experts)
         self.advice_weight = _ADVICE_WEIGHT[config.router]
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
-        # Experts weigh 1/K at first, so a gain of K lets their proposals count in full; a little
-        # more lets play follow the rules closely enough to learn from where they lead.
-        self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 1.5 * num_experts))
+        # What the leading expert proposes starts with a logit of about 12: enough to play by the
+        # rules, and not so much that nothing else is ever tried.
+        leads_by = 1.0 if config.router == "advice" else 1 / math.sqrt(num_experts)
+        self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 12 / leads_by))
         self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         nn.init.zeros_(self.critic[-1].weight)  # expects nothing yet, of any state
 

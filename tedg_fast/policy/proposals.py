@@ -11,9 +11,13 @@ class Proposals(nn.Module):
     """The rules' say in the choice of actions.
 
     A rule applies when all its conditions hold. One of strength w that is carried out by any of n
-    actions gives each of them w / n; expert k's proposal of action a is ``log(1 + Σ w / n)`` over
-    the rules that apply, belong to k and list a: 0 where no rule speaks, and close to the score
-    ``ln w`` of the strongest where one does.
+    actions gives each of them w / n. Expert k speaks for action a with ``log(1 + Σ w / n)`` over
+    the rules that apply, belong to k and list a: 0 where none does, and close to the score ``ln w``
+    of the strongest where one does. Its loudness is ``log(1 + Σ w)`` over all its rules that apply.
+
+    What it says is its *proposal*: what it speaks for over its loudness (or over 1 if that is
+    less), between 0 and 1. How much it matters is the router's decision, for which the loudness
+    is the advice.
 
     With fewer experts than the four semantic ones, the last takes over the rules of those that
     are missing; experts beyond the four have no rules.
@@ -48,17 +52,21 @@ class Proposals(nn.Module):
         """Scores [O] → what each rule adds to each expert's actions if it applies, [O, K, A]."""
         return scores.exp()[:, None, None] * self.shares
 
-    def forward(self, applies: Tensor, claims: Tensor) -> tuple[Tensor, Tensor]:
-        """``applies`` [B, O] (0 or 1) → proposals [B, K, A] and each expert's loudness [B, K],
-        ``log(1 + Σ w)`` over all its rules that apply."""
+    def voices(self, applies: Tensor, claims: Tensor) -> tuple[Tensor, Tensor]:
+        """``applies`` [B, O] (0 or 1) → what each expert speaks for [B, K, A], its loudness [B, K]."""
         weight = (applies @ claims.flatten(1)).unflatten(1, claims.shape[1:])
         return weight.log1p(), weight.sum(2).log1p()
+
+    def forward(self, applies: Tensor, claims: Tensor) -> tuple[Tensor, Tensor]:
+        """``applies`` [B, O] (0 or 1) → proposals [B, K, A] and each expert's loudness [B, K]."""
+        voice, loudness = self.voices(applies, claims)
+        return voice / loudness.clamp_min(1).unsqueeze(2), loudness
 
 
 class RulePolicy(nn.Module):
     """Plays by the rules and their priorities alone: nothing is learned.
 
-    What ``Policy`` computes while its networks are silent and all experts have equal weight.
+    Every expert counts as much as its rules do.
     """
 
     def __init__(self, hypergraph: Hypergraph):
@@ -69,5 +77,5 @@ class RulePolicy(nn.Module):
         """Conditions that hold [B, C] (0 or 1), allowed actions [B, A] (bool) → logits [B, A]."""
         claims = self.proposals.claims(self.proposals.priority)
         applies = self.proposals.applies(holds)
-        logits = self.proposals(applies, claims)[0].sum(1)
+        logits = self.proposals.voices(applies, claims)[0].sum(1)
         return logits.masked_fill(~action_mask, -torch.inf)

@@ -35,7 +35,7 @@ class PPOConfig:
     """λ of generalised advantage estimation."""
     epochs: int = 3
     """Passes over each rollout."""
-    minibatch_size: int = 1024
+    minibatch_size: int = 2048
     """Rows of one gradient step."""
     value_coef: float = 0.5
     """Weight of the value loss."""
