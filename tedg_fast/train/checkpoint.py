@@ -20,7 +20,8 @@ from tedg_fast.train.config import from_dict
 from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.files import write_whole
 
-VERSION = 2
+VERSION = 3
+"""Raised where a file of before would load and play differently, too."""
 _MAGIC = b"TEDG-CHECKPOINT\n"
 _TRAILER = len(_MAGIC) + hashlib.sha256().digest_size
 
@@ -80,8 +81,6 @@ def load(path: Path) -> State:
             "loaded; resume from another file"
         ) from error
     version = state.get("version") if isinstance(state, dict) else None
-    if version == 1:
-        version = _upgrade(state)
     if version != VERSION:
         raise CheckpointError(
             f"checkpoint {path} has format version {version!r:.20}, this tedg_fast reads "
@@ -95,17 +94,6 @@ def load(path: Path) -> State:
             f"checkpoint {path} cannot be used: {error}; resume from another file"
         ) from None
     return state
-
-
-def _upgrade(state: State) -> int:
-    """Bring a state of version 1, where the only rank's entries stood among the others, to 2."""
-    names = ("generator", "next_episode", "games")
-    rank = {name: state.pop(name, None) for name in names}
-    normaliser = state.get("normaliser")
-    if isinstance(normaliser, dict):
-        rank["returns"] = normaliser.pop("returns", None)
-    state["ranks"], state["version"] = [rank], 2
-    return 2
 
 
 def newest(run: Path) -> tuple[Path, State, list[str]]:
