@@ -21,7 +21,7 @@ from training import Run, train
 
 PREDECESSOR = 31.7
 """Environment steps a second of V3's own trainer on two cores, one game at a time."""
-PROFILED_ITERATION = 3
+PROFILED_ITERATIONS = 12
 
 
 def product_rate(threads: int, size: int = 1024, repeats: int = 20) -> float:
@@ -40,9 +40,9 @@ def useful_share(run: Run, profiled: dict) -> tuple[float, float]:
     """Shares of the wall time in which the trainer waited for its games, and in matrix products
     or the package's kernels.
 
-    The second is what the profiled iteration spent inside of these ops, for as many steps as the
-    run had. The profiler's own time lies between the ops; so of the profiled iteration itself,
-    which it makes longer, the share would be smaller.
+    The second is what the profiled iterations spent inside of these ops, for as many steps as the
+    run had. The profiler's own time lies between the ops; so of the profiled iterations
+    themselves, which it makes longer, the share would be smaller.
     """
     useful = (profiled["products"] + profiled["kernels"]) / profiled["steps"]
     return run.waiting_for_games, useful * run.steps / run.seconds
@@ -103,7 +103,7 @@ def report(run: Run, profiled: dict, raw: list[float], rates: list[float]) -> li
         f"- Peak memory of trainer and workers: {run.peak.memory / 2**20:.0f} MiB; at most "
         f"{run.peak.descriptors} file descriptors in {run.peak.processes} processes.",
         "",
-        "The profiled iteration's most expensive ops, time of their own, as a share of what was "
+        "The profiled iterations' most expensive ops, time of their own, as a share of what was "
         "not waiting for games:",
         "",
         *record.table(["op", "s", "share"], op_rows(profiled)),
@@ -126,7 +126,7 @@ def main() -> None:
     raw = [raw_speed(arguments.raw_steps, cores[-1]) for _ in range(2)]
     run = train(flags, arguments.steps, cores=cores)
     raw.append(raw_speed(arguments.raw_steps, cores[-1]))
-    profiled = train(flags, 1, cores=cores, profile=PROFILED_ITERATION).profile
+    profiled = train(flags, 1, cores=cores, profile=PROFILED_ITERATIONS).profile
     rates = [product_rate(threads) for threads in (1, len(cores))]
 
     name = "_".join(filter(None, ["throughput", arguments.name]))

@@ -2,7 +2,7 @@
 
 SPECIFICATION is JSON: ``out``, the file for what was measured; ``steps``, after which the run is
 stopped, as by Ctrl-C; ``launched``, when the process was started, on ``time.perf_counter``'s clock;
-``profile``, the number of the iteration to run under PyTorch's profiler, or null.
+``profile``, how many iterations after the first to run under PyTorch's profiler, or null.
 """
 
 import json
@@ -65,14 +65,15 @@ class TimedDisplay(Display):
                 "worker_cpu": cpu_seconds(workers),
             }
         )
-        if len(self.marks) == self.specification["profile"]:
+        to_profile = self.specification["profile"]
+        if to_profile is not None and len(self.marks) == 1:
             self.profiler = profile(activities=[ProfilerActivity.CPU], with_flops=True)
             self.profiler.start()
-        elif self.profiler is not None:
+        elif self.profiler is not None and len(self.marks) == 1 + to_profile:
             self.profiler.stop()
             self.profiled = self._profile()
             self.profiler = None
-        profiled = self.specification["profile"] is None or self.profiled is not None
+        profiled = to_profile is None or self.profiled is not None
         if profiled and status.env_steps >= self.specification["steps"]:
             self.finish()
 
@@ -87,8 +88,8 @@ class TimedDisplay(Display):
         os.kill(os.getpid(), signal.SIGINT)
 
     def _profile(self) -> dict:
-        """Where the iteration between the last two marks spent its time, by PyTorch op."""
-        before, after = self.marks[-2:]
+        """Where the iterations between the first mark and the last spent their time, by op."""
+        before, after = self.marks[0], self.marks[-1]
         ops = self.profiler.key_averages()
         seconds = {op.key: op.self_cpu_time_total / 1e6 for op in ops}
         products = [op for op in ops if op.key in PRODUCTS]

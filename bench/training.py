@@ -22,7 +22,7 @@ class Run:
 
     ``seconds`` are wall time since the games stood ready; ``parts`` says where they were spent.
     ``trainer_cpu`` and ``worker_cpu``: cores that were busy on average after the first iteration.
-    ``profile`` is None or of one iteration; such a run's times mean nothing.
+    ``profile`` is None or of some iterations; such a run's times mean nothing.
     """
 
     steps: int
@@ -64,8 +64,8 @@ def train(
 ) -> Run:
     """Train with ``tedg-train``'s ``flags`` on the ``cores`` until ``steps`` are played.
 
-    ``profile`` is the number of the iteration to profile. Every ``interval`` seconds the usage of
-    all its processes is looked at, and told to ``watch`` with the seconds since the launch.
+    ``profile`` is how many iterations after the first to profile. Every ``interval`` seconds the
+    usage of all its processes is looked at, and told to ``watch`` with the seconds since the launch.
     Raises RuntimeError, with the run's output, if it fails.
     """
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ class EffectPredictor(nn.Module):
 
     def __init__(self, hypergraph: Hypergraph, width: int):
         super().__init__()
-        actions = torch.from_numpy(hypergraph.operator_actions.T).float().contiguous()
+        actions = torch.from_numpy(hypergraph.operator_actions.T).bool().contiguous()
         conditions = torch.from_numpy(hypergraph.effect_conditions)
         visible = conditions.any(1).nonzero().squeeze(1)
         self.register_buffer("lists", actions, persistent=False)  # [A, O]
@@ -34,7 +34,7 @@ class EffectPredictor(nn.Module):
         return (holds.to(self.shown_by.dtype) @ self.shown_by > 0).to(self.shown_by.dtype)
 
     def forward(self, rules: Rules, applies: Tensor, action: Tensor) -> Tensor:
-        """Rules that apply [B, O] (0 or 1) and the action taken [B] (int64) → logits [B, F]."""
-        pooled = rules.pool(self.lists.index_select(0, action) * applies)
+        """Rules that apply [B, O] (bool) and the action taken [B] (int64) → logits [B, F]."""
+        pooled = rules.pool(self.lists.index_select(0, action) & applies)
         effects = rules.effects[self.visible] / math.sqrt(pooled.shape[1])
         return torch.addmm(self.bias, self.query(pooled), effects.T)

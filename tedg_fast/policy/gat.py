@@ -27,8 +27,9 @@ class Rules(NamedTuple):
     effects: Tensor
 
     def pool(self, chosen: Tensor) -> Tensor:
-        """Weighted mean features [B, width] of the ``chosen`` operators [B, O] (0 or 1)."""
-        sums, weight = (chosen @ self.operators).split([self.operators.shape[1] - 1, 1], 1)
+        """Weighted mean features [B, width] of the ``chosen`` operators [B, O] (0 or 1, any dtype)."""
+        sums = chosen.to(self.operators.dtype) @ self.operators
+        sums, weight = sums.split([sums.shape[1] - 1, 1], 1)
         # The 1 stands for a rule without content, so that a choice of none is fine.
         return sums / (1 + weight)
 
@@ -134,9 +135,8 @@ class Manager(nn.Module):
         return self
 
     def active(self, holds: Tensor) -> Tensor:
-        """Conditions that hold [B, C] (0 or 1) → active nodes [B, C + O] (float32, 0 or 1)."""
-        applies = self.proposals.applies(holds)
-        return torch.cat([holds.to(applies.dtype), applies], 1)
+        """Conditions that hold [B, C] (0 or 1) → active nodes [B, C + O] (bool)."""
+        return torch.cat([holds.bool(), self.proposals.applies(holds)], 1)
 
     def _round_one(self) -> Tensor:
         """Features of all nodes [N, width] after round 1, with every condition holding."""

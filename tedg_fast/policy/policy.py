@@ -157,7 +157,7 @@ class Policy(nn.Module):
 
     def unpack(self, active_bits: np.ndarray) -> Tensor:
         """Packed active conditions [B, ceil(C/8)] uint8 → the Manager's active nodes [B, C + O]
-        (float32, 0 or 1), on the policy's device."""
+        (bool), on the policy's device."""
         bits = np.unpackbits(active_bits, axis=1, count=self.manager.num_conditions)
         return self.manager.active(torch.from_numpy(bits).to(self.device))
 

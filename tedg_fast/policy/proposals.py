@@ -44,9 +44,8 @@ class Proposals(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def applies(self, holds: Tensor) -> Tensor:
-        """Conditions that hold [B, C] (0 or 1) → rules that apply [B, O] (float32, 0 or 1)."""
-        met = holds.to(self.requires.dtype) @ self.requires
-        return met.eq_(self.count)  # in place: numbers of bools take several times as long
+        """Conditions that hold [B, C] (0 or 1) → rules that apply [B, O] (bool)."""
+        return holds.to(self.requires.dtype) @ self.requires == self.count
 
     def claims(self, scores: Tensor) -> Tensor:
         """Scores [O] → what each rule adds to each expert's actions if it applies, [O, K, A]."""
@@ -54,7 +53,7 @@ class Proposals(nn.Module):
 
     def voices(self, applies: Tensor, claims: Tensor) -> tuple[Tensor, Tensor]:
         """``applies`` [B, O] (0 or 1) → what each expert speaks for [B, K, A], its loudness [B, K]."""
-        weight = (applies @ claims.flatten(1)).unflatten(1, claims.shape[1:])
+        weight = (applies.to(claims.dtype) @ claims.flatten(1)).unflatten(1, claims.shape[1:])
         return weight.log1p(), weight.sum(2).log1p()
 
     def forward(self, applies: Tensor, claims: Tensor) -> tuple[Tensor, Tensor]:

@@ -196,7 +196,7 @@ class PPO:
         )
         effects = torch.zeros(())
         if batch.effects is not None:
-            applies = active[:, self.policy.manager.num_conditions :].float()
+            applies = active[:, self.policy.manager.num_conditions :]
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
             logits = self.policy.effects(rules, applies, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
