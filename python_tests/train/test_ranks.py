@@ -5,9 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from train_states import small_state
 
-from tedg_fast.train import checkpoint
 from tedg_fast.train.config import TrainConfig
 from tedg_fast.train.distributed import World
 from tedg_fast.train.limits import ConfigError, check_config
@@ -102,17 +100,3 @@ def test_series_that_begin_or_end_in_the_midst_stay_aligned():
     _append(series, {"loss": 4.0})
     assert series["loss"] == [1.0, 2.0, 3.0, 4.0]
     assert [math.isnan(value) for value in series["ranks"]] == [True, True, False, True]
-
-
-def test_a_checkpoint_of_one_process_from_before_there_were_ranks(tmp_path, monkeypatch):
-    state = small_state()
-    (rank,) = state.pop("ranks")
-    old = state | {name: rank[name] for name in ("generator", "next_episode", "games")}
-    old["normaliser"] = state["normaliser"] | {"returns": rank["returns"]}
-    path = tmp_path / "model_00001.pth"
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "VERSION", 1)
-        checkpoint.save(path, old)
-    loaded = checkpoint.load(path)
-    assert loaded["ranks"][0]["next_episode"] == 5
-    assert loaded["normaliser"] == {"count": 1, "mean": 0.0, "spread": 1.0}
