@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tedg_fast.train.tracking import WandbRun
 
 SCORE_WINDOW = 100
 """Episodes of the moving means."""
+_JSON_PAUSE = 100
+"""The JSON file grows with the run; it rests for so many times as long as its writing took."""
 
 
 class RunLog:
@@ -36,6 +39,7 @@ class RunLog:
         self.text = logging.getLogger("tedg_fast.train")
         self.failing: set[Path] = set()
         self.tracker: WandbRun | None = None
+        self._json_rests_until = 0.0
 
     def open(self, env_steps: int) -> None:
         """Start writing after ``env_steps``; entries of an abandoned future are void."""
@@ -50,20 +54,25 @@ class RunLog:
 
     def close(self) -> list[str]:
         """Write everything and stop; as ``write``."""
-        problems = self.write()
+        problems = self.write(everything=True)
         self.text.removeHandler(self.text_file)
         with contextlib.suppress(OSError):
             self.text_file.close()
         return problems
 
-    def write(self) -> list[str]:
-        """Bring everything to the disk → one message for each file that now cannot be written."""
+    def write(self, *, everything: bool) -> list[str]:
+        """Bring to the disk what is new → one message for each file that now cannot be written.
+
+        The JSON file, which is written as a whole, waits until that costs little, unless
+        ``everything`` is asked for.
+        """
         files = {
-            self.folder.json: self._write_json,
             self.folder.log: self.text_file.check,
             self.folder.episode_events: self.episode_events.flush,
             self.folder.train_events: self.train_events.flush,
         }
+        if everything or time.monotonic() >= self._json_rests_until:
+            files[self.folder.json] = self._write_json
         problems = {}
         for path, write in files.items():
             try:
@@ -74,7 +83,7 @@ class RunLog:
                     "and so does the file when it can be written again"
                 )
         new = [message for path, message in problems.items() if path not in self.failing]
-        self.failing = set(problems)
+        self.failing = self.failing - set(files) | set(problems)
         return new
 
     @property
@@ -133,6 +142,7 @@ class RunLog:
         self.events = state["events"]
 
     def _write_json(self) -> None:
+        began = time.monotonic()
         record = {
             "format": "tedg-training-log",
             "version": 1,
@@ -140,6 +150,8 @@ class RunLog:
             **self.state_dict(),
         }
         write_whole(self.folder.json, json.dumps(_finite(record)).encode())
+        ended = time.monotonic()
+        self._json_rests_until = ended + _JSON_PAUSE * (ended - began)
 
 
 def update_line(signals: dict[str, float | int | str]) -> str:

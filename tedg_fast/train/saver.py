@@ -35,18 +35,25 @@ class Saver:
         self.unsaved = ""
         return True
 
-    def save_when_due(self, completed_before: int, *, best: bool) -> None:
-        """Save what is due: the best model, a numbered checkpoint, or the latest state."""
-        if best:
-            self.save(self.folder.best)
+    def due(self, before: int, completed: int, *, best: bool) -> list[Path]:
+        """Where to save now that, after ``before``, ``completed`` episodes are done: as the best
+        model, with a number, or as the latest state."""
+        paths = [self.folder.best] if best else []
         every = self.config.save_every
-        milestone = self.boundary["completed"] // every * every
-        if milestone > completed_before:
-            path = self.folder.model(milestone)
-            if self.save(path) and self.config.keep_checkpoints is not None:
+        milestone = completed // every * every
+        rested = time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes
+        if milestone > before:
+            paths.append(self.folder.model(milestone))
+        elif rested and not best:
+            paths.append(self.folder.latest)
+        return paths
+
+    def save_due(self, paths: list[Path]) -> None:
+        """Save to what ``due`` gave; older numbered checkpoints go where there are too many."""
+        for path in paths:
+            numbered = path not in (self.folder.best, self.folder.latest)
+            if self.save(path) and numbered and self.config.keep_checkpoints is not None:
                 self._prune(path)
-        elif time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes:
-            self.save(self.folder.latest)
 
     def save_end(self) -> None:
         """Save as the final or, if the run has not reached its end, as the latest state."""

@@ -212,7 +212,7 @@ class Trainer:
         )
         for note in self.notes:
             self._event("resume", note)
-        self._write_log()
+        self._write_log(everything=True)
 
     def _save_end(self) -> None:
         """Save the last boundary as the final or the latest state, and close the log."""
@@ -309,11 +309,12 @@ class Trainer:
         self._record_played([share.played for share in shares])
         if signals:
             self._record_update(rollout, shares, asdict(settings), signals, speed)
-        best = self._is_best()
-        self._write_log()  # before saving: a checkpoint never knows more than the log
+        paths = self.saver.due(before, self.completed, best=self._is_best())
+        # Before saving: a checkpoint never knows more than the log.
+        self._write_log(everything=bool(paths))
         with watch.timed("checkpoint"):
             self.saver.boundary = self.state_dict([share.state for share in shares])
-            self.saver.save_when_due(before, best=best)
+            self.saver.save_due(paths)
         with contextlib.suppress(OSError):  # as in _warn
             self.display.refresh(
                 Status(
@@ -332,9 +333,9 @@ class Trainer:
                 )
             )
 
-    def _write_log(self) -> None:
+    def _write_log(self, *, everything: bool) -> None:
         with self.display.watch.timed("logging"):
-            for problem in self.log.write():
+            for problem in self.log.write(everything=everything):
                 self._event("log", problem)
 
     def _record_played(self, ranks: list[Played]) -> None:
