@@ -11,6 +11,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import against_plain  # noqa: E402
+import against_rules  # noqa: E402
 import endurance  # noqa: E402
 from processes import Usage, usage  # noqa: E402
 from training import train  # noqa: E402
@@ -70,3 +71,21 @@ def test_endurance_compares_the_greatest_use_of_fifths():
     parts = endurance.split(samples)
     assert [len(part) for part in parts] == [20, 20, 20, 20, 21]
     assert endurance.greatest(parts[1]) == Usage(39 << 20, 90, 3)
+
+
+def test_runs_and_rules_play_the_same_games_once(tmp_path, monkeypatch):
+    chance = Path("random")
+    scores = {}
+    for seed in (7, 8):
+        (tmp_path / str(seed)).mkdir()
+        scores[f"seed {seed}"] = against_rules.play(chance, seed, 3, tmp_path / str(seed))
+    monkeypatch.setattr(against_rules, "evaluate", None)
+    assert against_rules.play(chance, 7, 3, tmp_path / "7") == scores["seed 7"]
+    with pytest.raises(SystemExit, match="holds 3 games, not 4"):
+        against_rules.play(chance, 7, 4, tmp_path / "7")
+    *_, last = against_rules.report(scores, first_seed=7)
+    rules, trained = (
+        sum(sum(played[agent]) for played in scores.values()) / 6 for agent in ("rules", "trained")
+    )
+    assert f"| 6 | {trained:.1f} ± " in last and f"| {rules:.1f} ± " in last
+    assert f"**{trained - rules:.1f} ± " in last

@@ -1,0 +1,94 @@
+"""What training adds to the rules: trained policies and the rules alone in the same games.
+
+    python bench/against_rules.py results/ablation/full-seed4* --episodes 2000
+
+Each run plays games of its own, from a seed of its own, and so do the rules: the runs' differences
+are then independent, in what was learned as in the games' luck, and Student's t over the runs says
+all there is to say. Games of one seed for all runs would leave the rules' luck in every difference.
+What was played is kept in ``--work`` and not played again. Writes bench/results/against_rules.md
+and .json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import record
+from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
+from tedg_fast.evaluate.summary import paired
+from tedg_fast.evaluate.table import interval, p_value
+from tedg_fast.report.statistics import mean_interval
+
+
+def play(run: Path, seed: int, episodes: int, work: Path) -> dict[str, list[int]]:
+    """True scores of ``rules`` and the ``trained`` policy, game by game."""
+    out = work / f"{run.name}.json"
+    if not out.exists():
+        evaluate(EvalConfig(("rules", str(run)), episodes=episodes, seed=seed, out=str(out)))
+    agents = json.loads(out.read_text())["agents"].values()
+    rules, trained = (agent["episodes"]["true_score"] for agent in agents)
+    if len(rules) != episodes:
+        raise SystemExit(f"{out} holds {len(rules)} games, not {episodes}: give another --work")
+    return {"rules": rules, "trained": trained}
+
+
+def shown(values: list[float]) -> str:
+    """Mean and 95 % interval of independent values."""
+    mean, half_width = mean_interval(values)
+    return interval({"mean": mean, "half_width": half_width})
+
+
+def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str]:
+    mean = {
+        name: {agent: sum(values) / len(values) for agent, values in played.items()}
+        for name, played in scores.items()
+    }
+    gains = [one["trained"] - one["rules"] for one in mean.values()]
+    over_runs = paired([m["trained"] for m in mean.values()], [m["rules"] for m in mean.values()])
+    rows = [
+        [
+            f"`{name}`", first_seed + place, len(played["rules"]),
+            shown(played["trained"]), shown(played["rules"]),
+            interval(paired(played["trained"], played["rules"])),
+        ]
+        for place, (name, played) in enumerate(scores.items())
+    ]  # fmt: skip
+    return [
+        "True score, mean ± half of its 95 % interval: in a row over games (of the gain, over pairs "
+        "of equal games), in the last row over the runs.",
+        "",
+        *record.table(["run", "games' seed", "games", "trained", "rules alone", "gain"], [
+            *rows,
+            [
+                "**all**", "", sum(len(played["rules"]) for played in scores.values()),
+                shown([one["trained"] for one in mean.values()]),
+                shown([one["rules"] for one in mean.values()]),
+                f"**{shown(gains)}**, p {p_value(over_runs['p'])}",
+            ],
+        ]),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of training runs")
+    parser.add_argument("--episodes", type=int, default=2000, help="games of each run")
+    parser.add_argument("--seed", type=int, default=3041, help="of the first run's games; +1 each")
+    parser.add_argument("--work", type=Path, default=Path("results/against_rules"))
+    arguments = parser.parse_args()
+    header = record.header()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    scores = {
+        run.name: play(run, arguments.seed + place, arguments.episodes, arguments.work)
+        for place, run in enumerate(arguments.runs)
+    }
+    lines = ["# What training adds to the rules", "", *header, ""]
+    compact = {
+        name: {agent: " ".join(map(str, values)) for agent, values in played.items()}
+        for name, played in scores.items()
+    }
+    record.write("against_rules", [*lines, *report(scores, arguments.seed)], compact)
+
+
+if __name__ == "__main__":
+    main()
