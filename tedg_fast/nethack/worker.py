@@ -165,6 +165,9 @@ def main() -> None:
     # Ctrl-C and a shutdown's SIGTERM go to everyone; when to stop is the trainer's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Where there are fewer cores than processes, a command must not push the trainer, which is on
+    # its way to the other group, off its core.
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     control, memory, setup_file, *blocks = map(int, sys.argv[1:])
     connection = socket.socket(fileno=control)
     # All workers share this file's offset, hence not read().

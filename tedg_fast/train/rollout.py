@@ -64,6 +64,9 @@ class Collector:
         self.env, self.policy, self.normaliser = env, policy, normaliser
         self.generator, self.rollout = generator, rollout
         self._views = [env.observation[rows] for rows in env.groups]
+        self._places = [
+            [rollout.observation[t, rows] for rows in env.groups] for t in range(rollout.steps)
+        ]
         self._noise = torch.zeros(rollout.steps, env.num_envs, NUM_ACTIONS)
         self._logits = torch.zeros_like(self._noise)
         # The same memory as arrays, of which taking or filling a part costs a tenth.
@@ -96,7 +99,7 @@ class Collector:
     def _send(self, t: int, group: int, player: Player) -> None:
         """Choose and begin step t of a group."""
         rollout, place, view = self.rollout, (t, self.env.groups[group]), self._views[group]
-        rollout.observation[place].copy_from(view)
+        self._places[t][group].copy_from(view)
         logits, value, alpha = (part.numpy() for part in player(view))
         # The action of largest logit + Gumbel noise is a draw from the logits' softmax.
         action = rollout.action[place]
