@@ -17,7 +17,6 @@ import record
 from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
 from tedg_fast.evaluate.summary import paired
 from tedg_fast.evaluate.table import interval, p_value
-from tedg_fast.report.statistics import mean_interval
 
 
 def play(run: Path, seed: int, episodes: int, work: Path) -> dict[str, list[int]]:
@@ -32,12 +31,6 @@ def play(run: Path, seed: int, episodes: int, work: Path) -> dict[str, list[int]
     return {"rules": rules, "trained": trained}
 
 
-def shown(values: list[float]) -> str:
-    """Mean and 95 % interval of independent values."""
-    mean, half_width = mean_interval(values)
-    return interval({"mean": mean, "half_width": half_width})
-
-
 def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str]:
     mean = {
         name: {agent: sum(values) / len(values) for agent, values in played.items()}
@@ -48,7 +41,7 @@ def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str
     rows = [
         [
             f"`{name}`", first_seed + place, len(played["rules"]),
-            shown(played["trained"]), shown(played["rules"]),
+            record.interval(played["trained"]), record.interval(played["rules"]),
             interval(paired(played["trained"], played["rules"])),
         ]
         for place, (name, played) in enumerate(scores.items())
@@ -61,9 +54,9 @@ def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str
             *rows,
             [
                 "**all**", "", sum(len(played["rules"]) for played in scores.values()),
-                shown([one["trained"] for one in mean.values()]),
-                shown([one["rules"] for one in mean.values()]),
-                f"**{shown(gains)}**, p {p_value(over_runs['p'])}",
+                record.interval([one["trained"] for one in mean.values()]),
+                record.interval([one["rules"] for one in mean.values()]),
+                f"**{record.interval(gains)}**, p {p_value(over_runs['p'])}",
             ],
         ]),
     ]  # fmt: skip

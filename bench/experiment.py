@@ -61,14 +61,17 @@ def play_randomly(episodes: int, max_steps: int, masked: bool) -> dict[str, list
 
 
 def windows(run: Path, log: dict) -> tuple[list[list[str]], list[list[str]]]:
-    """Score rows and signal rows of each whole window of a run; signals are those at its end."""
+    """Score rows and signal rows of each window of a run; signals are those at its end.
+
+    A last window that is less than half full is left out.
+    """
     episodes, updates = log["episodes"], log["updates"]
     first, count = log["first_episode"], len(episodes["number"])
     scores, signals = [], []
-    for start in range(0, count - WINDOW + 1, WINDOW):
+    for start in range(0, count - WINDOW // 2 + 1, WINDOW):
         part = {name: episodes[name][start : start + WINDOW] for name in SERIES}
-        end = first + start + WINDOW
-        scores.append(score_row(f"{run.name} {first + start}–{end}", part))
+        end = first + start + len(part["ending"])
+        scores.append(score_row(f"{run.name} {first + start + 1}–{end}", part))
         at = next(i for i, completed in enumerate(updates["completed"]) if completed >= end)
         signals.append([f"{run.name} @{end}", *(f"{updates[name][at]:.4g}" for name in SIGNALS)])
     return scores, signals

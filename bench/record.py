@@ -58,6 +58,15 @@ def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
     ]
 
 
+def interval(values: Sequence[float], digits: int = 1) -> str:
+    """Mean of independent values ± half of its 95 % interval; the mean alone of a single one."""
+    from tedg_fast.report.statistics import mean_interval  # as in kernels
+
+    mean, half_width = mean_interval(values)
+    shown = f"{mean:.{digits}f}"
+    return shown if len(values) < 2 else f"{shown} ± {half_width:.{digits}f}"
+
+
 def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines of a Markdown table."""
     lines = [names, ["---"] * len(names), *rows]

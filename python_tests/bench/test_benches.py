@@ -13,6 +13,8 @@ sys.path.insert(0, str(BENCH))
 import against_plain  # noqa: E402
 import against_rules  # noqa: E402
 import endurance  # noqa: E402
+import experiment  # noqa: E402
+import long_run  # noqa: E402
 from processes import Usage, usage  # noqa: E402
 from training import train  # noqa: E402
 
@@ -89,3 +91,40 @@ def test_runs_and_rules_play_the_same_games_once(tmp_path, monkeypatch):
     )
     assert f"| 6 | {trained:.1f} ± " in last and f"| {rules:.1f} ± " in last
     assert f"**{trained - rules:.1f} ± " in last
+
+
+def log_of(episodes: int, first_episode: int = 0) -> dict:
+    """A run's log in which episode i scores i, every second one dies, and every tenth is followed by
+    an update, of which the third was undone."""
+    number = list(range(first_episode, first_episode + episodes))
+    completed = [i + 1 for i in number if i % 10 == 9]
+    signal = [None if place == 2 else float(place) for place in range(len(completed))]
+    signals = {*long_run.SIGNALS, *experiment.SIGNALS}
+    return {
+        "first_episode": first_episode,
+        "episodes": {name: number for name in long_run.EPISODES}
+        | {"number": number, "ending": ["death", "truncated"] * (episodes // 2)},
+        "updates": {name: signal for name in signals}
+        | {"completed": completed, "phase": ["warmup"] * 50 + ["transition"] * 50},
+    }
+
+
+def test_long_runs_are_told_window_by_window():
+    log = log_of(1000)
+    first, second = (long_run.window(log, start) for start in (0, 500))
+    assert (first.phase, second.phase) == ("warmup", "transition")
+    assert (first.true_score, second.true_score) == (249.5, 749.5)
+    assert first.alive == 0.5
+    assert first.alpha_entropy == (sum(range(50)) - 2) / 49, "the undone update counts nowhere"
+    assert (first.grad_norm, second.attention_variance) == (49.0, 50.0)
+    *_, last = long_run.report({"a": [first, second], "b": [first, second]})
+    assert last == "| 501–1000 | 750 | 750 |"
+
+
+def test_the_resume_experiment_counts_a_last_window_that_is_nearly_full():
+    scores, signals = experiment.windows(Path("run"), log_of(190, first_episode=100))
+    assert [row[0] for row in scores] == ["run 101–200", "run 201–290"]
+    assert [row[0] for row in signals] == ["run @200", "run @290"]
+    assert signals[1][1] == "18"
+    scores, _ = experiment.windows(Path("run"), log_of(140, first_episode=100))
+    assert [row[0] for row in scores] == ["run 101–200"]
