@@ -21,7 +21,7 @@ from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.nethack.vector_env import VectorEnv
 from tedg_fast.policy import Policy, Routing, StateInput
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
-from tedg_fast.train.config import PPOConfig, TrainConfig
+from tedg_fast.train.config import TrainConfig
 from tedg_fast.train.model import build_policy
 from tedg_fast.train.ppo import PPO
 from tedg_fast.train.rollout import Collector, Rollout
@@ -43,19 +43,19 @@ def real_rollout(hypergraph: Hypergraph, policy: Policy, config: TrainConfig) ->
     ) as env:
         env.start()
         rollout = Rollout(env.spec, steps, config.num_envs, config.num_experts)
-        normaliser = RewardNormaliser(config.num_envs, config.ppo.gamma, config.ppo.reward_clip)
+        normaliser = RewardNormaliser(config.num_envs, config.ppo.reward_clip)
         collector = Collector(env, policy, normaliser, generator, rollout)
         for _ in range(20):
-            collector.collect(Routing(settings.routing, settings.temperature))
+            collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
     return rollout
 
 
-def plain_rows(rollout: Rollout, policy: Policy, config: PPOConfig) -> Rows:
+def plain_rows(rollout: Rollout, policy: Policy, gamma: float, gae_lambda: float) -> Rows:
     observation = rollout.observation
     terminated, truncated = map(torch.from_numpy, (rollout.terminated, rollout.truncated))
     advantage = generalised_advantages(
         torch.from_numpy(rollout.reward), rollout.value, rollout.next_value, terminated, truncated,
-        gamma=config.gamma, gae_lambda=config.gae_lambda,
+        gamma=gamma, gae_lambda=gae_lambda,
     )  # fmt: skip
     conditions = policy.manager.num_conditions
     holds = np.unpackbits(observation.active_bits, axis=2, count=conditions).astype(bool)
@@ -80,7 +80,7 @@ def disagreement(rollout: Rollout, policy: Policy, config: TrainConfig, shared: 
     ours = [parameter.grad.clone() for parameter in policy.parameters()]
 
     policy.zero_grad()
-    rows = plain_rows(rollout, policy, config.ppo)
+    rows = plain_rows(rollout, policy, settings.gamma, config.ppo.gae_lambda)
     loss = PlainPolicy(policy, shared=shared).loss(rows, settings, config.ppo)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(policy.parameters(), config.ppo.max_grad_norm)

@@ -65,7 +65,7 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
     plain = PlainPolicy(policy, shared=shared)
     games = PlainGames(hypergraph, num_envs)
     optimizer = torch.optim.Adam(policy.parameters(), lr=settings.learning_rate, eps=1e-5)
-    normaliser = RewardNormaliser(num_envs, ppo.gamma, ppo.reward_clip)
+    normaliser = RewardNormaliser(num_envs, ppo.reward_clip)
     played = 0
     began = time.perf_counter()
     state, holds = games.reset()
@@ -89,10 +89,10 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
             values.append(plain(state, holds, None, settings)[0].value)
 
         done, value = torch.from_numpy(np.stack(dones)), torch.stack(values)
-        reward = torch.from_numpy(normaliser(np.stack(rewards), np.stack(dones)))
+        reward = normaliser(np.stack(rewards), np.stack(dones), settings.gamma)
         advantage = generalised_advantages(
-            reward, value[:-1], value[1:], done, torch.zeros_like(done),
-            gamma=ppo.gamma, gae_lambda=ppo.gae_lambda,
+            torch.from_numpy(reward), value[:-1], value[1:], done, torch.zeros_like(done),
+            gamma=settings.gamma, gae_lambda=ppo.gae_lambda,
         )  # fmt: skip
         rows = flat_rows(
             policy, StateInput(*map(torch.stack, zip(*states))), torch.stack(held),

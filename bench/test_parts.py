@@ -55,8 +55,8 @@ def played(games, hypergraph):
     policy = build_policy(hypergraph, CONFIG)
     steps, num_envs = CONFIG.ppo.rollout_steps, CONFIG.num_envs
     rollout = Rollout(games.spec, steps, num_envs, CONFIG.num_experts)
-    normaliser = RewardNormaliser(num_envs, CONFIG.ppo.gamma, CONFIG.ppo.reward_clip)
-    Collector(games, policy, normaliser, torch.Generator(), rollout).collect(ROUTING)
+    normaliser = RewardNormaliser(num_envs, CONFIG.ppo.reward_clip)
+    Collector(games, policy, normaliser, torch.Generator(), rollout).collect(ROUTING, 0.99)
     return policy, rollout
 
 

@@ -49,18 +49,18 @@ def play(world, policy):
     raw = []
 
     class Remembering(RewardNormaliser):
-        def __call__(self, reward, done):
+        def __call__(self, reward, done, gamma):
             raw.append(reward.copy())
-            return super().__call__(reward, done)
+            return super().__call__(reward, done, gamma)
 
-    normaliser = Remembering(GAMES, CONFIG.gamma, CONFIG.reward_clip, world)
+    normaliser = Remembering(GAMES, CONFIG.reward_clip, world)
     with make_env(
         num_envs=GAMES, num_workers=1, max_steps=13, next_episode=world.rank, number_step=2
     ) as env:
         env.start()
         rollout = Rollout(env.spec, STEPS, GAMES, EXPERTS)
         collector = Collector(env, policy, normaliser, first_generator(1, world.rank), rollout)
-        collector.collect(Routing(SETTINGS.routing, SETTINGS.temperature))
+        collector.collect(Routing(SETTINGS.routing, SETTINGS.temperature), SETTINGS.gamma)
     return rollout, raw[0]
 
 
@@ -94,8 +94,8 @@ def main(out):
             return
         rollouts, raws, segments = zip(*parts)
         whole = merged(rollouts)
-        alone = RewardNormaliser(GAMES * world.size, CONFIG.gamma, CONFIG.reward_clip)
-        rewards = alone(np.concatenate(raws, 1), whole.done)
+        alone = RewardNormaliser(GAMES * world.size, CONFIG.reward_clip)
+        rewards = alone(np.concatenate(raws, 1), whole.done, SETTINGS.gamma)
 
         single = PPO(new_policy(), CONFIG, torch.Generator(), Stopwatch())
         rows = segment_rows(STEPS, GAMES, CONFIG.segment_steps)

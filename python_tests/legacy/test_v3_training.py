@@ -57,7 +57,7 @@ def resumed(request, tmp_path):
         max_steps=MAX_STEPS,
     )
     rollout = Rollout(env.spec, STEPS, GAMES, v3.num_experts)
-    normaliser = RewardNormaliser(GAMES, CONFIG.gamma, CONFIG.reward_clip)
+    normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)
     with env:
         env.start()
         yield hypergraph, v3, policy, ppo, Collector(env, policy, normaliser, generator, rollout)
@@ -67,7 +67,7 @@ def resumed(request, tmp_path):
 def test_updates_are_correct_and_reach_the_graph(resumed, episode):
     _, v3, policy, ppo, collector = resumed
     settings = TrainConfig().settings_at(episode)
-    collector.collect(Routing(settings.routing, settings.temperature))
+    collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
     signals = ppo.update(collector.rollout, settings)
     assert signals["first_ratio_error"] < 1e-4
     assert all(np.isfinite(value) for value in signals.values())
@@ -87,7 +87,7 @@ def test_updates_are_correct_and_reach_the_graph(resumed, episode):
 def test_frozen_graph_stays(resumed):
     _, v3, policy, ppo, collector = resumed
     policy.manager.requires_grad_(False)
-    collector.collect(Routing("softmax", 1.0))
+    collector.collect(Routing("softmax", 1.0), 0.99)
     ppo.update(collector.rollout, TrainConfig().settings_at(100))
     for name, value in policy.state_dict().items():
         assert torch.equal(value, v3.weights[name]) == name.startswith("gat."), name
@@ -97,7 +97,7 @@ def test_training_goes_on_from_a_saved_state(resumed, tmp_path):
     """V3's file once, from then on the package's own state, to the last bit."""
     hypergraph, v3, policy, ppo, collector = resumed
     settings = TrainConfig().settings_at(100)
-    collector.collect(Routing("softmax", 1.0))
+    collector.collect(Routing("softmax", 1.0), 0.99)
     ppo.update(collector.rollout, settings)
     path = tmp_path / "model_00120.pth"
     state = {"policy": policy.state_dict(), "optimizer": ppo.optimizer.state_dict()}

@@ -66,11 +66,11 @@ def test_games_do_not_mix():
 
 
 def test_normaliser_tracks_the_discounted_return():
-    normaliser = RewardNormaliser(num_envs=2, gamma=0.5, clip=10.0)
+    normaliser = RewardNormaliser(num_envs=2, clip=10.0)
     rewards = np.array([[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]])
     done = np.array([[False, True], [False, False], [True, False]])
     returns = [0.0, 1.0, 0.0, 3.5, 2.0, 1.75, 2.0]  # the imagined first one, then step by step
-    scaled = normaliser(rewards, done)
+    scaled = normaliser(rewards, done, 0.5)
     spread = np.sum((np.array(returns) - np.mean(returns)) ** 2) + 1.0
     assert normaliser.count == 7
     assert normaliser.mean == pytest.approx(np.mean(returns))
@@ -79,16 +79,17 @@ def test_normaliser_tracks_the_discounted_return():
 
 
 def test_normaliser_clips():
-    normaliser = RewardNormaliser(num_envs=4, gamma=0.9, clip=10.0)
-    normaliser(np.zeros((1000, 4)), np.zeros((1000, 4), bool))
-    assert normaliser(np.array([[1e9, -1e9, 0.0, 0.0]]), np.zeros((1, 4), bool)).max() <= 10.0
+    normaliser = RewardNormaliser(num_envs=4, clip=10.0)
+    normaliser(np.zeros((1000, 4)), np.zeros((1000, 4), bool), 0.9)
+    extreme = np.array([[1e9, -1e9, 0.0, 0.0]])
+    assert normaliser(extreme, np.zeros((1, 4), bool), 0.9).max() <= 10.0
 
 
 def test_normaliser_resumes_exactly():
     rng = np.random.default_rng(0)
-    one, other = (RewardNormaliser(3, 0.9, 10.0) for _ in range(2))
-    one(rng.normal(size=(5, 3)), rng.random((5, 3)) < 0.3)
+    one, other = (RewardNormaliser(3, 10.0) for _ in range(2))
+    one(rng.normal(size=(5, 3)), rng.random((5, 3)) < 0.3, 0.9)
     other.load_state_dict(one.state_dict())
     other.returns = one.returns.copy()
     reward, done = rng.normal(size=(2, 3)), np.zeros((2, 3), bool)
-    np.testing.assert_array_equal(one(reward, done), other(reward, done))
+    np.testing.assert_array_equal(one(reward, done, 0.9), other(reward, done, 0.9))

@@ -1,6 +1,6 @@
 """The phases, and the switches of the mechanisms.
 
-The table is the specification's but for the learning rate and c_H, which are tuned.
+The table is the specification's but for the learning rate, γ and c_H, which are tuned.
 """
 
 from dataclasses import asdict, replace
@@ -14,22 +14,29 @@ from tedg_fast.train.model import build_policy
 from tedg_fast.train.phases import Mechanisms
 
 TABLE = {
-    # completed episodes: phase, routing, T, learning rate, c_H, σ·c_α, lb, div, align, sem, temp, ov
-    0: ("warmup", "softmax", 1.0, 4e-4, 0.002, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
-    999: ("warmup", "softmax", 1.0, 4e-4, 0.002, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
-    1000: ("transition", "sparsemax", 1.0, 2e-4, 0.001, -0.1, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
-    2000: ("transition", "sparsemax", 0.75, 2e-4, 0.001, -0.05, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
-    3000: ("fine-tune", "sparsemax", 0.5, 4e-5, 0.0005, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
-    9999: ("fine-tune", "sparsemax", 0.5, 4e-5, 0.0005, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
-}
+    # completed episodes: phase, routing, T,
+    #     learning rate, γ, c_H, σ·c_α, lb, div, align, sem, temp, ov
+    0: ("warmup", "softmax", 1.0,
+        4e-4, 0.995, 0.002, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
+    999: ("warmup", "softmax", 1.0,
+          4e-4, 0.995, 0.002, -0.1, 0.02, 0.01, 0.1, 0.05, 0.0, 0.0),
+    1000: ("transition", "sparsemax", 1.0,
+           2e-4, 0.999, 0.001, -0.1, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
+    2000: ("transition", "sparsemax", 0.75,
+           2e-4, 0.999, 0.001, -0.05, 0.01, 0.01, 0.1, 0.05, 0.01, 0.03),
+    3000: ("fine-tune", "sparsemax", 0.5,
+           4e-5, 0.999, 0.0005, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
+    9999: ("fine-tune", "sparsemax", 0.5,
+           4e-5, 0.999, 0.0005, 0.05, 0.005, 0.005, 0.1, 0.05, 0.02, 0.05),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("completed", TABLE)
 def test_table(completed):
     names = (
-        "phase", "routing", "temperature", "learning_rate", "entropy_coef", "alpha_entropy_coef",
-        "load_balance_coef", "diversity_coef", "alignment_coef", "semantic_coef", "temporal_coef",
-        "overlap_coef",
+        "phase", "routing", "temperature", "learning_rate", "gamma", "entropy_coef",
+        "alpha_entropy_coef", "load_balance_coef", "diversity_coef", "alignment_coef",
+        "semantic_coef", "temporal_coef", "overlap_coef",
     )  # fmt: skip
     settings = asdict(TrainConfig().settings_at(completed))
     for name, value in zip(names, TABLE[completed], strict=True):

@@ -13,12 +13,13 @@ from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.train import ppo as ppo_module
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig
-from tedg_fast.train.ppo import PPO, NotFinite
+from tedg_fast.train.distributed import ALONE
+from tedg_fast.train.ppo import PPO, Batch, NotFinite
 from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
 
-CONFIG = PPOConfig(rollout_steps=16, minibatch_size=64, segment_steps=4, gamma=0.5)
-SETTINGS = replace(TrainConfig().settings_at(0), learning_rate=3e-3, entropy_coef=0.001)
+CONFIG = PPOConfig(rollout_steps=16, minibatch_size=64, segment_steps=4)
+SETTINGS = replace(TrainConfig().settings_at(0), learning_rate=3e-3, gamma=0.5, entropy_coef=0.001)
 GAMES = 32
 
 
@@ -44,14 +45,14 @@ class Probe:
         self.policy.proposal_gain.requires_grad_(False).zero_()
         self.env = SymbolEnv(GAMES, seed=seed)
         self.rollout = Rollout(self.env.spec, CONFIG.rollout_steps, GAMES, 4)
-        normaliser = RewardNormaliser(GAMES, CONFIG.gamma, CONFIG.reward_clip)
+        normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)
         self.collector = Collector(self.env, self.policy, normaliser, generator, self.rollout)
         self.ppo = PPO(self.policy, CONFIG, generator, Stopwatch())
 
     def learn(self, updates, settings=SETTINGS):
         """Share of right answers in the last rollout."""
         for _ in range(updates):
-            self.collector.collect(Routing(settings.routing, settings.temperature))
+            self.collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
             self.ppo.update(self.rollout, settings)
         return self.right_answers()
 
@@ -76,7 +77,7 @@ def test_learns_what_only_the_graph_can_tell():
     the graph, must choose among them by the active condition.
     """
     probe = Probe()
-    probe.collector.collect(Routing("softmax", 1.0))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     assert probe.right_answers() < 0.2
     assert probe.learn(20) > 0.9
 
@@ -109,7 +110,7 @@ def test_learns_to_call_the_right_expert():
 def test_every_part_of_the_manager_learns_in_an_update(probe):
     """Fault (a): updates ran without the graph, so the GAT never got a gradient."""
     before = snapshot(probe.policy.manager)
-    probe.collector.collect(Routing("softmax", 1.0))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     signals = probe.ppo.update(probe.rollout, SETTINGS)
     after = probe.policy.manager.state_dict()
     unchanged = [name for name in before if torch.equal(before[name], after[name])]
@@ -133,7 +134,7 @@ def test_first_ratio_is_one(probe, mapping):
     mask = probe.env.observation.action_mask
     mask[:] = rng.random(mask.shape) < 0.6
     mask[:, 1:5] = True
-    probe.collector.collect(Routing(mapping, settings.temperature))
+    probe.collector.collect(Routing(mapping, settings.temperature), settings.gamma)
     assert not probe.rollout.observation.action_mask.all()
     assert probe.ppo.update(probe.rollout, settings)["first_ratio_error"] < 2e-5  # rounding
 
@@ -141,9 +142,32 @@ def test_first_ratio_is_one(probe, mapping):
 def test_a_lost_mask_is_noticed(probe):
     """The test above can fail: without the stored masks the ratio is not 1."""
     probe.env.observation.action_mask[:, 5:] = False
-    probe.collector.collect(Routing("softmax", 1.0))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     probe.rollout.observation.action_mask[:] = True
     assert probe.ppo.update(probe.rollout, SETTINGS)["first_ratio_error"] > 0.01
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.999])
+def test_rewards_are_discounted_as_the_phase_says(probe, gamma):
+    probe.learn(2)
+    probe.collector.collect(Routing("softmax", 1.0), gamma)
+    rollout = probe.rollout
+    batch = Batch(rollout, probe.policy, replace(CONFIG, gae_lambda=1.0), gamma, ALONE)
+    returns, expected = batch.returns.view(CONFIG.rollout_steps, GAMES), rollout.next_value[-1]
+    for t in reversed(range(CONFIG.rollout_steps)):
+        expected = torch.where(
+            torch.from_numpy(rollout.truncated[t]), rollout.next_value[t], expected
+        )
+        expected = expected * torch.from_numpy(~rollout.terminated[t])
+        expected = torch.from_numpy(rollout.reward[t]) + gamma * expected
+        torch.testing.assert_close(returns[t], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_an_update_takes_the_phase_discount(probe, monkeypatch):
+    taken = []
+    monkeypatch.setattr(ppo_module, "Batch", lambda *args: taken.append(args[3]) or Batch(*args))
+    probe.learn(1, replace(SETTINGS, gamma=0.25))
+    assert taken == [0.25]
 
 
 def test_graph_is_evaluated_once_per_parameter_state(probe, monkeypatch):
@@ -153,7 +177,7 @@ def test_graph_is_evaluated_once_per_parameter_state(probe, monkeypatch):
     monkeypatch.setattr(
         type(probe.policy.manager), "rules", lambda self: evaluated.append(1) or rules(self)
     )
-    probe.collector.collect(Routing("softmax", 1.0))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     assert len(evaluated) == 1
     evaluated.clear()
     probe.ppo.update(probe.rollout, SETTINGS)
@@ -164,7 +188,7 @@ def test_graph_is_evaluated_once_per_parameter_state(probe, monkeypatch):
 @pytest.mark.parametrize("spoil", ["reward", "parameter", "late gradient"])
 def test_an_update_that_is_not_finite_is_undone(probe, monkeypatch, spoil):
     probe.learn(2)
-    probe.collector.collect(Routing("softmax", 1.0))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     if spoil == "reward":
         probe.rollout.reward[3, 5] = np.nan
     if spoil == "parameter":
@@ -201,7 +225,7 @@ def test_values_bootstrap_from_the_last_valid_observation(probe):
         return replace(result, terminated=~result.terminated & False, truncated=result.terminated)
 
     env.receive = truncating
-    probe.collector.collect(Routing("softmax", 1.0))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     rollout = probe.rollout
     cut = torch.from_numpy(rollout.truncated)
     assert cut.any()

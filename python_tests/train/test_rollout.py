@@ -40,9 +40,9 @@ def collect(policy, rollouts=2, **settings):
     rollout = Rollout(SPEC, STEPS, GAMES, 4)
     with make_env(num_envs=GAMES, **settings) as env:
         env.start()
-        normaliser = RewardNormaliser(GAMES, 0.99, 10.0)
+        normaliser = RewardNormaliser(GAMES, 10.0)
         collector = Collector(env, policy, normaliser, generator, rollout)
-        played = [collector.collect(ROUTING) for _ in range(rollouts)]
+        played = [collector.collect(ROUTING, 0.99) for _ in range(rollouts)]
         games = env.games()  # refused while any is being played
     return rollout, [episode for each in played for episode in each.episodes], games
 
@@ -107,8 +107,8 @@ def test_actions_are_drawn_from_the_policys_distribution():
     env = SymbolEnv(512)
     env.observation.action_mask[:, 7:] = False
     rollout = Rollout(env.spec, 100, 512, 4)
-    normaliser = RewardNormaliser(512, 0.99, 10.0)
-    Collector(env, policy, normaliser, torch.Generator().manual_seed(0), rollout).collect(ROUTING)
+    normaliser = RewardNormaliser(512, 10.0)
+    Collector(env, policy, normaliser, torch.Generator().manual_seed(0), rollout).collect(ROUTING, 0.99)
     assert rollout.action.max() == 6
     with torch.no_grad():
         for symbol in range(4):
@@ -127,6 +127,6 @@ def test_time_is_accounted_for(policy):
     rollout = Rollout(SPEC, STEPS, GAMES, 4)
     with make_env(num_envs=GAMES) as env:
         env.start()
-        normaliser = RewardNormaliser(GAMES, 0.99, 10.0)
-        played = Collector(env, policy, normaliser, torch.Generator(), rollout).collect(ROUTING)
+        normaliser = RewardNormaliser(GAMES, 10.0)
+        played = Collector(env, policy, normaliser, torch.Generator(), rollout).collect(ROUTING, 0.99)
     assert played.stepping_seconds > 0 and played.policy_seconds > 0

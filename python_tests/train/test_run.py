@@ -169,7 +169,7 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
         (["--character", "mon-elf-cha-mal"], "in a combination that it allows"),
         (["--warmup.temperature", "0", "0"], "--warmup.temperature is 0.0; it must lie in 0.001"),
         (["--threads", "100000"], "--threads is 100000"),
-        (["--ppo.gamma", "1.5"], "--ppo.gamma is 1.5; it must lie in 0 … 1"),
+        (["--warmup.gamma", "1.5"], "--warmup.gamma is 1.5; it must lie in 0 … 1"),
         (["--ppo.clip", "nan"], "--ppo.clip is nan"),
         (["--fine-tune.learning-rate", "inf"], "--fine-tune.learning-rate is inf"),
         (["--warmup.episodes", "-1"], "--warmup.episodes is -1"),

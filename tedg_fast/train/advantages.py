@@ -41,20 +41,21 @@ class RewardNormaliser:
     afterwards.
     """
 
-    def __init__(self, num_envs: int, gamma: float, clip: float, world: World = ALONE):
-        self.gamma, self.clip, self.world = gamma, clip, world
+    def __init__(self, num_envs: int, clip: float, world: World = ALONE):
+        self.clip, self.world = clip, world
         self.returns = np.zeros(num_envs)
         # One imagined return of variance 1, so that the very first steps do not divide by nothing.
         self.count, self.mean, self.spread = 1, 0.0, 1.0
 
-    def __call__(self, reward: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Rewards and episode ends of a rollout, both [T, E] → normalised rewards [T, E] float32.
+    def __call__(self, reward: np.ndarray, done: np.ndarray, gamma: float) -> np.ndarray:
+        """Rewards and episode ends of a rollout, both [T, E], → normalised rewards [T, E] float32.
 
-        A step's rewards are divided by the deviation as it is after that step in all ranks' games.
+        ``gamma`` is their discount. A step's rewards are divided by the deviation as it is after
+        that step in all ranks' games.
         """
         moments = np.empty((len(reward), 2))
         for t, ended in enumerate(done):
-            self.returns = self.gamma * self.returns + reward[t]
+            self.returns = gamma * self.returns + reward[t]
             mean = float(self.returns.mean())
             moments[t] = mean, float(((self.returns - mean) ** 2).sum())
             self.returns[ended] = 0.0

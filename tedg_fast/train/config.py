@@ -29,8 +29,6 @@ class PPOConfig:
 
     clip: float = 0.15
     """Clipping range of the probability ratio."""
-    gamma: float = 0.995
-    """Discount per environment step."""
     gae_lambda: float = 0.97
     """λ of generalised advantage estimation."""
     epochs: int = 3

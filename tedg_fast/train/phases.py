@@ -16,6 +16,8 @@ class Phase:
     """Router temperature T."""
     learning_rate: float
     """Adam's step size."""
+    gamma: float
+    """Discount γ of the rewards: what comes after 1 / (1 − γ) steps hardly counts."""
     entropy_coef: float
     """c_H: reward for a spread action distribution."""
     alpha_entropy_coef: tuple[float, float]
@@ -43,6 +45,7 @@ WARMUP = Phase(
     routing="softmax",
     temperature=(1.0, 1.0),
     learning_rate=4e-4,
+    gamma=0.995,
     entropy_coef=0.002,
     alpha_entropy_coef=(0.1, 0.1),
     alpha_entropy_sign=-1,
@@ -59,6 +62,7 @@ TRANSITION = Phase(
     routing="sparsemax",
     temperature=(1.0, 0.5),
     learning_rate=2e-4,
+    gamma=0.999,
     entropy_coef=0.001,
     alpha_entropy_coef=(0.1, 0.0),
     alpha_entropy_sign=-1,
@@ -75,6 +79,7 @@ FINE_TUNE = Phase(
     routing="sparsemax",
     temperature=(0.5, 0.5),
     learning_rate=4e-5,
+    gamma=0.999,
     entropy_coef=0.0005,
     alpha_entropy_coef=(0.05, 0.05),
     alpha_entropy_sign=1,
@@ -113,6 +118,7 @@ class Settings:
     routing: Literal["softmax", "sparsemax"]
     temperature: float
     learning_rate: float
+    gamma: float
     entropy_coef: float
     alpha_entropy_coef: float
     """σ·c_α: negative maximises the routing entropy."""
@@ -148,6 +154,7 @@ def settings_at(
         routing=phase.routing,
         temperature=between(phase.temperature),
         learning_rate=phase.learning_rate,
+        gamma=phase.gamma,
         entropy_coef=phase.entropy_coef,
         alpha_entropy_coef=0.0 if minimises and not use.entropy_min else alpha_entropy,
         load_balance_coef=phase.load_balance_coef,

@@ -25,10 +25,12 @@ class NotFinite(ArithmeticError):
 class Batch:
     """A rollout as flat rows on the policy's device, with advantages and returns.
 
-    Advantages are normalised over all ranks' rollouts.
+    Advantages, with rewards discounted by ``gamma``, are normalised over all ranks' rollouts.
     """
 
-    def __init__(self, rollout: Rollout, policy: Policy, config: PPOConfig, world: World):
+    def __init__(
+        self, rollout: Rollout, policy: Policy, config: PPOConfig, gamma: float, world: World
+    ):
         device = policy.device
         advantage = generalised_advantages(
             torch.from_numpy(rollout.reward),
@@ -36,7 +38,7 @@ class Batch:
             rollout.next_value,
             torch.from_numpy(rollout.terminated),
             torch.from_numpy(rollout.truncated),
-            gamma=config.gamma,
+            gamma=gamma,
             gae_lambda=config.gae_lambda,
         )
         self.returns = (advantage + rollout.value).flatten().to(device)
@@ -117,7 +119,7 @@ class PPO:
         self.watch.start()
         before = snapshot(self.policy.state_dict()), snapshot(self.optimizer.state_dict())
         try:
-            batch = Batch(rollout, self.policy, self.config, self.world)
+            batch = Batch(rollout, self.policy, self.config, settings.gamma, self.world)
             self.watch.lap("advantages")
             return self._update(batch, rollout, settings)
         except NotFinite:

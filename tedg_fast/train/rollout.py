@@ -75,8 +75,8 @@ class Collector:
         self._stored = tuple(tensor.numpy() for tensor in stored)
 
     @torch.inference_mode()
-    def collect(self, routing: Routing) -> Played:
-        """Fill the rollout with the next T steps of every game."""
+    def collect(self, routing: Routing, gamma: float) -> Played:
+        """Fill the rollout with the next T steps of every game; ``gamma`` discounts rewards."""
         played, env, steps = Played(), self.env, self.rollout.steps
         began = time.perf_counter()
         player = player_of(self.policy, routing)  # the parameters stay as they are throughout
@@ -92,7 +92,7 @@ class Collector:
                 self._send(t, group, player)
         for group in range(len(env.groups)):
             self._receive(steps - 1, group, played, cuts)
-        self._finish(player, cuts)
+        self._finish(player, gamma, cuts)
         played.policy_seconds = time.perf_counter() - began - played.stepping_seconds
         return played
 
@@ -124,12 +124,14 @@ class Collector:
         for row in (np.flatnonzero(step.truncated) + rows.start).tolist():
             cuts.append((t, row, env.final_observation[row].copy()))
 
-    def _finish(self, player: Player, cuts: list[tuple[int, int, Observation]]) -> None:
+    def _finish(
+        self, player: Player, gamma: float, cuts: list[tuple[int, int, Observation]]
+    ) -> None:
         """What takes all steps at once, or each in the order of time."""
         rollout = self.rollout
         log_probs, action = self._logits.log_softmax(-1), torch.from_numpy(rollout.action)
         rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
-        rollout.reward[:] = self.normaliser(rollout.reward, rollout.done)
+        rollout.reward[:] = self.normaliser(rollout.reward, rollout.done, gamma)
         rollout.next_value[:-1] = rollout.value[1:]
         rollout.next_value[-1] = player(self.env.observation).value
         if cuts:

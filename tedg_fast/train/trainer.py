@@ -66,9 +66,7 @@ class Trainer:
         self.policy = build_policy(hypergraph, replace(config, device=world.device(config.device)))
         self.generator = first_generator(config.seed, world.rank)
         self.ppo = PPO(self.policy, config.ppo, self.generator, display.watch, world)
-        self.normaliser = RewardNormaliser(
-            self.num_envs, config.ppo.gamma, config.ppo.reward_clip, world
-        )
+        self.normaliser = RewardNormaliser(self.num_envs, config.ppo.reward_clip, world)
         self.health = HealthMonitor()
         self.log = RunLog(self.folder, to_dict(config), parent=None)
         self.completed = 0
@@ -266,7 +264,8 @@ class Trainer:
         settings = config.settings_at(self.completed)
         with self._stoppable():
             torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
-            played = collector.collect(Routing(settings.routing, settings.temperature))
+            routing = Routing(settings.routing, settings.temperature)
+            played = collector.collect(routing, settings.gamma)
             waited_collecting = world.waited - waited
 
             torch.set_num_threads(config.threads)
