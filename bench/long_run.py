@@ -1,6 +1,6 @@
 """Runs through all three phases: score, survival, routing and health, window by window.
 
-    for seed in 31 32 33 34 35 36; do tedg-train --exp-name long-$seed --episodes 5000 --seed $seed; done
+    for seed in 51 52 53 54; do tedg-train --exp-name long-$seed --episodes 5000 --seed $seed; done
     python bench/long_run.py results/long-*
 
 Writes bench/results/long_run.md and .json.
