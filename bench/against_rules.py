@@ -24,10 +24,14 @@ def play(run: Path, seed: int, episodes: int, work: Path) -> dict[str, list[int]
     out = work / f"{run.name}.json"
     if not out.exists():
         evaluate(EvalConfig(("rules", str(run)), episodes=episodes, seed=seed, out=str(out)))
-    agents = json.loads(out.read_text())["agents"].values()
-    rules, trained = (agent["episodes"]["true_score"] for agent in agents)
-    if len(rules) != episodes:
-        raise SystemExit(f"{out} holds {len(rules)} games, not {episodes}: give another --work")
+    played = json.loads(out.read_text())
+    config = played["config"]
+    if (config["episodes"], config["seed"]) != (episodes, seed):
+        raise SystemExit(
+            f"{out} holds {config['episodes']} games of seed {config['seed']}, not {episodes} of "
+            f"seed {seed}: give another --work"
+        )
+    rules, trained = (agent["episodes"]["true_score"] for agent in played["agents"].values())
     return {"rules": rules, "trained": trained}
 
 
@@ -36,8 +40,8 @@ def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str
         name: {agent: sum(values) / len(values) for agent, values in played.items()}
         for name, played in scores.items()
     }
-    gains = [one["trained"] - one["rules"] for one in mean.values()]
-    over_runs = paired([m["trained"] for m in mean.values()], [m["rules"] for m in mean.values()])
+    trained, rules = ([one[agent] for one in mean.values()] for agent in ("trained", "rules"))
+    gain = paired(trained, rules)
     rows = [
         [
             f"`{name}`", first_seed + place, len(played["rules"]),
@@ -54,9 +58,8 @@ def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str
             *rows,
             [
                 "**all**", "", sum(len(played["rules"]) for played in scores.values()),
-                record.interval([one["trained"] for one in mean.values()]),
-                record.interval([one["rules"] for one in mean.values()]),
-                f"**{record.interval(gains)}**, p {p_value(over_runs['p'])}",
+                record.interval(trained), record.interval(rules),
+                f"**{interval(gain)}**, p {p_value(gain['p'])}",
             ],
         ]),
     ]  # fmt: skip

@@ -3,18 +3,18 @@
     python bench/experiment.py results/quick_manager results/resume_500_from_100 \
         --random 300 --out bench/results/resume_100_to_500.md
 
-Scores are means over episodes with 95 % confidence intervals (normal approximation over the
-episodes of one run, so they say nothing of other seeds). Episodes are counted in the order in which
+Scores are means with 95 % confidence intervals (Student's t) over the episodes of one run, so they
+say nothing of other seeds. Episodes are counted in the order in which
 they finished.
 """
 
 import argparse
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 
+import record
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.vector_env import VectorEnv
 
@@ -27,15 +27,9 @@ HEADER = ("episodes", "true score", "last-observation score", "length", "depth",
 SERIES = ("true_score", "last_observation_score", "length", "depth", "ending")
 
 
-def interval(values: list[float]) -> str:
-    """Mean ± half-width of its 95 % confidence interval."""
-    spread = 1.96 * np.std(values, ddof=1) / math.sqrt(len(values))
-    return f"{np.mean(values):.1f} ± {spread:.1f}"
-
-
 def score_row(name: str, episodes: dict[str, list]) -> list[str]:
     """One table row from per-episode series."""
-    scores = [interval(episodes[key]) for key in ("true_score", "last_observation_score")]
+    scores = [record.interval(episodes[key]) for key in ("true_score", "last_observation_score")]
     length, depth = np.mean(episodes["length"]), np.mean(episodes["depth"])
     deaths = np.mean([ending == "death" for ending in episodes["ending"]])
     return [name, *scores, f"{length:.0f}", f"{depth:.2f}", f"{deaths:.0%}"]
@@ -89,11 +83,6 @@ def remark(run: Path, log: dict) -> str:
     )
 
 
-def table(header: tuple[str, ...], rows: list[list[str]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
@@ -110,8 +99,8 @@ def main() -> None:
     for masked, name in ((False, "all 23 actions"), (True, "the allowed actions")):
         played = play_randomly(arguments.random, log["config"]["max_steps"], masked)
         scores.append(score_row(f"random over {name}, {arguments.random} games", played))
-    parts = [table(HEADER, scores), table(("run", *SIGNALS), signals), "\n".join(remarks)]
-    text = "\n\n".join(parts) + "\n"
+    parts = [record.table(HEADER, scores), record.table(("run", *SIGNALS), signals), remarks]
+    text = "\n\n".join(map("\n".join, parts)) + "\n"
     print(text)
     arguments.out.write_text(text)
 

@@ -83,8 +83,11 @@ def test_runs_and_rules_play_the_same_games_once(tmp_path, monkeypatch):
         scores[f"seed {seed}"] = against_rules.play(chance, seed, 3, tmp_path / str(seed))
     monkeypatch.setattr(against_rules, "evaluate", None)
     assert against_rules.play(chance, 7, 3, tmp_path / "7") == scores["seed 7"]
-    with pytest.raises(SystemExit, match="holds 3 games, not 4"):
-        against_rules.play(chance, 7, 4, tmp_path / "7")
+    for seed, episodes in ((7, 4), (8, 3)):
+        with pytest.raises(
+            SystemExit, match=f"holds 3 games of seed 7, not {episodes} of seed {seed}"
+        ):
+            against_rules.play(chance, seed, episodes, tmp_path / "7")
     *_, last = against_rules.report(scores, first_seed=7)
     rules, trained = (
         sum(sum(played[agent]) for played in scores.values()) / 6 for agent in ("rules", "trained")

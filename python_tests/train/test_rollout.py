@@ -108,7 +108,8 @@ def test_actions_are_drawn_from_the_policys_distribution():
     env.observation.action_mask[:, 7:] = False
     rollout = Rollout(env.spec, 100, 512, 4)
     normaliser = RewardNormaliser(512, 10.0)
-    Collector(env, policy, normaliser, torch.Generator().manual_seed(0), rollout).collect(ROUTING, 0.99)
+    collector = Collector(env, policy, normaliser, torch.Generator().manual_seed(0), rollout)
+    collector.collect(ROUTING, 0.99)
     assert rollout.action.max() == 6
     with torch.no_grad():
         for symbol in range(4):
@@ -128,5 +129,6 @@ def test_time_is_accounted_for(policy):
     with make_env(num_envs=GAMES) as env:
         env.start()
         normaliser = RewardNormaliser(GAMES, 10.0)
-        played = Collector(env, policy, normaliser, torch.Generator(), rollout).collect(ROUTING, 0.99)
+        collector = Collector(env, policy, normaliser, torch.Generator(), rollout)
+        played = collector.collect(ROUTING, 0.99)
     assert played.stepping_seconds > 0 and played.policy_seconds > 0

@@ -43,6 +43,21 @@ def test_files_of_a_run(trained):
     assert not any(".writing-" in name for name in names)
 
 
+@pytest.mark.parametrize("warmup", [0, 100])
+def test_rewards_are_discounted_as_their_phase_says(monkeypatch, tmp_path, warmup):
+    """Discounted returns spread further, the further ahead they look."""
+    of_this, of_the_other = ("warmup", "transition") if warmup else ("transition", "warmup")
+    spread = {}
+    for gamma in (0.0, 0.999):
+        flags = ["--results", tmp_path, "--exp-name", gamma, "--episodes", 1, *SHORT]
+        flags += ["--warmup.episodes", warmup]
+        flags += [f"--{of_this}.gamma", gamma, f"--{of_the_other}.gamma", 0.5]
+        tedg_train(monkeypatch, *flags)
+        final = checkpoint.load(tmp_path / str(gamma) / "checkpoints" / "model_final.pth")
+        spread[gamma] = final["normaliser"]["spread"]
+    assert spread[0.999] > 2 * spread[0.0]
+
+
 def test_log_holds_every_episode_and_signal(trained):
     log = series(trained)
     episodes, updates = log["episodes"], log["updates"]
