@@ -24,12 +24,14 @@ class Do(IntEnum):
     RUN = 5
     PRESS = 6
     CHOOSE_FOOD = 7
+    ANSWER = 8
 
 
 @dataclass(frozen=True)
 class Template:
     """`variable`: the number of the rule's variable that the template is about; `action`: the
-    number of the environment's action that PRESS takes; -1 where there is none. `text` is how the
+    number of the environment's action that PRESS takes, unless the game waits for an answer, and
+    ANSWER whatever it waits for; -1 where there is none. `text` is how the
     rule writes it."""
 
     kind: Do
@@ -88,11 +90,12 @@ def parse_template(
             )
         return Template(Do[match[1].upper()], variable=number, text=text)
     if match := _ANSWER.fullmatch(text):
-        return Template(Do.PRESS, action=_key(match[1] or match[2], keyboard), text=text)
+        return Template(Do.ANSWER, action=_key(match[1] or match[2], keyboard), text=text)
     if text == "choose food":
         return Template(Do.CHOOSE_FOOD, text=text)
     if text in keyboard.names:
-        return Template(Do.PRESS, action=keyboard.names.index(text), text=text)
+        kind = Do.ANSWER if text == "more" else Do.PRESS
+        return Template(kind, action=keyboard.names.index(text), text=text)
     raise TemplateError(f"unknown action '{text}'{_action_hint(text, keyboard.names)}")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
-from tedg_fast.nethack.grounding import RawObservation
+from tedg_fast.nethack.facts.observation import RawObservation
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 
 

@@ -12,7 +12,7 @@ from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.hypergraph.schema import NODE_OPERATOR
 from tedg_fast.nethack.games.episode import episode_seeds
 from tedg_fast.nethack.games.game import Game
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.policy import Manager, StateInput
 from tedg_fast.train.health import expert_name
 from tedg_fast.train.model import grounder_of

@@ -17,4 +17,4 @@ def vocabulary() -> Vocabulary:
         for attribute in kind["attributes"]:
             if attribute["type"] == "word" and not attribute["words"]:
                 attribute["words"] = list(words[attribute["name"]])
-    return Vocabulary.of(kinds)
+    return Vocabulary.from_table(kinds)

@@ -16,7 +16,7 @@ from nle import nethack
 from nle.env.base import SKIP_EXCEPTIONS
 from nle.env.tasks import TASK_ACTIONS
 
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.nle_library import correct_library, killer
 
 _KEYSTROKES = tuple(int(action) for action in TASK_ACTIONS)

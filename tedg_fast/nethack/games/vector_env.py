@@ -17,7 +17,6 @@ import numpy as np
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState, episode_seeds
-from tedg_fast.nethack.grounding import Grounder
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
 from tedg_fast.nethack.games.worker import BEGIN, DIGEST, MAX_GROUPS, WorkerSetup, step_command
@@ -93,7 +92,7 @@ class VectorEnv:
         next_episode: int = 0,
         number_step: int = 1,
         use_mask: bool = True,
-        grounder: Callable[[Hypergraph, int], Grounder | Grounder] = Grounder,
+        grounder: Callable[[Hypergraph, int], Grounder] = Grounder,
         num_groups: int | None = None,
         timeout: float = 60.0,
     ) -> None:

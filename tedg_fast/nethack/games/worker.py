@@ -21,7 +21,8 @@ from nle import nethack
 
 from tedg_fast.nethack.games.episode import ENDINGS
 from tedg_fast.nethack.games.game import Game
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
+from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.shared_state import map_memory
 
 # A command below MAX_GROUPS is the number of the group that is to step; the others concern all
