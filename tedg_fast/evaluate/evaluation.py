@@ -136,7 +136,9 @@ def _entry(agent: Agent, played: Played, seconds: float) -> dict[str, Any]:
         "origin": agent.origin,
         "seconds": seconds,
         "summary": summarise(played.episodes) if episodes else None,
-        "experts": None if played.trace is None else expert_use(played.trace, agent.rules),
+        "experts": None if played.trace is None else expert_use(
+            played.trace.leading, played.trace.usage, played.trace.contexts
+        ),
         "lost": played.lost,
         "episodes": {
             name: [getattr(episode, name) for episode in episodes]

@@ -12,7 +12,7 @@ class V3ObservationSpec(ObservationSpec):
     """Rows of V3's observations; ``num_conditions`` counts all nodes of its hypergraph.
 
     ``active_bits``: packed active nodes; ``features``: the 115; ``action_mask``: all true, as V3's
-    was; ``crop``: a single unused 0, since V3 had none.
+    was; ``crop``: a single unused 0, and no instances and objects, since V3 had none.
     """
 
     def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -20,6 +20,8 @@ class V3ObservationSpec(ObservationSpec):
         return super().fields() | {
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((1,), np.dtype(np.uint8)),
+            "instances": ((0, 8), np.dtype(np.uint8)),
+            "objects": ((0, 6), np.dtype(np.int16)),
         }
 
 

@@ -353,7 +353,7 @@ class Trainer:
         signals: dict[str, float],
         speed: float,
     ) -> None:
-        active = self.policy.unpack(rollout.observation.active_bits[:, 0][:ATTENTION_SAMPLE])
+        active = self.policy.active(rollout.observation[:ATTENTION_SAMPLE, 0])
         variance = self.policy.manager.attention_variance(active)
         usage = np.mean([share.usage for share in shares], 0).tolist()
         changes, pairs = np.sum([share.switching for share in shares], 0).tolist()

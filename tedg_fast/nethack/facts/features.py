@@ -32,3 +32,4 @@ NUM_FEATURES = (
     len(SCALED) + len(LOGS) + nethack.BL_MASK_BITS + 3 + 3
     + _native_grounding.constants()["Goal.COUNT"] + NUM_ACTIONS
 )  # fmt: skip
+HP_SHARE = len(SCALED) + len(LOGS) + nethack.BL_MASK_BITS + 3  # its column

@@ -43,6 +43,14 @@ class Observation(Rows):
     crop: np.ndarray  # uint8 [..., CROP * CROP]: glyph classes around the player, row-major
     action_mask: np.ndarray  # bool [..., 23]: True = allowed; never an all-False row
 
+    def flat(self) -> "Observation":
+        """The same rows with their two leading dimensions made one."""
+        fields = (self.active_bits, self.instances, self.objects, self.features, self.crop,
+                  self.action_mask)  # fmt: skip
+        return Observation(
+            *(np.ascontiguousarray(field).reshape(-1, *field.shape[2:]) for field in fields)
+        )
+
 
 @dataclass(frozen=True)
 class ObservationSpec:
