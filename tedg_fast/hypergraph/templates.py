@@ -14,7 +14,8 @@ from tedg_fast.hypergraph.vocabulary import Vocabulary
 
 
 class Do(IntEnum):
-    """The kinds of templates."""
+    """The kinds of templates. PRESS is for when the game waits for a command, ANSWER for when it
+    waits for an answer, at --More-- also."""
 
     MOVE_TOWARD = 0
     RUN_TOWARD = 1
@@ -24,12 +25,13 @@ class Do(IntEnum):
     RUN = 5
     PRESS = 6
     CHOOSE_FOOD = 7
+    ANSWER = 8
 
 
 @dataclass(frozen=True)
 class Template:
     """`variable`: the number of the rule's variable that the template is about; `action`: the
-    number of the environment's action that PRESS takes; -1 where there is none. `text` is how the
+    number of the environment's action that PRESS and ANSWER take; -1 where there is none. `text` is how the
     rule writes it."""
 
     kind: Do
@@ -50,6 +52,7 @@ class TemplateError(ValueError):
     """What is wrong with one template, without the place; one line."""
 
 
+ANSWERING = "more"  # the one action that is nothing but an answer
 USAGE = (
     "move toward x", "run toward x", "move away from x", "run away from x", "move d", "run d",
     'answer "y"', "choose food",
@@ -88,11 +91,12 @@ def parse_template(
             )
         return Template(Do[match[1].upper()], variable=number, text=text)
     if match := _ANSWER.fullmatch(text):
-        return Template(Do.PRESS, action=_key(match[1] or match[2], keyboard), text=text)
+        return Template(Do.ANSWER, action=_key(match[1] or match[2], keyboard), text=text)
     if text == "choose food":
         return Template(Do.CHOOSE_FOOD, text=text)
     if text in keyboard.names:
-        return Template(Do.PRESS, action=keyboard.names.index(text), text=text)
+        kind = Do.ANSWER if text == ANSWERING else Do.PRESS
+        return Template(kind, action=keyboard.names.index(text), text=text)
     raise TemplateError(f"unknown action '{text}'{_action_hint(text, keyboard.names)}")
 
 
