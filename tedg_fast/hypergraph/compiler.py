@@ -224,7 +224,7 @@ class _Compiler:
         types = [self.value(part) for part in (left, right)]
         if (types[0].name, types[0].words) != (types[1].name, types[1].words):
             shown = [
-                f"'{printed(part)}' is a {type.attribute if type.words else type.name}"
+                f"'{printed(part)}' is a {f'word of {type.attribute}' if type.words else type.name}"
                 for part, type in zip((left, right), types, strict=True)
             ]
             raise ExpressionError(f"cannot be equal: {' and '.join(shown)}")
@@ -242,7 +242,7 @@ class _Compiler:
                 )
             values.append(_word(member.value, type, left) if is_word else _finite(member.value))
         if len(set(values)) < len(values):
-            raise ExpressionError(f"'in {printed(members)}' lists something twice")
+            raise ExpressionError(f"the list {printed(members)} names something twice")
         self.emit(Op.IN, self.constants.place(*values), len(values))
 
 

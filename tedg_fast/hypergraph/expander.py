@@ -177,9 +177,9 @@ class Expander:
         """The list after `in`: words or numbers."""
         example = '; write in ("a", "b") with words, or numbers'
         if not isinstance(node, ast.Tuple | ast.List):
-            raise ExpressionError(f"'in {ast.unparse(node)}' names no list{example}")
+            raise ExpressionError(f"{ast.unparse(node)} after in is no list{example}")
         if not node.elts:
-            raise ExpressionError(f"'in {ast.unparse(node)}' names an empty list{example}")
+            raise ExpressionError(f"the list after in is empty{example}")
         members = []
         for member in node.elts:
             self.count_part(0)
@@ -242,9 +242,7 @@ class Expander:
 
     def require_arguments(self, node: ast.Call, count: int, usage: str) -> None:
         if len(node.args) != count:
-            raise ExpressionError(
-                f"'{ast.unparse(node)}' has {len(node.args)} arguments; write {usage}"
-            )
+            raise ExpressionError(f"'{ast.unparse(node)}': write {usage}")
 
     def aggregate(
         self,
@@ -318,8 +316,10 @@ class Expander:
             )
         if name in self.vocabulary.singletons:
             raise ExpressionError(f"'{name}' has no position; relations join objects")
-        known = [*scope, *self.vocabulary.kind]
-        raise ExpressionError(f"unknown name '{name}'{hint(name, list(dict.fromkeys(known)))}")
+        known = list(dict.fromkeys((*scope, *self.vocabulary.kind)))
+        # A name of one letter is close to anything.
+        remedy = hint(name, known) if len(name) > 1 else '; declare it, as in each = "m: monster"'
+        raise ExpressionError(f"unknown name '{name}'{remedy}")
 
     def named_condition(
         self,

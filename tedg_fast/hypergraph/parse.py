@@ -45,7 +45,7 @@ def parse(text: str) -> ast.expr:
     except ValueError as error:  # a null character, or a number too long
         raise ExpressionError(f"is no expression ({str(error).split(';')[0]})") from None
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and keyword.iskeyword(node.attr.removesuffix("_")):
             node.attr = node.attr.removesuffix("_")
     return tree
 

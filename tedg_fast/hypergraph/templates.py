@@ -78,13 +78,13 @@ def parse_template(
     """
     text = " ".join(text.split())
     if match := _TO_OBJECT.fullmatch(text):
-        number, kind = _variable(match[3], variables)
+        number, kind = _variable(match[3], variables, vocabulary)
         if not vocabulary.kind[kind].positioned:
             instead = f"; write '{match[1]} {match[3]}'" if kind == "direction" else ""
             raise TemplateError(f"'{match[3]}' is a {kind}, which has no position{instead}")
         return Template(_VERBS[f"{match[1]} {match[2]}"], variable=number, text=text)
     if match := _ALONG.fullmatch(text):
-        number, kind = _variable(match[2], variables)
+        number, kind = _variable(match[2], variables, vocabulary)
         if kind != "direction":
             raise TemplateError(
                 f"'{match[2]}' is a {kind}; write '{match[1]} toward {match[2]}' or 'away from'"
@@ -100,10 +100,14 @@ def parse_template(
     raise TemplateError(f"unknown action '{text}'{_action_hint(text, keyboard.names)}")
 
 
-def _variable(name: str, variables: Mapping[str, str]) -> tuple[int, str]:
+def _variable(
+    name: str, variables: Mapping[str, str], vocabulary: Vocabulary
+) -> tuple[int, str]:
+    if name in vocabulary.objects and name not in variables:
+        raise TemplateError(f"'{name}' is a kind; declare a variable: each = \"x: {name}\"")
     if name not in variables:
-        declared = hint(name, tuple(variables)) or '; declare it with each = "m: monster"'
-        raise TemplateError(f"unknown variable '{name}'{declared}")
+        remedy = hint(name, tuple(variables)) or '; declare it, as in each = "m: monster"'
+        raise TemplateError(f"unknown variable '{name}'{remedy}")
     return list(variables).index(name), variables[name]
 
 
