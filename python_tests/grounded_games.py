@@ -9,8 +9,8 @@ from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE
 from tedg_fast.nethack.detectors import View
-from tedg_fast.nethack.game import Game
-from tedg_fast.nethack.glyphs import Terrain
+from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.facts.glyphs import Terrain
 from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
 from tedg_fast.nethack.paths import Goal
 

@@ -7,8 +7,8 @@ observation always. Only what the graph makes of the active conditions can tell 
 import numpy as np
 
 from tedg_fast.hypergraph import ACTIONS, Condition, Effect, Hypergraph, Operator
-from tedg_fast.nethack.observation import Observation, ObservationSpec
-from tedg_fast.nethack.vector_env import StepResult
+from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
+from tedg_fast.nethack.games.vector_env import StepResult
 
 
 def tiny_hypergraph() -> Hypergraph:

@@ -18,12 +18,12 @@ class LevelMap {
  public:
   // Sets of squares by remembered terrain; false on the padding, except for kWall.
   enum Kind {
-    kUnknown, kWalkable, kClosed, kFrame, kDown, kCorridor, kDoor, kWall, kKinds
+    kUnknown, kWalkable, kClosed, kFrame, kDown, kUp, kCorridor, kDoor, kWall, kKinds
   };
   // By what is shown there now; the player's own square is not left out.
-  enum Sight { kGold, kShunned, kHostile, kMeal, kSights };
+  enum Sight { kGold, kShunned, kHostile, kMeal, kMonster, kItem, kCorpse, kSights };
   // By mark; the padding may be marked, too.
-  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kMarkKinds };
+  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kBranch, kMarkKinds };
 
   // Forgets everything: a new level, of which nothing has been seen.
   void clear(const Tables& tables);
@@ -43,7 +43,7 @@ class LevelMap {
   const Board& of(MarkKind mark) const { return marked_[mark]; }
   const Board& much_searched() const { return much_searched_; }  // at least kSearches turns
   int known() const { return known_; }              // squares with known terrain
-  bool stairs_down_known() const { return stairs_down_ > 0; }
+  int64_t searches() const { return searches_; }    // turns spent searching on this level
   // Flags of all shown squares but one, which is the player's.
   uint32_t seen_without(const Tables& tables, int square) const;
   // Writes the classes of the kCrop x kCrop squares around one that is no padding.
@@ -74,7 +74,7 @@ class LevelMap {
   uint16_t showing_[kTerrainShift];  // [bit]: how many squares show that Flag
   uint32_t seen_;                    // bits of the Flags that any square shows
   int known_;
-  int stairs_down_;
+  int64_t searches_;
   int told_;  // the square of which was told last, or 0
 };
 

@@ -79,6 +79,8 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");
 
+  add(Said::GUARD, "{follow me|Follow me|Hello stranger|I don't know you}");
+
   std::sort(phrases_.begin(), phrases_.end(),
             [](const Phrase& a, const Phrase& b) { return a.words < b.words; });
   size_t next = 0;

@@ -20,6 +20,8 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
   const uint32_t* frame = map.of(LevelMap::kFrame).words;
   const uint32_t* down = map.of(LevelMap::kDown).words;
+  const uint32_t* up = map.of(LevelMap::kUp).words;
+  const uint32_t* branch = map.of(LevelMap::kBranch).words;
   const uint32_t* locked = map.of(LevelMap::kLocked).words;
   const uint32_t* blocked = map.of(LevelMap::kBlocked).words;
   const uint32_t* no_diagonal = map.of(LevelMap::kNoDiagonal).words;
@@ -41,7 +43,9 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
     ground.passable.words[i] = passable;
     ground.no_slant.words[i] = no_slant;
     ground.upright.words[i] = passable & ~no_slant;
-    goals.of[Goal::STAIRS_DOWN].words[i] = down[i];
+    goals.of[Goal::STAIRS_DOWN].words[i] = down[i] & ~branch[i];
+    goals.of[Goal::STAIRS_UP].words[i] = up[i];
+    goals.of[Goal::FRESH_CORPSE].words[i] = 0;
     goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
     goals.of[Goal::GOLD].words[i] = passable & gold_shown.words[i];
     goals.of[Goal::SEARCH_SPOT].words[i] = 0;
@@ -81,6 +85,20 @@ bool any(const Board& board) {
   return all != 0;
 }
 
+// Corpses of the player's own recent kills that are wise to eat.
+void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
+                  const Board& passable, Board& goals) {
+  for (const Kill& kill : memory.kills) {
+    if (kill.square == 0 || !memory.killed_here(kill.square, scene.time)) continue;
+    const uint16_t glyph = memory.map().glyph(kill.square);
+    const uint16_t monster = tables.subject[glyph];
+    if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
+    if (tables.monster(monster)[MonsterTable::unwise_to_eat] != 0) continue;
+    const Place at = place_of(kill.square);
+    if (passable.has(at)) goals[at.column] |= at.bit();
+  }
+}
+
 }  // namespace
 
 Field::Field() : within_(std::make_unique_for_overwrite<Board[]>(kLongest + 1)) {
@@ -104,7 +122,7 @@ bool Field::grow(const Ground& ground) {
 }
 
 Way Field::way_from(Place at, unsigned legal, const Ground& ground) {
-  if (within_[0].has(at)) return {-1, 0};
+  if (within_[0].has(at)) return {-1, 0, 0};
   auto reached = [&](int step) { return around(within_[step], at) & legal; };
   unsigned first = reached(filled_);
   int step = filled_;
@@ -118,12 +136,26 @@ Way Field::way_from(Place at, unsigned legal, const Ground& ground) {
     first = reached(step);
   } else {
     while (!first) {
-      if (complete_ || !grow(ground)) return {-1, kUnreached};
+      if (complete_ || !grow(ground)) return {-1, kUnreached, 0};
       first = reached(filled_);
     }
     step = filled_;
   }
-  return {std::countr_zero(first), step + 1};
+  const int direction = std::countr_zero(first);
+  return {direction, step + 1, straight_from(at, direction, step + 1, ground)};
+}
+
+int Field::straight_from(Place at, int direction, int steps, const Ground& ground) const {
+  const bool slanted = kDiagonals >> direction & 1;
+  int straight = 0;
+  while (straight < steps) {
+    at.column += kStepColumn[direction];
+    at.row += kStepRow[direction];
+    if (!within_[steps - straight - 1].has(at)) break;
+    ++straight;
+    if (slanted && ground.no_slant.has(at)) break;
+  }
+  return straight;
 }
 
 Paths::Paths() {
@@ -132,16 +164,17 @@ Paths::Paths() {
   ground_.no_slant.clear();
 }
 
-Ways Paths::update(const Scene& scene, const Memory& memory) {
+Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memory) {
   if (memory.time == memory.arrival) {
     round_ = 0;
     explored_ = false;
   }
-  const LevelMap& map = memory.map;
+  const LevelMap& map = memory.map();
   const Place at = place_of(scene.position);
   Ground ground = ground_;
   Goals goals;
   read_map(map, at, scene.hungry(), ground, goals);
+  mark_corpses(tables, scene, memory, ground.passable, goals.of[Goal::FRESH_CORPSE]);
   if (explored_) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
   const bool new_ground =
       differ(ground.passable, ground_.passable) || differ(ground.no_slant, ground_.no_slant);
@@ -159,6 +192,8 @@ Ways Paths::update(const Scene& scene, const Memory& memory) {
   const bool stumped = explored && explored_ && !ways[Goal::SEARCH_SPOT].reachable();
   if (stumped && round_ < kMostRounds) ++round_;
   explored_ = explored;
+  ways.down_known = any(goals.of[Goal::STAIRS_DOWN]);
+  ways.rounds = round_;
   return ways;
 }
 

@@ -32,7 +32,7 @@ struct View {
 
   View(const Tables& t, const Scene& s, const Memory& m, const Ways& w, int64_t action)
       : tables(t), scene(s), memory(m), ways(w), last_action(action) {
-    const LevelMap& map = memory.map;
+    const LevelMap& map = memory.map();
     const bool sparing = memory.peaceful_until >= scene.time;
     seen = map.seen_without(tables, scene.position);
     here = map.terrain(scene.position);

@@ -13,10 +13,10 @@ from nle import nethack
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.action_mask import allowed_actions
-from tedg_fast.nethack.features import NUM_FEATURES
-from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
+from tedg_fast.nethack.facts.features import NUM_FEATURES
+from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.grounding import Grounder, GroundingError
-from tedg_fast.nethack.observation import CROP, Observation, ObservationSpec
+from tedg_fast.nethack.facts.observation import CROP, Observation, ObservationSpec
 
 GAMES = 6
 

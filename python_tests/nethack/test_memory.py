@@ -8,7 +8,7 @@ from staged_scenes import Stage, symbol
 from tedg_fast.hypergraph import ACTIONS
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.actions import DOWN, UP
-from tedg_fast.nethack.glyphs import Terrain
+from tedg_fast.nethack.facts.glyphs import Terrain
 from tedg_fast.nethack.memory import BLOCKED, LOCKED, NO_DIAGONAL, VISITED
 from tedg_fast.nethack.scene import NEIGHBOURS
 

@@ -15,10 +15,10 @@ from tedg_fast.hypergraph import ACTIONS, load_hypergraph
 from tedg_fast.nethack import _native_grounding, actions, glyphs, memory, messages, paths
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.detectors import DETECTORS
-from tedg_fast.nethack.features import LOG_TABLE
+from tedg_fast.nethack.facts.features import LOG_TABLE
 from tedg_fast.nethack.grounding import Grounder, RawObservation
-from tedg_fast.nethack.native_grounding import NativeGrounder
-from tedg_fast.nethack.observation import Observation
+from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.observation import Observation
 
 CHARACTERS = ("mon-hum-neu-mal", "val-dwa-law-fem", "sam-hum-law-mal", "wiz-elf-cha-fem",
               "arc-gno-neu-mal", "cav-dwa-law-mal", "hea-hum-neu-fem",
@@ -48,7 +48,7 @@ class Both:
 
     def __init__(self, graph, games: int):
         self.graph = graph
-        self.native, self.defined = NativeGrounder(graph, games), Grounder(graph, games)
+        self.native, self.defined = Grounder(graph, games), Grounder(graph, games)
 
     def reset(self, game: int) -> None:
         self.native.reset(game)
@@ -69,7 +69,7 @@ def test_a_hundred_thousand_real_observations(graph):
     """Eight characters, rule-like play and mere chance; several levels deep."""
     count, steps = 64, 1600
     games = GroundedGames(count, seed=4000, max_steps=1100, characters=CHARACTERS)
-    native = NativeGrounder(graph, count)
+    native = Grounder(graph, count)
     rng, deepest = np.random.default_rng(11), 0
     ours, theirs = native.spec.empty(count), native.spec.empty(count)
     for step in range(steps):
@@ -152,7 +152,7 @@ def test_some_of_the_games_in_any_order(graph):
 
 
 def test_no_games_are_fine_too(graph):
-    grounder = NativeGrounder(graph, 3)
+    grounder = Grounder(graph, 3)
     nothing = np.zeros(0, np.int64)
     grounder(empty_raw(0), nothing, grounder.spec.empty(0), nothing)
 
@@ -180,7 +180,7 @@ def says(text: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
     return says.native.read_message(text), (int(said[0]), int(offered[0]))
 
 
-says.native = NativeGrounder(load_hypergraph(), 0)._native
+says.native = Grounder(load_hypergraph(), 0)._native
 SAYING = st.one_of(
     *(st.from_regex(pattern) for pattern in messages._PATTERNS.values()),
     st.from_regex(messages._OFFER).map(lambda text: b"What do you want to eat?" + text),
@@ -259,7 +259,7 @@ def test_the_table_of_logarithms_is_exact_and_reaches_its_bound():
 
 
 def test_arrays_of_other_kinds_are_refused(graph):
-    grounder, out = NativeGrounder(graph, 2), NativeGrounder(graph, 2).spec.empty(2)
+    grounder, out = Grounder(graph, 2), Grounder(graph, 2).spec.empty(2)
     raw, last_action = empty_raw(2), np.array([-1, -1])
     grounder(raw, last_action, out)
     wrong = [
@@ -274,14 +274,14 @@ def test_arrays_of_other_kinds_are_refused(graph):
     with pytest.raises(ValueError, match="got 1 rows for 2 games"):
         grounder(raw[:1], last_action[:1], out[:1])
     with pytest.raises(ValueError, match="active_bits has another number of rows"):
-        grounder(raw, last_action, NativeGrounder(graph, 3).spec.empty(3))
+        grounder(raw, last_action, Grounder(graph, 3).spec.empty(3))
     out.features.flags.writeable = False
     with pytest.raises(ValueError, match="features has read-only memory"):
         grounder(raw, last_action, out)
 
 
 def test_games_that_there_are_not(graph):
-    grounder, out = NativeGrounder(graph, 2), NativeGrounder(graph, 2).spec.empty(1)
+    grounder, out = Grounder(graph, 2), Grounder(graph, 2).spec.empty(1)
     for game in (2, -1):
         with pytest.raises(IndexError, match=f"game {game} of 2"):
             grounder.reset(game)

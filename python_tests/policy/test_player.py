@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
-from tedg_fast.nethack.observation import Observation, ObservationSpec
+from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
+from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 from tedg_fast.policy import Player, Policy, PolicyConfig, Routing, player_of
 from tedg_fast.policy.player import CompiledPlayer
 

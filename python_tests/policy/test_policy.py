@@ -8,7 +8,7 @@ import torch
 from probe import tiny_hypergraph
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.observation import ObservationSpec
+from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing, StateInput
 
 SMALL = PolicyConfig(hidden_size=16, gat_heads=2, gat_head_size=8)

@@ -11,7 +11,7 @@ from torch import Tensor
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
-from tedg_fast.nethack.observation import Observation
+from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy import Policy, Routing, RulePolicy, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like

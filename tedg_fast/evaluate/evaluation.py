@@ -18,7 +18,7 @@ from tedg_fast.evaluate.agents import Agent, find_agent
 from tedg_fast.evaluate.contexts import expert_use
 from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
-from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.train.config import cores
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tedg_fast.evaluate.agents import Agent
-from tedg_fast.nethack.episode import Episode
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.model import grounder_of
 
 

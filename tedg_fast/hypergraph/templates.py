@@ -31,8 +31,8 @@ class Do(IntEnum):
 @dataclass(frozen=True)
 class Template:
     """`variable`: the number of the rule's variable that the template is about; `action`: the
-    number of the environment's action that PRESS and ANSWER take; -1 where there is none. `text` is how the
-    rule writes it."""
+    number of the environment's action that PRESS takes, unless the game waits for an answer, and
+    ANSWER whatever it waits for; -1 where there is none. `text` is how the rule writes it."""
 
     kind: Do
     variable: int = -1

@@ -4,8 +4,8 @@ import numpy as np
 
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
-from tedg_fast.nethack.grounding import RawObservation
-from tedg_fast.nethack.observation import Observation, ObservationSpec
+from tedg_fast.nethack.facts.observation import RawObservation
+from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 
 
 class V3ObservationSpec(ObservationSpec):

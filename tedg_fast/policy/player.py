@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tedg_fast.nethack.observation import Observation
+from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy.gat import Manager
 from tedg_fast.policy.policy import Policy, Routing, StateInput
 

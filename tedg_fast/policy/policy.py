@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.nethack.features import NUM_FEATURES
-from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
-from tedg_fast.nethack.observation import CROP, Observation
+from tedg_fast.nethack.facts.features import NUM_FEATURES
+from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
+from tedg_fast.nethack.facts.observation import CROP, Observation
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import concat_embedding, route
 from tedg_fast.policy.effects import EffectPredictor

@@ -13,7 +13,7 @@ import torch
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
-from tedg_fast.nethack.vector_env import GameState, VectorEnv
+from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser

@@ -10,9 +10,9 @@ from tedg_fast.evaluate.agents import Trained
 from tedg_fast.evaluate.play import choose, draws_of
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.hypergraph.schema import NODE_OPERATOR
-from tedg_fast.nethack.episode import episode_seeds
-from tedg_fast.nethack.game import Game
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.games.episode import episode_seeds
+from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.policy import Manager, StateInput
 from tedg_fast.train.health import expert_name
 from tedg_fast.train.model import grounder_of
