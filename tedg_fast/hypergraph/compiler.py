@@ -8,8 +8,10 @@ import numpy as np
 
 from tedg_fast.hypergraph.limits import MAX_NUMBER, MAX_PROGRAM, MAX_STACK
 from tedg_fast.hypergraph.names import hint
+from tedg_fast.hypergraph.parse import ExpressionError
+from tedg_fast.hypergraph.printer import printed
 from tedg_fast.hypergraph.program import AGGREGATES, RELATIONS, Op, stack_height
-from tedg_fast.hypergraph.syntax import ExpressionError, object_of
+from tedg_fast.hypergraph.expander import object_of
 from tedg_fast.hypergraph.vocabulary import NUMBER, TRUTH, WORD, Attribute, Kind, Vocabulary
 
 _ARITHMETIC = {ast.Add: Op.ADD, ast.Sub: Op.SUB, ast.Mult: Op.MUL, ast.Div: Op.DIV}
@@ -135,7 +137,7 @@ class _Compiler:
         found = self.value(node).name
         if found != wanted:
             raise ExpressionError(
-                f"{what} needs a {wanted}; '{ast.unparse(node)}' is a {found}{_remedy(found, wanted)}"
+                f"{what} needs a {wanted}; '{printed(node)}' is a {found}{_remedy(found, wanted)}"
             )
 
     def function(self, name: str, args: list[ast.expr]) -> Type:
@@ -159,14 +161,14 @@ class _Compiler:
         kind = self.vocabulary.kind[node.object.kind]
         if not kind.positioned:
             raise ExpressionError(
-                f"{what} needs something with a position; '{ast.unparse(node)}' is a {kind.name}"
+                f"{what} needs something with a position; '{printed(node)}' is a {kind.name}"
             )
         return self.slot(node)
 
     def relation(self, way: ast.expr, relation: str, target: ast.expr) -> Type:
         if way.object.kind != "direction":
             raise ExpressionError(
-                f"only a direction has {relation}; '{ast.unparse(way)}' is a {way.object.kind}"
+                f"only a direction has {relation}; '{printed(way)}' is a {way.object.kind}"
             )
         slots = self.slot(way), self.positioned(target, relation)
         self.emit(RELATIONS[relation], *slots)
@@ -222,7 +224,7 @@ class _Compiler:
         types = [self.value(part) for part in (left, right)]
         if (types[0].name, types[0].words) != (types[1].name, types[1].words):
             shown = [
-                f"'{ast.unparse(part)}' is a {type.attribute if type.words else type.name}"
+                f"'{printed(part)}' is a {f'word of {type.attribute}' if type.words else type.name}"
                 for part, type in zip((left, right), types, strict=True)
             ]
             raise ExpressionError(f"cannot be equal: {' and '.join(shown)}")
@@ -236,11 +238,11 @@ class _Compiler:
                 _wrong_word(member.value, type, left)
             if type.name == WORD and not is_word:
                 raise ExpressionError(
-                    f"'{ast.unparse(left)}' is a word; {member.value} in its list is a number"
+                    f"'{printed(left)}' is a word; {member.value} in its list is a number"
                 )
             values.append(_word(member.value, type, left) if is_word else _finite(member.value))
         if len(set(values)) < len(values):
-            raise ExpressionError(f"'in {ast.unparse(members)}' lists something twice")
+            raise ExpressionError(f"the list {printed(members)} names something twice")
         self.emit(Op.IN, self.constants.place(*values), len(values))
 
 
@@ -263,7 +265,7 @@ def _word(word: str, type: Type, node: ast.expr) -> float:
 
 def _wrong_word(value: object, type: Type, node: ast.expr) -> NoReturn:
     raise ExpressionError(
-        f"compares '{ast.unparse(node)}', a {type.name}, with {value!r};"
+        f"compares '{printed(node)}', a {type.name}, with {value!r};"
         f"{' write x or not x' if type.name == TRUTH else ' write a number'}"
     )
 

@@ -1,9 +1,8 @@
 """The conditions of one rule set: named ones, and those that rules use, each kept once.
 
 Conditions are shared by their canonical text: named conditions put in, variables renamed after
-their kinds (`monster`, a second one `monster_2`), printed by Python's own printer. Where a
-variable is used inside of an aggregate over its own kind, it is called `monster_1` to tell both
-apart.
+their kinds (`monster`, a second one `monster_2`), printed in one way. Where a variable is used
+inside of an aggregate over its own kind, it is called `monster_1` to tell both apart.
 """
 
 import ast
@@ -14,18 +13,12 @@ from typing import NoReturn
 import numpy as np
 
 from tedg_fast.hypergraph.compiler import Constants, compile_expression
+from tedg_fast.hypergraph.expander import Expander, Named, Object, kinds_named, object_of
 from tedg_fast.hypergraph.limits import MAX_VARIABLES
 from tedg_fast.hypergraph.names import listed
+from tedg_fast.hypergraph.parse import ExpressionError, parse
+from tedg_fast.hypergraph.printer import printed
 from tedg_fast.hypergraph.schema import Condition, Use
-from tedg_fast.hypergraph.syntax import (
-    Expander,
-    ExpressionError,
-    Named,
-    Object,
-    kinds_named,
-    object_of,
-    parse,
-)
 from tedg_fast.hypergraph.vocabulary import TRUTH, Vocabulary
 
 
@@ -157,7 +150,7 @@ def _renamed(tree: ast.expr, names: Mapping[int, str]) -> str:
         if isinstance(node, ast.Name) and object_of(node):
             variable = node.object.variable
             node.id = node.object.kind if variable is None else names[variable]
-    return ast.unparse(tree)
+    return printed(tree)
 
 
 def _plain_name(shown: ast.expr) -> str | None:

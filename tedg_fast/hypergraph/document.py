@@ -104,10 +104,12 @@ class Table:
         known = (*required, *optional)
         for key in self.content:
             if key not in known:
-                self.fail(key, f"unknown key{hint(key, known)}", place=f"'{key}'")
+                line = self.document.lines.of(self.name, key)
+                place = self.shown or "top level"
+                self.document.fail(line, place, f"unknown key '{key}'{hint(key, known)}")
         for key in required:
             if key not in self.content:
-                self.fail("", f"key '{key}' is missing")
+                self.fail("", f"key '{key}' is missing", place="" if self.shown else "top level")
 
     def text(self, key: str) -> str:
         value = self.content[key]

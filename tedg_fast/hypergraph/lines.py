@@ -46,7 +46,9 @@ class Lines:
 
     def of(self, table: str, key: str = "", content: str = "") -> int:
         """The line of a key, or of the first line from there on that shows `content`."""
-        known = self.found.get((table, key)) or self.found.get((table, ""))
+        inside = f"{table}.{key}".strip(".")
+        places = ((table, key), (inside, ""), (f"{inside}[0]", ""), (table, ""))
+        known = next((self.found[place] for place in places if place in self.found), None)
         start = known or self.found.get(("", table.split("[")[0].split(".")[0])) or 1
         if content and known:
             end = min((n for n in self.found.values() if n > start), default=len(self.lines) + 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tedg_fast.hypergraph.conditions import Conditions
 from tedg_fast.hypergraph.document import Document, Table, is_name, shown_value
+from tedg_fast.hypergraph.expander import RESERVED
 from tedg_fast.hypergraph.limits import (
     MAX_ACTIONS,
     MAX_EFFECTS,
@@ -18,6 +19,7 @@ from tedg_fast.hypergraph.limits import (
     PRIORITIES,
 )
 from tedg_fast.hypergraph.names import hint
+from tedg_fast.hypergraph.parse import ExpressionError
 from tedg_fast.hypergraph.schema import (
     ACTIONS,
     EXPERTS,
@@ -27,7 +29,6 @@ from tedg_fast.hypergraph.schema import (
     HypergraphError,
     Operator,
 )
-from tedg_fast.hypergraph.syntax import RESERVED, ExpressionError
 from tedg_fast.hypergraph.templates import Keyboard, TemplateError, parse_template
 from tedg_fast.hypergraph.vocabulary import Vocabulary
 

@@ -11,6 +11,8 @@ def hint(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"; did you mean '{close[0]}'?"
+    if len(known) == 1:
+        return f"; expected '{known[0]}'"
     return f"; expected one of {', '.join(known)}" if 0 < len(known) <= FEW else ""
 
 

@@ -14,7 +14,8 @@ from tedg_fast.hypergraph.vocabulary import Vocabulary
 
 
 class Do(IntEnum):
-    """The kinds of templates."""
+    """The kinds of templates. PRESS is for when the game waits for a command, ANSWER for when it
+    waits for an answer, at --More-- also."""
 
     MOVE_TOWARD = 0
     RUN_TOWARD = 1
@@ -31,8 +32,7 @@ class Do(IntEnum):
 class Template:
     """`variable`: the number of the rule's variable that the template is about; `action`: the
     number of the environment's action that PRESS takes, unless the game waits for an answer, and
-    ANSWER whatever it waits for; -1 where there is none. `text` is how the
-    rule writes it."""
+    ANSWER whatever it waits for; -1 where there is none. `text` is how the rule writes it."""
 
     kind: Do
     variable: int = -1
@@ -52,6 +52,7 @@ class TemplateError(ValueError):
     """What is wrong with one template, without the place; one line."""
 
 
+ANSWERING = "more"  # the one action that is nothing but an answer
 USAGE = (
     "move toward x", "run toward x", "move away from x", "run away from x", "move d", "run d",
     'answer "y"', "choose food",
@@ -77,13 +78,13 @@ def parse_template(
     """
     text = " ".join(text.split())
     if match := _TO_OBJECT.fullmatch(text):
-        number, kind = _variable(match[3], variables)
+        number, kind = _variable(match[3], variables, vocabulary)
         if not vocabulary.kind[kind].positioned:
             instead = f"; write '{match[1]} {match[3]}'" if kind == "direction" else ""
             raise TemplateError(f"'{match[3]}' is a {kind}, which has no position{instead}")
         return Template(_VERBS[f"{match[1]} {match[2]}"], variable=number, text=text)
     if match := _ALONG.fullmatch(text):
-        number, kind = _variable(match[2], variables)
+        number, kind = _variable(match[2], variables, vocabulary)
         if kind != "direction":
             raise TemplateError(
                 f"'{match[2]}' is a {kind}; write '{match[1]} toward {match[2]}' or 'away from'"
@@ -94,15 +95,19 @@ def parse_template(
     if text == "choose food":
         return Template(Do.CHOOSE_FOOD, text=text)
     if text in keyboard.names:
-        kind = Do.ANSWER if text == "more" else Do.PRESS
+        kind = Do.ANSWER if text == ANSWERING else Do.PRESS
         return Template(kind, action=keyboard.names.index(text), text=text)
     raise TemplateError(f"unknown action '{text}'{_action_hint(text, keyboard.names)}")
 
 
-def _variable(name: str, variables: Mapping[str, str]) -> tuple[int, str]:
+def _variable(
+    name: str, variables: Mapping[str, str], vocabulary: Vocabulary
+) -> tuple[int, str]:
+    if name in vocabulary.objects and name not in variables:
+        raise TemplateError(f"'{name}' is a kind; declare a variable: each = \"x: {name}\"")
     if name not in variables:
-        declared = hint(name, tuple(variables)) or '; declare it with each = "m: monster"'
-        raise TemplateError(f"unknown variable '{name}'{declared}")
+        remedy = hint(name, tuple(variables)) or '; declare it, as in each = "m: monster"'
+        raise TemplateError(f"unknown variable '{name}'{remedy}")
     return list(variables).index(name), variables[name]
 
 

@@ -1,27 +1,18 @@
-"""From the text of an expression to a tree in which every name is resolved.
+"""From a parsed expression to a tree in which every name is resolved.
 
-Python's own parser reads the text; nothing is ever evaluated as Python. `Expander` then rebuilds
-the tree from the few forms that are part of the language: named conditions are put in where they
-are used, and each name of an object, and each aggregate, knows what it stands for
+`Expander` rebuilds the tree from the few forms that are part of the language: named conditions
+are put in where they are used, and each name of an object, and each aggregate, knows what it stands for
 (`object_of`).
 """
 
 import ast
-import keyword
-import re
-import tokenize
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
+from typing import NoReturn
 
-from tedg_fast.hypergraph.limits import (
-    MAX_AGGREGATES,
-    MAX_CHARACTERS,
-    MAX_NESTING,
-    MAX_PARTS,
-)
+from tedg_fast.hypergraph.limits import MAX_AGGREGATES, MAX_NESTING, MAX_PARTS
 from tedg_fast.hypergraph.names import hint, listed
+from tedg_fast.hypergraph.parse import ExpressionError
 from tedg_fast.hypergraph.program import AGGREGATES, FIRST_AGGREGATE_SLOT, RELATIONS
 from tedg_fast.hypergraph.vocabulary import Vocabulary
 
@@ -34,17 +25,11 @@ _OPERATORS = (
     ast.Add, ast.Sub, ast.Mult, ast.Div, ast.And, ast.Or, ast.Not, ast.USub,
     ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn,
 )  # fmt: skip
-# An attribute may have a name that Python keeps for itself: item.class. Strings stay as they are.
-_KEYWORD_ATTRIBUTE = re.compile(rf"""'[^']*'|"[^"]*"|\.(?:{"|".join(keyword.kwlist)})\b""")
 _REMEDIES = {
     ast.IfExp: "; write two rules, or (a and b) or (not a and c)",
     ast.NamedExpr: "; name it under [conditions]",
     ast.Subscript: "; objects are reached by variables and by nearest(…)",
 }
-
-
-class ExpressionError(ValueError):
-    """What is wrong with one expression, without the place; one line."""
 
 
 @dataclass
@@ -85,45 +70,6 @@ class Named:
 # How a name of the surrounding scope is found: what it stands for, or the argument (a tree) and
 # the scope in which that was written.
 Scope = Mapping[str, "Object | tuple[ast.expr, Scope]"]
-
-
-def parse(text: str) -> ast.expr:
-    """The tree of an expression. Raises ExpressionError: too long, or no expression."""
-    text = text.strip()
-    if len(text) > MAX_CHARACTERS:
-        raise ExpressionError(
-            f"is longer than {MAX_CHARACTERS} characters; name parts of it under [conditions]"
-        )
-    if "\n" in text or "\r" in text:
-        raise ExpressionError("is broken over several lines; write an expression on one line")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(_KEYWORD_ATTRIBUTE.sub(_spared, text), mode="eval").body
-        if "#" in text and _has_comment(text):
-            raise ExpressionError("contains a comment; comments stand outside of the quotes")
-    except SyntaxError as error:
-        column = f" at column {error.offset}" if error.offset else ""
-        raise ExpressionError(f"is no expression{column} ({error.msg})") from None
-    except (RecursionError, MemoryError):
-        raise ExpressionError("is nested too deeply; name parts of it") from None
-    except ExpressionError:
-        raise
-    except ValueError as error:  # a null character, or a number too long
-        raise ExpressionError(f"is no expression ({str(error).split(';')[0]})") from None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            node.attr = node.attr.removesuffix("_")
-    return tree
-
-
-def _spared(match: re.Match) -> str:
-    return f"{match[0]}_" if match[0].startswith(".") else match[0]
-
-
-def _has_comment(text: str) -> bool:
-    tokens = tokenize.generate_tokens(StringIO(text).readline)
-    return any(token.type == tokenize.COMMENT for token in tokens)
 
 
 def aggregate_name(node: ast.expr) -> str | None:
@@ -216,7 +162,7 @@ class Expander:
                 f"has more than {MAX_PARTS} parts with the named conditions put in; simplify it"
             )
 
-    def refuse(self, node: ast.expr) -> None:
+    def refuse(self, node: ast.expr) -> NoReturn:
         operators = [getattr(node, "op", None), *getattr(node, "ops", [])]
         for op in operators:
             if op is not None and not isinstance(op, _OPERATORS):
@@ -231,9 +177,9 @@ class Expander:
         """The list after `in`: words or numbers."""
         example = '; write in ("a", "b") with words, or numbers'
         if not isinstance(node, ast.Tuple | ast.List):
-            raise ExpressionError(f"'in {ast.unparse(node)}' names no list{example}")
+            raise ExpressionError(f"{ast.unparse(node)} after in is no list{example}")
         if not node.elts:
-            raise ExpressionError(f"'in {ast.unparse(node)}' names an empty list{example}")
+            raise ExpressionError(f"the list after in is empty{example}")
         members = []
         for member in node.elts:
             self.count_part(0)
@@ -296,9 +242,7 @@ class Expander:
 
     def require_arguments(self, node: ast.Call, count: int, usage: str) -> None:
         if len(node.args) != count:
-            raise ExpressionError(
-                f"'{ast.unparse(node)}' has {len(node.args)} arguments; write {usage}"
-            )
+            raise ExpressionError(f"'{ast.unparse(node)}': write {usage}")
 
     def aggregate(
         self,
@@ -364,7 +308,7 @@ class Expander:
             return _about(ast.Name(node.id, ast.Load()), found)
         self.unknown_object(node.id, scope)
 
-    def unknown_object(self, name: str, scope: Scope) -> None:
+    def unknown_object(self, name: str, scope: Scope) -> NoReturn:
         if name in self.vocabulary.objects:
             raise ExpressionError(
                 f"'{name}' is a kind, of which there may be many; declare a variable"
@@ -372,8 +316,10 @@ class Expander:
             )
         if name in self.vocabulary.singletons:
             raise ExpressionError(f"'{name}' has no position; relations join objects")
-        known = [*scope, *self.vocabulary.kind]
-        raise ExpressionError(f"unknown name '{name}'{hint(name, list(dict.fromkeys(known)))}")
+        known = list(dict.fromkeys((*scope, *self.vocabulary.kind)))
+        # A name of one letter is close to anything.
+        remedy = hint(name, known) if len(name) > 1 else '; declare it, as in each = "m: monster"'
+        raise ExpressionError(f"unknown name '{name}'{remedy}")
 
     def named_condition(
         self,
