@@ -14,7 +14,7 @@ struct Goals {
 
 // Ground and goals (but for the search spots) out of what is known of the level. What is shown on
 // the player's own square is the player.
-void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Goals& goals) {
+TEDG_VECTOR_CLONES void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Goals& goals) {
   const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
   const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
@@ -55,7 +55,7 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
 }
 
 // One flood step; returns whether it reached anything new.
-bool flood(const Board& from, const Ground& ground, Board& to) {
+TEDG_VECTOR_CLONES bool flood(const Board& from, const Ground& ground, Board& to) {
   const uint32_t* reached = from.words;
   const uint32_t* passable = ground.passable.words;
   const uint32_t* upright = ground.upright.words;
@@ -73,7 +73,7 @@ bool flood(const Board& from, const Ground& ground, Board& to) {
   return added != 0;
 }
 
-bool differ(const Board& one, const Board& other) {
+TEDG_VECTOR_CLONES bool differ(const Board& one, const Board& other) {
   uint32_t different = 0;
   for (int i = Board::kFirst; i < Board::kEnd; ++i) different |= one.words[i] ^ other.words[i];
   return different != 0;
