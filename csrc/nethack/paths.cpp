@@ -80,6 +80,41 @@ void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory
   }
 }
 
+// How much of the surroundings of a square has not been seen: what is hidden there must lie there.
+int promise(const Board& unknown, int column, int row) {
+  constexpr int kAcross = 14, kAlong = 8;
+  const uint32_t rows = (~0u << std::max(row - kAlong, 1)) & (~0u >> (31 - std::min(row + kAlong, kRows)));
+  int squares = 0;
+  const int last = std::min(column + kAcross, kColumns);
+  for (int i = std::max(column - kAcross, 1); i <= last; ++i) {
+    squares += std::popcount(unknown[i] & rows);
+  }
+  return squares;
+}
+
+// Drops the spots that promise much less than the best one.
+void keep_promising(const Board& unknown, const Board& dead_ends, Board& spots) {
+  struct Found {
+    uint8_t column, row;
+    int promise;
+  };
+  Found found[kSquares];
+  int count = 0, best = 0;
+  for (int column = 1; column <= kColumns; ++column) {
+    for (uint32_t bits = spots[column]; bits; bits &= bits - 1) {
+      const int row = std::countr_zero(bits);
+      found[count] = {static_cast<uint8_t>(column), static_cast<uint8_t>(row),
+                      promise(unknown, column, row)};
+      // Where a way already ends it most often goes on.
+      if (dead_ends[column] >> row & 1) found[count].promise += found[count].promise / 2;
+      best = std::max(best, found[count++].promise);
+    }
+  }
+  for (int i = 0; i < count; ++i) {
+    if (5 * found[i].promise < 4 * best) spots[found[i].column] &= ~(1u << found[i].row);
+  }
+}
+
 }  // namespace
 
 Field::Field() : within_(std::make_unique_for_overwrite<Board[]>(kLongest + 1)) {
@@ -178,7 +213,7 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
   return ways;
 }
 
-// Dead ends at first, in later rounds also the rooms' edges; and locked doors to kick.
+// Dead ends, the rooms' edges, and locked doors to kick: those beside much that was not seen.
 Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& corridor = map.of(LevelMap::kCorridor);
   const Board& door = map.of(LevelMap::kDoor);
@@ -188,8 +223,9 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& locked = map.of(LevelMap::kLocked);
   constexpr uint32_t kThirdRows = 0x00492492;  // rows 1, 4, 7, ...
   const int enough = std::min(LevelMap::kSearches * (1 + round_), 255);
-  Board spots;
+  Board spots, dead_ends;
   spots.clear();
+  dead_ends.clear();
   for (int column = 1; column <= kColumns; ++column) {
     uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
     for (int other = column - 1; other <= column + 1; ++other) {
@@ -205,19 +241,19 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
     // A door with a way on one side only seldom leads nowhere.
     const uint32_t dead_end = (corridor[column] & ~twice) | (door[column] & ~(twice & two_sides));
     uint32_t found = visited[column] & dead_end;
-    if (round_ > 0) {
-      // From there every square of a room's walls is within reach of a search.
-      const uint32_t beside = wall[column - 1] | wall[column + 1];
-      const uint32_t above = wall[column] << 1 | wall[column] >> 1;
-      const uint32_t edge = (column % 3 == 1 ? above : 0) | (beside & kThirdRows) | (above & beside);
-      found |= p & ~(corridor[column] | door[column] | closed[column]) & edge;
-    }
+    dead_ends[column] = found | (closed[column] & locked[column]);
+    // From there every square of a room's walls is within reach of a search.
+    const uint32_t beside = wall[column - 1] | wall[column + 1];
+    const uint32_t above = wall[column] << 1 | wall[column] >> 1;
+    const uint32_t edge = (column % 3 == 1 ? above : 0) | (beside & kThirdRows) | (above & beside);
+    found |= p & ~(corridor[column] | door[column] | closed[column]) & edge;
     for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {
       const int square = std::countr_zero(worn) * kWidth + column;
       if (map.searched(square) >= enough) found &= ~(worn & -worn);
     }
     spots[column] = found | (closed[column] & locked[column]);
   }
+  keep_promising(map.of(LevelMap::kUnknown), dead_ends, spots);
   return spots;
 }
 
