@@ -50,6 +50,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   judge_step(tables, scene, last_action, moved);
   note_kill(scene, last_action, moved);
   note_stale(scene);
+  note_shunned(scene);
   walk(scene, last_action, moved && !new_level && is_far_move(last_action));
   count(scene, last_action, moved, new_level);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
@@ -110,8 +111,8 @@ void Memory::forget(const Tables& tables, const Scene& scene) {
   still = frozen = hurt = 0;
   trapped = failed = false;
   peaceful = -1;
-  kills = {};
-  next_kill = 0;
+  kills = shunned = {};
+  next_kill = next_shunned = 0;
   std::fill_n(trail, kTrail, -1);
   arrival = hurt_at = scene.time;
   known = map().known();
@@ -198,9 +199,34 @@ void Memory::note_stale(const Scene& scene) {
   }
 }
 
+// Remembers where monsters to be walked round are: out of sight they are not shown. Who stands next
+// to the square sees that they are gone.
+void Memory::note_shunned(const Scene& scene) {
+  const Place at = place_of(scene.position);
+  const Board& shown = map().of(LevelMap::kShunned);
+  for (Event& seen : shunned) {
+    const Place place = place_of(seen.square);
+    const bool near = std::abs(place.row - at.row) <= 1 && std::abs(place.column - at.column) <= 1;
+    if (near && !shown.has(place)) seen = {};
+  }
+  for (int column = 1; column <= kColumns; ++column) {
+    for (uint32_t bits = shown[column] & kMapRows; bits; bits &= bits - 1) {
+      const int square = std::countr_zero(bits) * kWidth + column;
+      if (square == scene.position) continue;
+      auto known = std::find_if(shunned.begin(), shunned.end(),
+                                [&](const Event& seen) { return seen.square == square; });
+      if (known == shunned.end()) {
+        known = shunned.begin() + next_shunned;
+        next_shunned = (next_shunned + 1) % kKills;
+      }
+      *known = {square, scene.time};
+    }
+  }
+}
+
 int64_t Memory::kill_age(int square, int64_t now) const {
   int64_t age = 1000;
-  for (const Kill& kill : kills) {
+  for (const Event& kill : kills) {
     if (kill.square == square) age = std::min(age, wrap_sub(now, kill.time));
   }
   return std::max<int64_t>(age, 0);

@@ -11,8 +11,8 @@
 
 namespace tedg::nethack {
 
-// A square on which the player killed a monster, and when.
-struct Kill {
+// A square on which something happened or was seen, and when.
+struct Event {
   int square = 0;  // 0: none
   int64_t time = 0;
 };
@@ -29,6 +29,7 @@ struct Memory {
   static constexpr int kMostLevels = 12;  // the one left longest ago is forgotten beyond
   static constexpr int kFresh = 30;       // turns for which a corpse is fresh
   static constexpr int kKills = 8;
+  static constexpr int kWary = 150;       // turns for which what was out of sight is walked round
 
   bool fresh = true;  // the next observation is the first of a new game
   int64_t level, depth, time, hp, gold, experience;
@@ -45,8 +46,10 @@ struct Memory {
   bool failed;            // the last step did not move the player and fought nothing
   int peaceful;           // glyph of the monster the game asked about, -1 if none
   int64_t peaceful_until; // turn until which that kind counts as peaceful
-  std::array<Kill, kKills> kills;  // on this level, a ring
+  std::array<Event, kKills> kills;    // of the player's on this level, a ring
   int next_kill;
+  std::array<Event, kKills> shunned;  // where something to be walked round was seen, a ring
+  int next_shunned;
   bool no_meal;           // the last eating prompt offered no letter that an action sends
   int64_t gold_gained, experience_gained;  // in the last step
   int known;              // number of squares with known terrain
@@ -74,6 +77,7 @@ struct Memory {
   void judge_step(const Tables& tables, const Scene& scene, int64_t last_action, bool moved);
   void note_kill(const Scene& scene, int64_t last_action, bool moved);
   void note_stale(const Scene& scene);
+  void note_shunned(const Scene& scene);
   void walk(const Scene& scene, int64_t last_action, bool ran);
   void count(const Scene& scene, int64_t last_action, bool moved, bool new_level);
 
