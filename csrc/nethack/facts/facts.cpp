@@ -284,12 +284,11 @@ void Facts::fill_monsters(const View& view) {
   count_[Kind::monster] = left_out_[Kind::monster] = 0;
   if (!(view.seen & kAnyMonster)) return;
   const LevelMap& map = view.memory.map();
-  const bool sparing = view.memory.peaceful_until >= view.scene.time;
   const Reach reach(place_of(view.scene.position), view.walks, kFarthest);
   list(view, Kind::monster, map.of(LevelMap::kMonster),
        [&](int square, uint16_t glyph, double* values) {
          const uint32_t flags = view.tables.properties[glyph];
-         const bool spared = sparing && glyph == view.memory.peaceful;
+         const bool spared = view.memory.spares(glyph, view.scene.time);
          const int east = static_cast<int>(values[Placed::east]);
          const int south = static_cast<int>(values[Placed::south]);
          values[Monster::aligned] =
