@@ -78,23 +78,24 @@ uint8_t Memory::arrival_terrain(const Scene& scene, int64_t last_action) const {
 void Memory::enter(const Tables& tables, const Scene& scene) {
   if (fresh) {
     changes_ = 0;
-    for (auto& known_level : levels_) known_level->level = -1;
+    for (auto& known_level : levels_) known_level->visits = 0;
   }
   ++changes_;
   KnownLevel* found = nullptr;
   for (auto& known_level : levels_) {
-    if (known_level->level == scene.level) found = known_level.get();
+    const bool used = known_level->visits > 0;
+    if (used && known_level->level == scene.level) found = known_level.get();
   }
   if (!found) {
     for (auto& known_level : levels_) {
-      if (known_level->level == -1) found = known_level.get();
+      if (known_level->visits == 0) found = known_level.get();
     }
     if (!found && levels_.size() < kMostLevels) {
       levels_.push_back(std::make_unique<KnownLevel>());
       found = levels_.back().get();
     }
     for (auto& known_level : levels_) {
-      if (found && found->level == -1) break;
+      if (found && found->visits == 0) break;
       if (!found || known_level->last_visit < found->last_visit) found = known_level.get();
     }
     found->level = scene.level;

@@ -13,7 +13,7 @@ namespace tedg::nethack {
 
 // A square on which something happened or was seen, and when.
 struct Event {
-  int square = 0;  // 0: none
+  int square = -1;  // none
   int64_t time = 0;
 };
 
@@ -25,8 +25,8 @@ struct Asked {
 
 // A level that the player has been to.
 struct KnownLevel {
-  int64_t level = -1;      // Scene::level; -1: unused
-  int64_t visits = 0;
+  int64_t level = 0;       // Scene::level
+  int64_t visits = 0;      // 0: unused
   int64_t last_visit = 0;  // counted in level changes
   LevelMap map;
 };

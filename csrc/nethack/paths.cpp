@@ -83,7 +83,7 @@ bool any(const Board& board) {
 void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
                   const Board& passable, Board& goals) {
   for (const Event& kill : memory.kills) {
-    if (kill.square == 0 || !memory.killed_here(kill.square, scene.time)) continue;
+    if (kill.square < 0 || !memory.killed_here(kill.square, scene.time)) continue;
     const uint16_t glyph = memory.map().glyph(kill.square);
     const uint16_t monster = tables.subject[glyph];
     if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
