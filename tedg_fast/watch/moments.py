@@ -7,10 +7,10 @@ import torch
 from nle import nethack
 
 from tedg_fast.evaluate.agents import Trained
-from tedg_fast.evaluate.play import choose, draws_of
+from tedg_fast.evaluate.agents import choose
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.hypergraph.schema import NODE_OPERATOR
-from tedg_fast.nethack.games.episode import episode_seeds
+from tedg_fast.nethack.games.episode import draws_of, episode_seeds
 from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.policy import Manager, StateInput
