@@ -162,20 +162,21 @@ class Convert:
     """Turn a version-2 file (JSON) into the language of today (TOML).
 
     For example:
+      tedg-rules convert old.json
       tedg-rules convert old.json -o new.toml
-      tedg-rules convert old.json | less
     """
 
     file: Annotated[Path, tyro.conf.Positional]
     """A version-2 file."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("-")
-    """The new file; - prints it."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """The new file, beside the old one if not given; - prints it."""
 
     def run(self) -> None:
         text = convert(self.file)
-        _write(text, self.output)
-        if str(self.output) != "-":
-            print(f"{self.output}: converted; now: tedg-rules check {self.output}")
+        output = self.output or self.file.with_suffix(".toml")
+        _write(text, output)
+        if str(output) != "-":
+            print(f"{output}: converted; now: tedg-rules check {output}")
 
 
 _COMMANDS = {
