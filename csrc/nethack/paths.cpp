@@ -36,7 +36,7 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
   gold_shown[player.column] &= ~player.bit();
   meals_shown[player.column] &= ~player.bit();
   for (const Event& seen : memory.shunned) {
-    if (seen.square == 0 || wrap_sub(memory.time, seen.time) > Memory::kWary) continue;
+    if (seen.square < 0 || wrap_sub(memory.time, seen.time) > Memory::kWary) continue;
     const Place place = place_of(seen.square);
     shunned_shown[place.column] |= place.bit();
   }
