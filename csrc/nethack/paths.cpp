@@ -83,12 +83,7 @@ bool any(const Board& board) {
 void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
                   const Board& passable, Board& goals) {
   for (const Event& kill : memory.kills) {
-    if (kill.square < 0 || !memory.killed_here(kill.square, scene.time)) continue;
-    const uint16_t glyph = memory.map().glyph(kill.square);
-    const uint16_t monster = tables.subject[glyph];
-    if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
-    if (tables.monster(monster)[MonsterTable::unwise_to_eat] != 0) continue;
-    if (memory.map().marks(kill.square) & Mark::STALE) continue;
+    if (kill.square < 0 || memory.fresh_corpse(tables, kill.square, scene.time) < 0) continue;
     const Place at = place_of(kill.square);
     if (passable.has(at)) goals[at.column] |= at.bit();
   }
