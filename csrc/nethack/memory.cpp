@@ -293,11 +293,12 @@ void Memory::walk(const Scene& scene, int64_t last_action, bool ran) {
   }
 }
 
-// A step that hurt although nobody is near met a trap, which what fell out of it may cover.
+// A step that hurt although no enemy is near met a trap, which what fell out of it may cover.
 void Memory::note_sprung(const Tables& tables, const Scene& scene, bool moved) {
   if (!moved || hurt == 0 || scene.says(Said::HIT_ME)) return;
   for (int way = 0; way < 8; ++way) {
-    if (tables.properties[map().glyph(position + neighbour(way))] & kAnyMonster) return;
+    constexpr uint32_t kCulprit = Flag::HOSTILE | Flag::UNSEEN;
+    if (tables.properties[map().glyph(position + neighbour(way))] & kCulprit) return;
   }
   if (map().terrain(position) <= Terrain::CORRIDOR) map().set_trap(tables, position);
 }
