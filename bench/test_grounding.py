@@ -5,6 +5,7 @@ than with its rules; the packaged rules are repeated with other constants, so th
 differ, which no file of that size would be likely to need.
 """
 
+import json
 import re
 import sys
 import tomllib
@@ -43,42 +44,43 @@ def recording():
     return steps
 
 
-def many_rules(count: int) -> list[str]:
-    """So many rules: the packaged ones over and over, from the second round on with other numbers."""
+def many_rules(count: int) -> tuple[list[str], str]:
+    """So many rules, and the conditions that they name: the packaged ones over and over, from the
+    second round on with other numbers."""
     packaged = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.toml").read_text()
     content = tomllib.loads(packaged)
-    tables, texts = content["rule"], []
+    tables, named = content["rule"], content["conditions"]
+    texts, used = [], {}
     for number in range(count):
         turn, place = divmod(number, len(tables))
         table = tables[place]
-        when = [_other(_spelled_out(part, content["conditions"]), turn) for part in table["when"]]
+        when = [_other(part, turn, named, used) for part in table["when"]]
         each = table.get("each", [])
         texts.append(rule(
             f"{table['name']}_{turn}", table["do"], when, [each] if isinstance(each, str) else each,
             table.get("priority"), table["expert"],
         ))  # fmt: skip
-    return texts
+    return texts, "\n".join(f"{name} = {json.dumps(text)}" for name, text in used.items())
 
 
-def _spelled_out(expression: str, named: dict[str, str]) -> str:
-    """An expression without named conditions."""
-    for name, meaning in named.items():
-        expression = re.sub(rf"(?<![\w.\"]){name}(?![\w\"])", f"({meaning})", expression)
-    unknown = any(re.search(rf"(?<![\w.\"]){name}(?![\w\"])", expression) for name in named)
-    return _spelled_out(expression, named) if unknown else expression
-
-
-def _other(expression: str, turn: int) -> str:
-    """An expression that means nearly the same and is shared with no other round."""
+def _other(expression: str, turn: int, named: dict[str, str], used: dict[str, str]) -> str:
+    """An expression that means nearly the same and is shared with no other round; the conditions
+    that it names are put into `used`."""
     changed = _NUMBER.sub(lambda found: f"{float(found.group(0)) + turn / 64:g}", expression)
-    if changed == expression and turn:
+    for name, meaning in named.items():
+        found = re.compile(rf"(?<![\w.\"]){name}(?![\w\"])")
+        if found.search(changed):
+            changed = found.sub(f"{name}_{turn}", changed)
+            used[f"{name}_{turn}"] = _other(meaning, turn, named, used)
+    if changed == expression and turn and not expression.startswith("nearest"):
         return f"({expression}) and me.turn != {10_000_000 + turn}"
     return changed
 
 
 @pytest.fixture(scope="module", params=COUNTS)
 def rules(request, tmp_path_factory):
-    return small(tmp_path_factory.mktemp("rules"), *many_rules(request.param))
+    texts, named = many_rules(request.param)
+    return small(tmp_path_factory.mktemp("rules"), *texts, conditions=named)
 
 
 def measure(benchmark, hypergraph: Hypergraph, recording, part: str) -> None:
