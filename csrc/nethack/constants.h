@@ -30,7 +30,7 @@
   E(STAIRS_DOWN_HERE, 1u << 21) E(STAIRS_UP_HERE, 1u << 22) E(DEADLY_FOOD, 1u << 23)         \
   E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)  \
   E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(MEAL_HERE, 1u << 30)          \
-  E(POISONOUS_FOOD, 1u << 31)
+  E(POISONOUS_FOOD, 1u << 31) E(NO_FOOD, uint64_t{1} << 32)
 
 // tedg_fast/nethack/memory.py
 #define TEDG_MARKS(E)                                                                        \
@@ -62,7 +62,7 @@ namespace tedg::nethack {
 #define TEDG_ENUMERATOR(name, value) name = value,
 struct Terrain { enum Value : uint8_t { TEDG_TERRAINS(TEDG_ENUMERATOR) }; };
 struct Flag { enum Value : uint32_t { TEDG_FLAGS(TEDG_ENUMERATOR) }; };
-struct Said { enum Value : uint32_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
+struct Said { enum Value : uint64_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
 struct Mark { enum Value : uint8_t { TEDG_MARKS(TEDG_ENUMERATOR) }; };
 struct Goal { enum Value : int { TEDG_GOALS(TEDG_ENUMERATOR) }; };
 struct Action { enum Value : int { TEDG_ACTIONS(TEDG_ENUMERATOR) }; };

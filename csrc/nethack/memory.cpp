@@ -59,6 +59,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   note_sprung(tables, scene, moved && !new_level);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
+  if (scene.says(Said::NO_FOOD)) no_meal = true;
   fresh = false;
 }
 

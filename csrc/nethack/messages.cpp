@@ -83,6 +83,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");
 
+  add(Said::NO_FOOD, "have anything to eat");
   add(Said::GUARD, "{follow me|Follow me|Hello stranger|I don't know you}");
 
   std::sort(phrases_.begin(), phrases_.end(),
@@ -98,7 +99,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   }
 }
 
-void MessageReader::add(uint32_t said, std::string_view pattern, Then then) {
+void MessageReader::add(uint64_t said, std::string_view pattern, Then then) {
   for (std::string& words : expand(pattern)) phrases_.push_back({std::move(words), said, then});
 }
 

@@ -26,7 +26,7 @@ int direction_of(int east, int south) {
   return -1;
 }
 
-constexpr uint32_t kSaidOfToldFact[ToldFact::COUNT] = {
+constexpr uint64_t kSaidOfToldFact[ToldFact::COUNT] = {
 #define TEDG_BITS(name, type, bits, meaning) bits,
     TEDG_TOLD(TEDG_BITS)
 #undef TEDG_BITS
