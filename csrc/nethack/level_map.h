@@ -23,7 +23,7 @@ class LevelMap {
   // By what is shown there now; the player's own square is not left out.
   enum Sight { kGold, kShunned, kHostile, kMeal, kMonster, kItem, kCorpse, kSights };
   // By mark; the padding may be marked, too.
-  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kBranch, kMarkKinds };
+  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kBranch, kStale, kMarkKinds };
 
   // Forgets everything: a new level, of which nothing has been seen.
   void clear(const Tables& tables);

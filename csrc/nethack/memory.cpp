@@ -1,12 +1,16 @@
 #include "memory.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
+#include <iterator>
+
+#include "reach.h"
 
 namespace tedg::nethack {
 namespace {
 
-constexpr int kPeacefulTurns = 30;
+constexpr int kPeacefulTurns = 200;
 
 bool is_near_move(int64_t action) {
   return action >= Action::FIRST_MOVE && action < Action::FIRST_FAR_MOVE;
@@ -45,6 +49,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   }
   judge_step(tables, scene, last_action, moved);
   note_kill(scene, last_action, moved);
+  note_stale(scene);
   walk(scene, last_action, moved && !new_level && is_far_move(last_action));
   count(scene, last_action, moved, new_level);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
@@ -174,9 +179,23 @@ void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_a
 // Remembers where a blow has just killed a monster: its corpse would be fresh.
 void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
   if (!is_near_move(last_action) || moved || prompt || !scene.says(Said::KILLED)) return;
+  if (scene.says(Said::UNDEAD_KILLED)) return;  // their corpses are old from the start
   const int aim = static_cast<int>(last_action - Action::FIRST_MOVE);
   kills[next_kill] = {scene.position + neighbour(aim), scene.time};
   next_kill = (next_kill + 1) % kKills;
+}
+
+// Remembers where corpses lie that no kill of the last turns explains: what falls there later must
+// not be taken for all that is there to eat.
+void Memory::note_stale(const Scene& scene) {
+  const Board& corpses = map().of(LevelMap::kCorpse);
+  const Board& stale = map().of(LevelMap::kStale);
+  for (int column = 1; column <= kColumns; ++column) {
+    for (uint32_t bits = corpses[column] & ~stale[column] & kMapRows; bits; bits &= bits - 1) {
+      const int square = std::countr_zero(bits) * kWidth + column;
+      if (!killed_here(square, scene.time)) map().mark(square, Mark::STALE);
+    }
+  }
 }
 
 int64_t Memory::kill_age(int square, int64_t now) const {
@@ -187,15 +206,31 @@ int64_t Memory::kill_age(int square, int64_t now) const {
   return std::max<int64_t>(age, 0);
 }
 
-// Marks the squares that the last move passed: a long move runs along a straight line.
+// Marks the squares that the last move passed.
 void Memory::walk(const Scene& scene, int64_t last_action, bool ran) {
   map().mark(scene.position, Mark::VISITED);
   if (!ran) return;
   const int step = neighbour(static_cast<int>(last_action - Action::FIRST_FAR_MOVE));
   const Place start = place_of(position), end = place_of(scene.position);
   const int length = std::max(std::abs(end.row - start.row), std::abs(end.column - start.column));
-  if (position + length * step != scene.position) return;
-  for (int along = 0; along < length; ++along) map().mark(position + along * step, Mark::VISITED);
+  if (position + length * step == scene.position) {
+    for (int along = 0; along < length; ++along) map().mark(position + along * step, Mark::VISITED);
+    return;
+  }
+  // Along corridors a long move takes the bends, too: a shortest way is the one taken, or nearly.
+  map().mark(position + step, Mark::VISITED);
+  Ground ground;
+  for (int i = 0; i < static_cast<int>(std::size(ground.passable.words)); ++i) {
+    ground.passable.words[i] = map().of(LevelMap::kWalkable).words[i];
+    ground.no_slant.words[i] = map().of(LevelMap::kFrame).words[i];
+    ground.upright.words[i] = ground.passable.words[i] & ~ground.no_slant.words[i];
+  }
+  const Reach reach(start, ground, Reach::kFar);
+  Place at = end;
+  for (int left = reach.steps_to(end); left > 0; --left) {
+    map().mark(at.row * kWidth + at.column, Mark::VISITED);
+    at = reach.before(at, left);
+  }
 }
 
 void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new_level) {
@@ -204,7 +239,10 @@ void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new
     map().count_search(scene.position);
   }
   hurt = std::max<int64_t>(wrap_sub(hp, scene.hp), 0);
-  if (hurt > 0) hurt_at = scene.time;
+  if (hurt > 0) {
+    hurt_at = scene.time;
+    peaceful_until = std::min(peaceful_until, scene.time);  // another of that kind may be hostile
+  }
   gold_gained = wrap_sub(scene.gold, gold);
   experience_gained = wrap_sub(scene.experience, experience);
   // Falling into a pit always hurts; so a painless step shows that nothing holds the player.

@@ -73,6 +73,7 @@ struct Memory {
            uint8_t implied);
   void judge_step(const Tables& tables, const Scene& scene, int64_t last_action, bool moved);
   void note_kill(const Scene& scene, int64_t last_action, bool moved);
+  void note_stale(const Scene& scene);
   void walk(const Scene& scene, int64_t last_action, bool ran);
   void count(const Scene& scene, int64_t last_action, bool moved, bool new_level);
 

@@ -14,7 +14,7 @@ struct Goals {
 
 // Ground and goals (but for the search spots) out of what is known of the level. What is shown on
 // the player's own square is the player.
-void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Goals& goals) {
+TEDG_VECTOR_CLONES void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
   const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
   const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
@@ -27,7 +27,6 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
   const uint32_t* no_diagonal = map.of(LevelMap::kNoDiagonal).words;
   const uint32_t* visited = map.of(LevelMap::kVisited).words;
   const uint32_t* tasted = map.of(LevelMap::kTasted).words;
-  const uint32_t wanted = hungry ? ~0u : 0;
   Board gold_shown = map.of(LevelMap::kGold);
   Board meals_shown = map.of(LevelMap::kMeal);
   Board shunned_shown = map.of(LevelMap::kShunned);
@@ -49,31 +48,12 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
     goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
     goals.of[Goal::GOLD].words[i] = passable & gold_shown.words[i];
     goals.of[Goal::SEARCH_SPOT].words[i] = 0;
-    goals.of[Goal::MEAL].words[i] = wanted & passable & meals_shown.words[i] & ~tasted[i];
+    goals.of[Goal::MEAL].words[i] = passable & meals_shown.words[i] & ~tasted[i];
   }
   for (Board& board : goals.of) board.clear_margins();
 }
 
-// One flood step; returns whether it reached anything new.
-bool flood(const Board& from, const Ground& ground, Board& to) {
-  const uint32_t* reached = from.words;
-  const uint32_t* passable = ground.passable.words;
-  const uint32_t* upright = ground.upright.words;
-  uint32_t* next = to.words;
-  uint32_t added = 0;
-  for (int i = Board::kFirst; i < Board::kEnd; ++i) {
-    const uint32_t west = reached[i - 1], here = reached[i], east = reached[i + 1];
-    const uint32_t slanted = (west & upright[i - 1]) | (east & upright[i + 1]);
-    const uint32_t straight = west | east | here << 1 | here >> 1;
-    const uint32_t side = straight | ((slanted << 1 | slanted >> 1) & upright[i]);
-    next[i] = here | (side & passable[i]);
-    added |= next[i] ^ here;
-  }
-  to.clear_margins();
-  return added != 0;
-}
-
-bool differ(const Board& one, const Board& other) {
+TEDG_VECTOR_CLONES bool differ(const Board& one, const Board& other) {
   uint32_t different = 0;
   for (int i = Board::kFirst; i < Board::kEnd; ++i) different |= one.words[i] ^ other.words[i];
   return different != 0;
@@ -94,6 +74,7 @@ void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory
     const uint16_t monster = tables.subject[glyph];
     if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
     if (tables.monster(monster)[MonsterTable::unwise_to_eat] != 0) continue;
+    if (memory.map().marks(kill.square) & Mark::STALE) continue;
     const Place at = place_of(kill.square);
     if (passable.has(at)) goals[at.column] |= at.bit();
   }
@@ -173,7 +154,7 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
   const Place at = place_of(scene.position);
   Ground ground = ground_;
   Goals goals;
-  read_map(map, at, scene.hungry(), ground, goals);
+  read_map(map, at, ground, goals);
   mark_corpses(tables, scene, memory, ground.passable, goals.of[Goal::FRESH_CORPSE]);
   if (explored_) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
   const bool new_ground =

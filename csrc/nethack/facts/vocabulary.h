@@ -53,7 +53,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(trapped, TRUTH, "", "Something may hold the player on this square: a trap, a pit, a web.")      \
   F(engulfed, TRUTH, "", "Inside of a monster.")                                                    \
   F(on, WORD, TERRAINS, "What the player stands on, as far as it is known.")                        \
-  F(on_kill, TRUTH, "", "A monster that the player killed less than 30 turns ago fell here.")       \
+  F(on_kill, TRUTH, "", "A monster that the player killed less than 30 turns ago fell here, where no older corpse lay.")       \
   F(may_have_food, TRUTH, "", "Not known to carry nothing that could be chosen at a prompt.")       \
   F(still, NUMBER, "steps", "Steps since the position changed.")                                    \
   F(idle, NUMBER, "steps", "Steps since the game's clock moved.")                                   \
@@ -86,6 +86,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(i_missed, TRUTH, Said::I_MISSED, "The player's attack missed.")                                 \
   F(object_here, TRUTH, Said::OBJECT_HERE, "Something lies on this square.")                        \
   F(corpse_here, TRUTH, Said::CORPSE_HERE, "A corpse lies on this square.")                         \
+  F(meal_here, TRUTH, Said::MEAL_HERE, "Food that keeps lies on this square, and nothing else.")    \
   F(trapped, TRUTH, Said::TRAPPED, "A trap, pit or web holds the player.")                          \
   F(shop, TRUTH, Said::SHOP, "A shopkeeper speaks, or a price is named.")                           \
   F(found, TRUTH, Said::FOUND, "A search found something hidden.")                                  \
@@ -128,7 +129,8 @@ enum class FactType { kNumber, kTruth, kWord };
   F(peaceful, TRUTH, "", "Of a kind that the game has just called peaceful, or a keeper.")          \
   F(pet, TRUTH, "", "Tame.")                                                                        \
   F(keeper, TRUTH, "", "Shopkeeper, priest, guard or watchman: peaceful until angered.")            \
-  F(unseen, TRUTH, "", "Remembered or sensed, not seen; its kind is unknown.")
+  F(unseen, TRUTH, "", "Remembered or sensed, not seen; its kind is unknown.")                      \
+  F(steps, NUMBER, "steps", "Steps of the shortest walk to it; 255 where none of at most 16 is known.")
 
 #define TEDG_MONSTER_TABLE(F)                                                                       \
   F(name, WORD, MONSTERS, "The kind's name in NetHack.")                                            \
@@ -178,7 +180,7 @@ enum class FactType { kNumber, kTruth, kWord };
 #define TEDG_PLACE(F)                                                                               \
   F(steps, NUMBER, "steps", "Steps of the shortest walk to it, 0 on it.")                           \
   F(straight, NUMBER, "steps", "How many of them go in the first step's direction before the way turns.") \
-  F(overrun, NUMBER, "squares", "How far a long move in that direction may go past where the way turns.")
+  F(overrun, NUMBER, "squares", "How far a long move in that direction may go past where the way turns; 30 where it cannot begin.")
 
 // K(kind, limit, attributes, table attributes, meaning)
 #define TEDG_KINDS(K)                                                                               \
