@@ -35,7 +35,8 @@ TWO = 'each = ["d: direction", "x: monster"]\nwhen = '
     ],
 )  # fmt: skip
 def test_rules_that_never_apply(when, reason, tmp_path):
-    assert remarks_on(tmp_path, ONE + when) == [f"rule 'rule_0' never applies: it requires {reason}"]
+    (said,) = remarks_on(tmp_path, ONE + when)
+    assert said == f"rule 'rule_0' never applies: it requires {reason}"
 
 
 def test_opposites_of_different_objects_are_no_contradiction(tmp_path):

@@ -156,7 +156,7 @@ class Hypergraph:
 
     @cached_property
     def operator_priority(self) -> np.ndarray:
-        """float32 [O]: how loudly each operator speaks when it applies; 0 where the file is silent."""
+        """float32 [O]: how loudly each operator speaks when it applies; 0 where none is given."""
         return np.array([op.priority or 0.0 for op in self.operators], dtype=np.float32)
 
     @cached_property
