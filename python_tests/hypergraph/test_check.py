@@ -32,6 +32,12 @@ TWO = 'each = ["d: direction", "x: monster"]\nwhen = '
         ('["m.hostile", "false"]', "'false'"),
         ("""["m.name == 'newt'", "m.name == 'jackal'"]""",
          """'monster.name == "jackal"' and 'monster.name == "newt"'"""),
+        ("""["m.name in ('newt', 'jackal')", "m.name not in ('jackal', 'newt')"]""",
+         """'monster.name in ("newt", "jackal")' and 'monster.name not in ("jackal", "newt")'"""),
+        ('["m.level > 5", "m.level <= 5"]', "'monster.level <= 5' and 'monster.level > 5'"),
+        ('["m.level > 5", "1 < m.level < 3"]',
+         "'1 < monster.level < 3' and 'monster.level > 5'"),
+        ('["me.hp == 3", "me.hp != 3", "m.hostile"]', "'me.hp != 3' and 'me.hp == 3'"),
     ],
 )  # fmt: skip
 def test_rules_that_never_apply(when, reason, tmp_path):
@@ -39,9 +45,21 @@ def test_rules_that_never_apply(when, reason, tmp_path):
     assert said == f"rule 'rule_0' never applies: it requires {reason}"
 
 
-def test_opposites_of_different_objects_are_no_contradiction(tmp_path):
-    pair = 'each = ["m: monster", "n: monster"]\nwhen = ["m.hostile", "not n.hostile"]'
-    assert remarks_on(tmp_path, pair) == []
+@pytest.mark.parametrize(
+    "when",
+    [
+        '["m.hostile", "not n.hostile"]',
+        '["m.level > 5", "n.level < 5"]',
+        '["m.level >= 5", "m.level <= 5", "n.hostile"]',
+        '["m.level > 5", "m.level < 6", "n.hostile"]',
+        '["m.level > n.level", "m.level < 6"]',
+        '["m.level != 5", "m.level != 6", "n.hostile"]',
+        """["m.name != 'newt'", "m.name != 'jackal'", "n.hostile"]""",
+        """["m.name in ('newt', 'jackal')", "m.name != 'jackal'", "n.hostile"]""",
+    ],
+)
+def test_rules_that_may_apply(when, tmp_path):
+    assert remarks_on(tmp_path, f'each = ["m: monster", "n: monster"]\nwhen = {when}') == []
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Condition:
 
     @property
     def kind(self) -> str:
-        """ "scene" if it speaks of objects around the player, else "state"."""
+        """Either "scene", if it speaks of objects around the player, or "state"."""
         aggregates = np.isin(self.code[:, 0], _OVER_OBJECTS).any()
         return "scene" if self.kinds or aggregates else "state"
 
