@@ -88,14 +88,6 @@ def watch() -> None:
         watch(tyro.cli(WatchConfig, prog="tedg-watch"))
 
 
-def rules() -> None:
-    """``tedg-rules``: as ``tedg-eval``."""
-    from tedg_fast.hypergraph.command import Command
-
-    with _bad_input_in_one_line("tedg-rules"):
-        tyro.cli(Command, prog="tedg-rules", description="Work with rule files.").run()
-
-
 @contextlib.contextmanager
 def _bad_input_in_one_line(program: str, *further: type[Exception]) -> Iterator[None]:
     try:

@@ -19,6 +19,7 @@ constexpr std::array<uint16_t, Terrain::COUNT> kinds_of_terrain() {
     if (t == Terrain::CORRIDOR) bits |= 1u << LevelMap::kCorridor;
     if (t == Terrain::DOORWAY || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kDoor;
     if (t == Terrain::WALL) bits |= 1u << LevelMap::kWall;
+    if (t == Terrain::TRAP || t == Terrain::PIT) bits |= 1u << LevelMap::kTrap;
     kinds[t] = static_cast<uint16_t>(bits);
   }
   return kinds;
@@ -142,7 +143,7 @@ void LevelMap::mark(int square, uint8_t bits) {
 void LevelMap::count_search(int square) {
   ++searches_;
   if (searched_[square] == 255) return;
-  if (++searched_[square] == kSearches) much_searched_.flip(place_of(square));
+  if (++searched_[square] == kLeastSearches) much_searched_.flip(place_of(square));
 }
 
 uint16_t LevelMap::glyph(int square) const {

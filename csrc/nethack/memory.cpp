@@ -50,6 +50,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   judge_step(tables, scene, last_action, moved);
   note_kill(scene, last_action, moved);
   note_stale(scene);
+  note_shunned(tables, scene);
   walk(scene, last_action, moved && !new_level && is_far_move(last_action));
   count(scene, last_action, moved, new_level);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
@@ -77,23 +78,24 @@ uint8_t Memory::arrival_terrain(const Scene& scene, int64_t last_action) const {
 void Memory::enter(const Tables& tables, const Scene& scene) {
   if (fresh) {
     changes_ = 0;
-    for (auto& known_level : levels_) known_level->level = -1;
+    for (auto& known_level : levels_) known_level->visits = 0;
   }
   ++changes_;
   KnownLevel* found = nullptr;
   for (auto& known_level : levels_) {
-    if (known_level->level == scene.level) found = known_level.get();
+    const bool used = known_level->visits > 0;
+    if (used && known_level->level == scene.level) found = known_level.get();
   }
   if (!found) {
     for (auto& known_level : levels_) {
-      if (known_level->level == -1) found = known_level.get();
+      if (known_level->visits == 0) found = known_level.get();
     }
     if (!found && levels_.size() < kMostLevels) {
       levels_.push_back(std::make_unique<KnownLevel>());
       found = levels_.back().get();
     }
     for (auto& known_level : levels_) {
-      if (found && found->level == -1) break;
+      if (found && found->visits == 0) break;
       if (!found || known_level->last_visit < found->last_visit) found = known_level.get();
     }
     found->level = scene.level;
@@ -109,15 +111,15 @@ void Memory::enter(const Tables& tables, const Scene& scene) {
 void Memory::forget(const Tables& tables, const Scene& scene) {
   still = frozen = hurt = 0;
   trapped = failed = false;
-  peaceful = -1;
-  kills = {};
-  next_kill = 0;
+  asked = {};
+  next_asked = 0;
+  kills = shunned = {};
+  next_kill = next_shunned = 0;
   std::fill_n(trail, kTrail, -1);
   arrival = hurt_at = scene.time;
   known = map().known();
   if (!fresh) return;
   prompt = no_meal = false;
-  peaceful_until = 0;
   position = known = 0;
   hp = scene.hp;
   gold = scene.gold;
@@ -149,8 +151,14 @@ void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_a
   const int aim = static_cast<int>(last_action - Action::FIRST_MOVE) % 8;
   const int target = scene.position + neighbour(aim);
   if (near && scene.asks(Said::ATTACK_PROMPT)) {
-    peaceful = map().glyph(target);
-    peaceful_until = wrap_add(scene.time, kPeacefulTurns);
+    const uint16_t glyph = map().glyph(target);
+    auto kind = std::find_if(asked.begin(), asked.end(),
+                             [&](const Asked& known) { return known.glyph == glyph; });
+    if (kind == asked.end()) {
+      kind = asked.begin() + next_asked;
+      next_asked = (next_asked + 1) % static_cast<int>(asked.size());
+    }
+    *kind = {glyph, wrap_add(scene.time, kPeacefulTurns)};
   }
   if (prompt || moved || scene.prompt || scene.more) return;
   const uint8_t ground = map().terrain(target);
@@ -198,9 +206,36 @@ void Memory::note_stale(const Scene& scene) {
   }
 }
 
+// Remembers where monsters to be walked round are: out of sight they are not shown. Who stands next
+// to the square sees that they are gone.
+void Memory::note_shunned(const Tables& tables, const Scene& scene) {
+  const Place at = place_of(scene.position);
+  const Board& shown = map().of(LevelMap::kShunned);
+  for (Event& seen : shunned) {
+    const Place place = place_of(seen.square);
+    const bool near = std::abs(place.row - at.row) <= 1 && std::abs(place.column - at.column) <= 1;
+    if (near && !shown.has(place)) seen = {};
+  }
+  for (int column = 1; column <= kColumns; ++column) {
+    for (uint32_t bits = shown[column] & kMapRows; bits; bits &= bits - 1) {
+      const int square = std::countr_zero(bits) * kWidth + column;
+      // Keepers move about.
+      const bool keeper = tables.properties[map().glyph(square)] & Flag::KEEPER;
+      if (keeper || square == scene.position) continue;
+      auto known = std::find_if(shunned.begin(), shunned.end(),
+                                [&](const Event& seen) { return seen.square == square; });
+      if (known == shunned.end()) {
+        known = shunned.begin() + next_shunned;
+        next_shunned = (next_shunned + 1) % kKills;
+      }
+      *known = {square, scene.time};
+    }
+  }
+}
+
 int64_t Memory::kill_age(int square, int64_t now) const {
   int64_t age = 1000;
-  for (const Kill& kill : kills) {
+  for (const Event& kill : kills) {
     if (kill.square == square) age = std::min(age, wrap_sub(now, kill.time));
   }
   return std::max<int64_t>(age, 0);
@@ -241,7 +276,7 @@ void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new
   hurt = std::max<int64_t>(wrap_sub(hp, scene.hp), 0);
   if (hurt > 0) {
     hurt_at = scene.time;
-    peaceful_until = std::min(peaceful_until, scene.time);  // another of that kind may be hostile
+    asked = {};  // another of that kind may be hostile
   }
   gold_gained = wrap_sub(scene.gold, gold);
   experience_gained = wrap_sub(scene.experience, experience);

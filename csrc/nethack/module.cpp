@@ -305,6 +305,19 @@ double evaluate(const Dense<int32_t>& code, const Dense<double>& constants,
   return programs.run(program, *facts, slots);
 }
 
+// Runs a program over the facts of the observation that was grounded last.
+double value_of(const Grounder& grounder, const Dense<int32_t>& code,
+                const Dense<double>& constants, std::array<int, 2> kinds,
+                std::array<int, 2> bound) {
+  Programs programs(list_of(constants));
+  const int program = add_program(programs, code, kinds);
+  Slots slots;
+  for (int i = 0; i < 2; ++i) {
+    if (kinds[i] >= 0) slots[i] = {kinds[i], bound[i]};
+  }
+  return programs.run(program, grounder.facts(), slots);
+}
+
 std::pair<uint32_t, uint32_t> read_message(const Grounder& grounder, const std::string& message) {
   if (message.size() > kMessage) throw py::value_error("a message has at most 256 bytes");
   uint8_t padded[kMessage] = {};
@@ -374,6 +387,8 @@ PYBIND11_MODULE(_native_grounding, module) {
              return grounder.matcher().holds(condition, objects);
            },
            "Whether a condition held of these objects in the observation grounded last.")
+      .def("value", &tedg::nethack::value_of,
+           "The value of a program over the facts of the observation grounded last.")
       .def_property_readonly("left_out", [](const Grounder& grounder) {
         return std::pair(grounder.left_out_objects(), grounder.left_out_instances());
       })

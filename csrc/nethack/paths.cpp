@@ -7,6 +7,7 @@ namespace tedg::nethack {
 namespace {
 
 constexpr int kMostRounds = 20;
+constexpr int kEdgeSearches = 8;  // turns at each place of a room's edge, in each round
 
 struct Goals {
   Board of[Goal::COUNT];
@@ -14,9 +15,11 @@ struct Goals {
 
 // Ground and goals (but for the search spots) out of what is known of the level. What is shown on
 // the player's own square is the player.
-TEDG_VECTOR_CLONES void read_map(const LevelMap& map, Place player, Ground& ground, Goals& goals) {
+TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& ground, Goals& goals) {
+  const LevelMap& map = memory.map();
   const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
   const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
+  const uint32_t* traps = map.of(LevelMap::kTrap).words;
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
   const uint32_t* frame = map.of(LevelMap::kFrame).words;
   const uint32_t* down = map.of(LevelMap::kDown).words;
@@ -32,10 +35,21 @@ TEDG_VECTOR_CLONES void read_map(const LevelMap& map, Place player, Ground& grou
   Board shunned_shown = map.of(LevelMap::kShunned);
   gold_shown[player.column] &= ~player.bit();
   meals_shown[player.column] &= ~player.bit();
+  for (const Event& seen : memory.shunned) {
+    if (seen.square < 0 || wrap_sub(memory.time, seen.time) > Memory::kWary) continue;
+    const Place place = place_of(seen.square);
+    shunned_shown[place.column] |= place.bit();
+  }
   shunned_shown[player.column] &= ~player.bit();
   for (int i = Board::kFirst; i < Board::kEnd; ++i) {
     const uint32_t shut = closed[i] & locked[i];
-    const uint32_t passable = walkable[i] & ~(shut | blocked[i] | shunned_shown.words[i]);
+    // A trap is walked round where a row of three squares beside it allows that.
+    const uint32_t w = walkable[i - 1], m = walkable[i], e = walkable[i + 1];
+    const uint32_t above = w << 1 & m << 1 & e << 1, below = w >> 1 & m >> 1 & e >> 1;
+    const uint32_t left = w << 1 & w & w >> 1, right = e << 1 & e & e >> 1;
+    const uint32_t avoided =
+        traps[i] & ((w & e & (above | below)) | (m << 1 & m >> 1 & (left | right)));
+    const uint32_t passable = m & ~(shut | blocked[i] | shunned_shown.words[i] | avoided);
     const uint32_t no_slant = frame[i] | no_diagonal[i];
     const uint32_t across = unknown[i - 1] | unknown[i] | unknown[i + 1];
     const uint32_t near_unknown = across | across << 1 | across >> 1;
@@ -68,8 +82,8 @@ bool any(const Board& board) {
 // Corpses of the player's own recent kills that are wise to eat.
 void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
                   const Board& passable, Board& goals) {
-  for (const Kill& kill : memory.kills) {
-    if (kill.square == 0 || !memory.killed_here(kill.square, scene.time)) continue;
+  for (const Event& kill : memory.kills) {
+    if (kill.square < 0 || !memory.killed_here(kill.square, scene.time)) continue;
     const uint16_t glyph = memory.map().glyph(kill.square);
     const uint16_t monster = tables.subject[glyph];
     if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
@@ -78,6 +92,35 @@ void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory
     const Place at = place_of(kill.square);
     if (passable.has(at)) goals[at.column] |= at.bit();
   }
+}
+
+// One step of growth in all eight directions, over any ground.
+TEDG_VECTOR_CLONES Board grown(const Board& from) {
+  Board to;
+  to.clear();
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) {
+    const uint32_t across = from.words[i - 1] | from.words[i] | from.words[i + 1];
+    to.words[i] = across | across << 1 | across >> 1;
+  }
+  return to;
+}
+
+// Squares within reach of parts of the map that are blank and wide enough to hold a room.
+Board near_void(const LevelMap& map) {
+  constexpr int kApart = 3, kReach = 8;
+  Board known;
+  known.clear();
+  for (int column = 1; column <= kColumns; ++column) {
+    known[column] = kMapRows & ~map.of(LevelMap::kUnknown)[column];
+  }
+  for (int i = 0; i < kApart; ++i) known = grown(known);
+  Board blank;
+  blank.clear();
+  // Nothing ever lies in the outermost squares.
+  constexpr uint32_t kInner = kMapRows & ~(7u | 7u << (kRows - 1));
+  for (int column = 4; column <= kColumns - 3; ++column) blank[column] = kInner & ~known[column];
+  for (int i = 0; i < kReach; ++i) blank = grown(blank);
+  return blank;
 }
 
 }  // namespace
@@ -148,15 +191,13 @@ Paths::Paths() {
 Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memory) {
   if (memory.time == memory.arrival) {
     round_ = 0;
-    explored_ = false;
   }
   const LevelMap& map = memory.map();
   const Place at = place_of(scene.position);
   Ground ground = ground_;
   Goals goals;
-  read_map(map, at, ground, goals);
+  read_map(memory, at, ground, goals);
   mark_corpses(tables, scene, memory, ground.passable, goals.of[Goal::FRESH_CORPSE]);
-  if (explored_) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
   const bool new_ground =
       differ(ground.passable, ground_.passable) || differ(ground.no_slant, ground_.no_slant);
   if (new_ground) ground_ = ground;
@@ -165,20 +206,28 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
   const unsigned no_slants = no_slant_here ? kDiagonals : around(ground_.no_slant, at);
   const unsigned legal = 0xff & ~(no_slants & kDiagonals);
   Ways ways;
-  for (int goal = 0; goal < Goal::COUNT; ++goal) {
+  auto find = [&](int goal) {
     fields_[goal].renew(goals.of[goal], new_ground);
     ways.to[goal] = fields_[goal].way_from(at, legal, ground_);
+  };
+  for (int goal = 0; goal < Goal::COUNT; ++goal) {
+    if (goal != Goal::SEARCH_SPOT) find(goal);
   }
+  // Where nothing is left to explore: what is left to search, in this round or the next ones.
   const bool explored = !ways[Goal::FRONTIER].reachable();
-  const bool stumped = explored && explored_ && !ways[Goal::SEARCH_SPOT].reachable();
-  if (stumped && round_ < kMostRounds) ++round_;
-  explored_ = explored;
+  for (int tries = 0; tries < 3; ++tries) {
+    if (explored) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
+    find(Goal::SEARCH_SPOT);
+    if (!explored || ways[Goal::SEARCH_SPOT].reachable() || round_ == kMostRounds) break;
+    ++round_;
+  }
   ways.down_known = any(goals.of[Goal::STAIRS_DOWN]);
   ways.rounds = round_;
   return ways;
 }
 
-// Dead ends at first, in later rounds also the rooms' edges; and locked doors to kick.
+// Dead ends at first, then the edges of rooms that look onto large blank parts of the map, then all
+// edges; and locked doors to kick.
 Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& corridor = map.of(LevelMap::kCorridor);
   const Board& door = map.of(LevelMap::kDoor);
@@ -188,8 +237,10 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& locked = map.of(LevelMap::kLocked);
   constexpr uint32_t kThirdRows = 0x00492492;  // rows 1, 4, 7, ...
   const int enough = std::min(LevelMap::kSearches * (1 + round_), 255);
+  const int enough_at_edge = std::min(kEdgeSearches * round_, 255);
   Board spots;
   spots.clear();
+  const Board promising = near_void(map);
   for (int column = 1; column <= kColumns; ++column) {
     uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
     for (int other = column - 1; other <= column + 1; ++other) {
@@ -202,19 +253,26 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
     const uint32_t p = passable[column], west = passable[column - 1], east = passable[column + 1];
     const uint32_t north = p << 1, south = p >> 1;
     const uint32_t two_sides = (north & south) | (west & east) | ((north | south) & (west | east));
+    // A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
+    const uint32_t above = north | west << 1 | east << 1, below = south | west >> 1 | east >> 1;
+    const uint32_t left = west | west << 1 | west >> 1, right = east | east << 1 | east >> 1;
+    const uint32_t through = (above & below) | (left & right);
     // A door with a way on one side only seldom leads nowhere.
-    const uint32_t dead_end = (corridor[column] & ~twice) | (door[column] & ~(twice & two_sides));
-    uint32_t found = visited[column] & dead_end;
+    const uint32_t dead_end = (corridor[column] & ~through) | (door[column] & ~(twice & two_sides));
+    uint32_t found = visited[column] & dead_end, edges = 0;
     if (round_ > 0) {
       // From there every square of a room's walls is within reach of a search.
       const uint32_t beside = wall[column - 1] | wall[column + 1];
-      const uint32_t above = wall[column] << 1 | wall[column] >> 1;
-      const uint32_t edge = (column % 3 == 1 ? above : 0) | (beside & kThirdRows) | (above & beside);
-      found |= p & ~(corridor[column] | door[column] | closed[column]) & edge;
+      const uint32_t along = wall[column] << 1 | wall[column] >> 1;
+      const uint32_t edge = (column % 3 == 1 ? along : 0) | (beside & kThirdRows) | (along & beside);
+      const uint32_t wanted = round_ > 1 ? ~0u : promising[column];
+      edges = p & ~(corridor[column] | door[column] | closed[column]) & edge & wanted & ~found;
+      found |= edges;
     }
     for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {
       const int square = std::countr_zero(worn) * kWidth + column;
-      if (map.searched(square) >= enough) found &= ~(worn & -worn);
+      const uint32_t bit = worn & -worn;
+      if (map.searched(square) >= (edges & bit ? enough_at_edge : enough)) found &= ~bit;
     }
     spots[column] = found | (closed[column] & locked[column]);
   }

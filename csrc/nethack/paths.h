@@ -60,7 +60,6 @@ class Paths {
 
   Ground ground_;
   Field fields_[Goal::COUNT];
-  bool explored_ = false;  // the last call found no frontier within reach
   int round_ = 0;          // how often every search spot within reach was used up
 };
 

@@ -35,7 +35,6 @@ struct View {
        const Ground& g, int64_t action)
       : tables(t), scene(s), memory(m), ways(w), walks(g), last_action(action) {
     const LevelMap& map = memory.map();
-    const bool sparing = memory.peaceful_until >= scene.time;
     seen = map.seen_without(tables, scene.position);
     here = map.terrain(scene.position);
     near_flags = hostile_flags = 0;
@@ -46,7 +45,7 @@ struct View {
       near[way] = tables.properties[glyph] & kFlagBits;
       ground[way] = map.terrain(square);
       near_flags |= near[way];
-      if (sparing && glyph == memory.peaceful) spared |= 1u << way;
+      if (near[way] & kAnyMonster && memory.spares(glyph, scene.time)) spared |= 1u << way;
       if (near[way] & (Flag::HOSTILE | Flag::UNSEEN) && !(spared >> way & 1)) {
         hostile |= 1u << way;
         hostile_flags |= near[way];

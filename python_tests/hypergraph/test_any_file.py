@@ -40,7 +40,7 @@ def test_any_bytes(path, content):
     loads_or_tells(path, content)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_damage(path, data):
     content = GOOD.encode()
@@ -53,7 +53,7 @@ def test_any_damage(path, data):
     loads_or_tells(path, content)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=14))
 def test_any_words(path, words):
     expression = " ".join(words)

@@ -220,7 +220,7 @@ def check(text: str, variables: dict[str, str], seed: int) -> None:
     assert printed(again[0]) == printed(tree)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(expressions(), st.integers(0, 2**32))
 def test_compiled_expressions_equal_plain_python(expression, seed):
     check(*expression, seed)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tedg_fast.hypergraph import EXPERTS, RELATIONS, load_hypergraph
-from tedg_fast.hypergraph.check import remarks
+from tedg_fast.hypergraph.loader import nethack_vocabulary
+from tedg_fast.rules.review import Review
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def graph():
 
 def test_they_are_few_and_none_is_idle(graph):
     assert 20 <= graph.num_operators <= 100
-    assert remarks(graph) == []
+    assert Review(graph, nethack_vocabulary()).remarks() == []
 
 
 def test_every_expert_has_something_to_say(graph):

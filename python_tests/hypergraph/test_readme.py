@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tedg_fast.hypergraph import HypergraphError, limits, load_hypergraph
-from tedg_fast.hypergraph.check import remarks
+from tedg_fast.hypergraph.loader import nethack_vocabulary
+from tedg_fast.rules.review import Review
 
 PAGE = (Path(load_hypergraph.__code__.co_filename).parent / "README.md").read_text()
 EXAMPLE = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)[1]
@@ -17,7 +18,7 @@ def test_the_example(tmp_path):
     path.write_text(EXAMPLE)
     graph = load_hypergraph(path)
     assert [rule.name for rule in graph.operators] == ["attack", "back_off", "descend"]
-    assert remarks(graph) == []
+    assert Review(graph, nethack_vocabulary()).remarks() == []
 
 
 def test_the_error(tmp_path):

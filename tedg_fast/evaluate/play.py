@@ -14,7 +14,7 @@ import numpy as np
 
 from tedg_fast.evaluate.agents import Agent
 from tedg_fast.evaluate.contexts import contexts_of
-from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.nethack.games.episode import Episode, draws_of
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.model import grounder_of
@@ -111,12 +111,6 @@ def play(
 def _numbers(env: VectorEnv) -> np.ndarray:
     """The number of the game that each environment plays, int64 [E]."""
     return np.array([game.episode for game in env.games()])
-
-
-def draws_of(seed: int, number: int, count: int) -> np.ndarray:
-    """The uniform draws of a game, one a step; other streams than its seeds."""
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(number), 1))
-    return np.random.default_rng(sequence).random(count)
 
 
 class _Record:

@@ -87,7 +87,8 @@ class Conditions:
             self.listed.append(Condition(name, canonical, kinds, code))
         elif name := _plain_name(shown):
             self._show_as(self.numbers[canonical], name)
-        use = Use(self.numbers[canonical], tuple(object.variable for object in own))
+        variables = tuple(object.variable for object in own)
+        use = Use(self.numbers[canonical], variables, " ".join(text.split()))
         return use, {name for name, object in objects.items() if object in own}
 
     def _show_as(self, number: int, name: str) -> None:

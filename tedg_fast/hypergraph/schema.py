@@ -73,11 +73,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Use:
-    """One element of `when`: the condition's number, and which variable of the rule stands in
-    each of the condition's slots."""
+    """One element of `when`: the condition's number, which variable of the rule stands in each of
+    the condition's slots, and how the rule writes it."""
 
     condition: int
     variables: tuple[int, ...] = ()
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ PAGE = """\
 # Vocabulary
 
 What the conditions of a rule may speak of. This page is made from the table that the game's facts
-are computed by: `tedg-rules vocabulary` prints it.
+are computed by: `tedg-rules vocabulary --markdown` prints it.
 
 A number, a truth or a word is read as `kind.attribute` of what there is one of (`me.hp`), or as
 `variable.attribute` of the object that a variable of a rule is bound to (`m.hostile` after

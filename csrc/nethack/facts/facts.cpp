@@ -94,7 +94,8 @@ void Facts::find_free(const View& view) {
     if (view.memory.map().marks(view.scene.position) & Mark::NO_DIAGONAL) ways |= kDiagonals;
     return ways;
   }();
-  free_ = view.on(Terrain::FLOOR, Terrain::HOLE) & ~view.on(Terrain::CLOSED_DOOR) & ~blocked;
+  free_ = view.on(Terrain::FLOOR, Terrain::HOLE) & ~view.on(Terrain::CLOSED_DOOR) &
+          ~view.on(Terrain::TRAP, Terrain::PIT) & ~blocked;
   free_ |= view.on(Terrain::COVERED) & ~blocked;  // something lies there
   free_ &= ~view.showing(kAnyMonster | Flag::BOULDER);
   free_ &= ~(kDiagonals & (view.here == Terrain::OPEN_DOOR ? 0xff : view.on(Terrain::OPEN_DOOR)));
@@ -190,6 +191,7 @@ void Facts::fill_directions(const View& view) {
   const Board& hostile = map.of(LevelMap::kHostile);
   const Board& walkable = map.of(LevelMap::kWalkable);
   const Board& closed = map.of(LevelMap::kClosed);
+  const Board& traps = map.of(LevelMap::kTrap);
   const Board& monsters = map.of(LevelMap::kMonster);
   const Board& blocked = map.of(LevelMap::kBlocked);
   const bool fighting = view.seen & (Flag::HOSTILE | Flag::UNSEEN);
@@ -210,7 +212,7 @@ void Facts::fill_directions(const View& view) {
         next.column += kStepColumn[way];
         next.row += kStepRow[way];
         // The padding is no ground, so this ends on the map.
-        if (!walkable.has(next) || closed.has(next) || blocked.has(next) || monsters.has(next)) {
+        if (!walkable.has(next) || closed.has(next) || traps.has(next) || blocked.has(next) || monsters.has(next)) {
           break;
         }
         // Nor diagonally through doors.
@@ -282,12 +284,11 @@ void Facts::fill_monsters(const View& view) {
   count_[Kind::monster] = left_out_[Kind::monster] = 0;
   if (!(view.seen & kAnyMonster)) return;
   const LevelMap& map = view.memory.map();
-  const bool sparing = view.memory.peaceful_until >= view.scene.time;
   const Reach reach(place_of(view.scene.position), view.walks, kFarthest);
   list(view, Kind::monster, map.of(LevelMap::kMonster),
        [&](int square, uint16_t glyph, double* values) {
          const uint32_t flags = view.tables.properties[glyph];
-         const bool spared = sparing && glyph == view.memory.peaceful;
+         const bool spared = view.memory.spares(glyph, view.scene.time);
          const int east = static_cast<int>(values[Placed::east]);
          const int south = static_cast<int>(values[Placed::south]);
          values[Monster::aligned] =

@@ -106,7 +106,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(name, WORD, "north,east,south,west,northeast,southeast,southwest,northwest", "Its name.")       \
   F(diagonal, TRUTH, "", "Not one of the four straight ones.")                                      \
   F(terrain, WORD, TERRAINS, "What is remembered of the neighbouring square's ground.")             \
-  F(free, TRUTH, "", "A step there is possible: known ground, nobody and no boulder on it.")        \
+  F(free, TRUTH, "", "A step there is possible: known ground without a trap, nobody and no boulder on it.")        \
   F(run, NUMBER, "squares", "Free squares in a row that way, at most 30: how far a long move may go.") \
   F(threats, NUMBER, "monsters", "Hostile monsters next to the neighbouring square.")               \
   F(hostile, TRUTH, "", "A hostile or unseen monster is there that the game has not called peaceful.") \
