@@ -131,6 +131,11 @@ void LevelMap::set_told_terrain(const Tables& tables, int square, uint8_t terrai
   told_ = square;
 }
 
+void LevelMap::set_trap(const Tables& tables, int square) {
+  set_terrain(square, Terrain::TRAP);
+  set_class(tables, square);
+}
+
 void LevelMap::mark(int square, uint8_t bits) {
   const unsigned added = bits & ~marks_[square];
   if (added == 0) return;

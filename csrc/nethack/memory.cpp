@@ -49,10 +49,14 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   }
   judge_step(tables, scene, last_action, moved);
   note_kill(scene, last_action, moved);
-  note_stale(scene);
+  note_corpses(tables, scene);
   note_shunned(tables, scene);
   walk(scene, last_action, moved && !new_level && is_far_move(last_action));
   count(scene, last_action, moved, new_level);
+  // Healers and barbarians from the start, monks from level 3 on.
+  const auto& proof_from = tables.poison_proof_from;
+  poison_proof = scene.blstats[Blstats::XP] >= proof_from[role];
+  note_sprung(tables, scene, moved && !new_level);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
   fresh = false;
@@ -189,13 +193,20 @@ void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
   if (!is_near_move(last_action) || moved || prompt || !scene.says(Said::KILLED)) return;
   if (scene.says(Said::UNDEAD_KILLED)) return;  // their corpses are old from the start
   const int aim = static_cast<int>(last_action - Action::FIRST_MOVE);
-  kills[next_kill] = {scene.position + neighbour(aim), scene.time};
+  kills[next_kill] = {scene.position + neighbour(aim), scene.time, -1};
   next_kill = (next_kill + 1) % kKills;
 }
 
-// Remembers where corpses lie that no kill of the last turns explains: what falls there later must
-// not be taken for all that is there to eat.
-void Memory::note_stale(const Scene& scene) {
+// Remembers which kills left a corpse, and where corpses lie that no kill of the last turns explains:
+// what falls there later must not be taken for all that is there to eat.
+void Memory::note_corpses(const Tables& tables, const Scene& scene) {
+  for (Event& kill : kills) {
+    if (kill.square == 0 || kill.square == scene.position) continue;
+    const uint16_t glyph = map().glyph(kill.square);
+    const uint32_t flags = tables.properties[glyph];
+    if (flags & Flag::CORPSE) kill.corpse = tables.subject[glyph];
+    else if (!(flags & kAnyMonster)) kill.corpse = -1;
+  }
   const Board& corpses = map().of(LevelMap::kCorpse);
   const Board& stale = map().of(LevelMap::kStale);
   for (int column = 1; column <= kColumns; ++column) {
@@ -204,6 +215,20 @@ void Memory::note_stale(const Scene& scene) {
       if (!killed_here(square, scene.time)) map().mark(square, Mark::STALE);
     }
   }
+}
+
+int Memory::fresh_corpse(const Tables& tables, int square, int64_t now) const {
+  if (map().marks(square) & (Mark::STALE | Mark::TASTED)) return -1;
+  for (const Event& kill : kills) {
+    const bool fresh = wrap_sub(now, kill.time) < kFresh;
+    if (kill.square != square || !fresh || kill.corpse < 0 || kill.corpse >= tables.num_monsters) {
+      continue;
+    }
+    const double* kind = tables.monster(kill.corpse);
+    const bool poisoned = kind[MonsterTable::poisonous] != 0 && !poison_proof;
+    if (kind[MonsterTable::unwise_to_eat] == 0 && !poisoned) return kill.corpse;
+  }
+  return -1;
 }
 
 // Remembers where monsters to be walked round are: out of sight they are not shown. Who stands next
@@ -228,7 +253,7 @@ void Memory::note_shunned(const Tables& tables, const Scene& scene) {
         known = shunned.begin() + next_shunned;
         next_shunned = (next_shunned + 1) % kKills;
       }
-      *known = {square, scene.time};
+      *known = {square, scene.time, -1};
     }
   }
 }
@@ -266,6 +291,16 @@ void Memory::walk(const Scene& scene, int64_t last_action, bool ran) {
     map().mark(at.row * kWidth + at.column, Mark::VISITED);
     at = reach.before(at, left);
   }
+}
+
+// A step that hurt although no enemy is near met a trap, which what fell out of it may cover.
+void Memory::note_sprung(const Tables& tables, const Scene& scene, bool moved) {
+  if (!moved || hurt == 0 || scene.says(Said::HIT_ME)) return;
+  for (int way = 0; way < 8; ++way) {
+    constexpr uint32_t kCulprit = Flag::HOSTILE | Flag::UNSEEN;
+    if (tables.properties[map().glyph(position + neighbour(way))] & kCulprit) return;
+  }
+  if (map().terrain(position) <= Terrain::CORRIDOR) map().set_trap(tables, position);
 }
 
 void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new_level) {

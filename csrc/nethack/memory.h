@@ -15,6 +15,7 @@ namespace tedg::nethack {
 struct Event {
   int square = -1;  // none
   int64_t time = 0;
+  int corpse = -1;  // of a kill: the kind of monster whose corpse was seen there, -1 if none was
 };
 
 // A kind of monster that the game has called peaceful.
@@ -60,6 +61,7 @@ struct Memory {
   int64_t gold_gained, experience_gained;  // in the last step
   int known;              // number of squares with known terrain
   int role;               // place among the words of me.role
+  bool poison_proof;      // resists poison, by role and level
 
   explicit Memory(const Tables& tables);
 
@@ -79,6 +81,8 @@ struct Memory {
   }
   // Turns since the player killed a monster on a square; 1000 if it did not, or long ago.
   int64_t kill_age(int square, int64_t now) const;
+  // The kind of monster whose fresh corpse lies on a square, wise to eat as far as is known; -1 if none.
+  int fresh_corpse(const Tables& tables, int square, int64_t now) const;
   bool killed_here(int square, int64_t now) const { return kill_age(square, now) < kFresh; }
 
  private:
@@ -89,9 +93,10 @@ struct Memory {
            uint8_t implied);
   void judge_step(const Tables& tables, const Scene& scene, int64_t last_action, bool moved);
   void note_kill(const Scene& scene, int64_t last_action, bool moved);
-  void note_stale(const Scene& scene);
+  void note_corpses(const Tables& tables, const Scene& scene);
   void note_shunned(const Tables& tables, const Scene& scene);
   void walk(const Scene& scene, int64_t last_action, bool ran);
+  void note_sprung(const Tables& tables, const Scene& scene, bool moved);
   void count(const Scene& scene, int64_t last_action, bool moved, bool new_level);
 
   std::vector<std::unique_ptr<KnownLevel>> levels_;

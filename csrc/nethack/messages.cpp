@@ -74,9 +74,11 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::STAIRS_UP_HERE, "{staircase|ladder} up here");
   add(Said::DEADLY_FOOD, "{cockatrice|chickatrice|Medusa|green slime} {corpse|egg}");
   add(Said::RISKY_FOOD,
-      "{kobold|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra|moccasin|viper"
-      "|jelly|mold|acid blob|gremlin|spider|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
+      "{jelly|mold|acid blob|gremlin|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
       "|elf|leprechaun|nymph|stalker|mimic|zombie|mummy} corpse");
+  add(Said::POISONOUS_FOOD,
+      "{kobold|kobold lord|kobold shaman|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra"
+      "|moccasin|viper|spider|rabid rat} corpse");
   add(Said::PAIN, "{Ouch!|That hurts|Your leg}");
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");

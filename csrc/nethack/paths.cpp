@@ -83,12 +83,7 @@ bool any(const Board& board) {
 void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
                   const Board& passable, Board& goals) {
   for (const Event& kill : memory.kills) {
-    if (kill.square < 0 || !memory.killed_here(kill.square, scene.time)) continue;
-    const uint16_t glyph = memory.map().glyph(kill.square);
-    const uint16_t monster = tables.subject[glyph];
-    if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
-    if (tables.monster(monster)[MonsterTable::unwise_to_eat] != 0) continue;
-    if (memory.map().marks(kill.square) & Mark::STALE) continue;
+    if (kill.square < 0 || memory.fresh_corpse(tables, kill.square, scene.time) < 0) continue;
     const Place at = place_of(kill.square);
     if (passable.has(at)) goals[at.column] |= at.bit();
   }
@@ -235,6 +230,7 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& wall = map.of(LevelMap::kWall);
   const Board& closed = map.of(LevelMap::kClosed);
   const Board& locked = map.of(LevelMap::kLocked);
+  const Board& items = map.of(LevelMap::kItem);
   constexpr uint32_t kThirdRows = 0x00492492;  // rows 1, 4, 7, ...
   const int enough = std::min(LevelMap::kSearches * (1 + round_), 255);
   const int enough_at_edge = std::min(kEdgeSearches * round_, 255);
@@ -266,7 +262,9 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
       const uint32_t along = wall[column] << 1 | wall[column] >> 1;
       const uint32_t edge = (column % 3 == 1 ? along : 0) | (beside & kThirdRows) | (along & beside);
       const uint32_t wanted = round_ > 1 ? ~0u : promising[column];
-      edges = p & ~(corridor[column] | door[column] | closed[column]) & edge & wanted & ~found;
+      // Not among things lying about: a shop's mimics look like them, and its one door is known.
+      const uint32_t things = items[column - 1] | items[column] | items[column + 1];
+      edges = p & ~things & ~(corridor[column] | door[column] | closed[column]) & edge & wanted & ~found;
       found |= edges;
     }
     for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {

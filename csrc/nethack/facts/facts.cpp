@@ -144,6 +144,8 @@ void Facts::fill_me(const View& view) {
   me[Me::on] = view.here;
   const bool stale = memory.map().marks(scene.position) & Mark::STALE;
   me[Me::on_kill] = !stale && memory.killed_here(scene.position, scene.time);
+  me[Me::on_corpse] = memory.fresh_corpse(view.tables, scene.position, scene.time) >= 0;
+  me[Me::poison_proof] = memory.poison_proof;
   me[Me::may_have_food] = !memory.no_meal;
   me[Me::still] = number(memory.still);
   me[Me::idle] = number(memory.frozen);

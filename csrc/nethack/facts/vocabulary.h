@@ -54,6 +54,8 @@ enum class FactType { kNumber, kTruth, kWord };
   F(engulfed, TRUTH, "", "Inside of a monster.")                                                    \
   F(on, WORD, TERRAINS, "What the player stands on, as far as it is known.")                        \
   F(on_kill, TRUTH, "", "A monster that the player killed less than 30 turns ago fell here, where no older corpse lay.")       \
+  F(on_corpse, TRUTH, "", "A fresh corpse of the player's own kill lies here, wise to eat and not tried.") \
+  F(poison_proof, TRUTH, "", "Resists poison: by role and level, as far as that tells.")            \
   F(may_have_food, TRUTH, "", "Not known to carry nothing that could be chosen at a prompt.")       \
   F(still, NUMBER, "steps", "Steps since the position changed.")                                    \
   F(idle, NUMBER, "steps", "Steps since the game's clock moved.")                                   \
@@ -92,6 +94,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(found, TRUTH, Said::FOUND, "A search found something hidden.")                                  \
   F(deadly_food, TRUTH, Said::DEADLY_FOOD, "The message names something that kills who eats it.")   \
   F(risky_food, TRUTH, Said::RISKY_FOOD, "The message names something unwise to eat.")              \
+  F(poisonous_food, TRUTH, Said::POISONOUS_FOOD, "The message names poisonous flesh.")              \
   F(pain, TRUTH, Said::PAIN, "The player hurt himself, by kicking a wall for instance.")            \
   F(noise, TRUTH, Said::NOISE, "A noise was heard.")                                                \
   F(overfull, TRUTH, Said::OVERFULL, "Eating on would choke the player.")                           \
@@ -151,7 +154,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(steals, TRUTH, "", "Steals gold or things.")                                                    \
   F(stones, TRUTH, "", "Its touch or bite turns to stone.")                                         \
   F(poisonous, TRUTH, "", "Its flesh is poisonous.")                                                \
-  F(unwise_to_eat, TRUTH, "", "Eating its flesh does harm: stoning, slime, poison, acid, stunning, a curse.") \
+  F(unwise_to_eat, TRUTH, "", "Eating its flesh does harm, poison aside: stoning, slime, acid, stunning, a curse.") \
   F(nutrition, NUMBER, "", "What its corpse feeds.")                                                \
   F(size, NUMBER, "", "0 tiny, 1 small, 2 medium, 3 large, 4 huge, 7 gigantic.")                    \
   F(flies, TRUTH, "", "Flies.")                                                                     \

@@ -247,7 +247,8 @@ def _describe_object(index: int) -> tuple[int, int]:
     if kind == nethack.COIN_CLASS:
         return Flag.ITEM | Flag.GOLD, GlyphClass.GOLD
     if kind == nethack.FOOD_CLASS:
-        keeps = nethack.OBJ_NAME(nethack.objclass(index)) not in ("corpse", "egg", "tin")
+        name = nethack.OBJ_NAME(nethack.objclass(index))
+        keeps = name not in ("corpse", "egg", "tin") and not name.startswith("glob of")
         return Flag.ITEM | Flag.FOOD | (Flag.MEAL if keeps else 0), GlyphClass.FOOD
     if kind in _MAGIC_CLASSES:
         return Flag.ITEM | Flag.MAGIC_ITEM, GlyphClass.MAGIC_ITEM
