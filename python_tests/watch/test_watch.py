@@ -1,6 +1,7 @@
 """tedg-watch in a real pseudo-terminal, without one, and its files."""
 
 import fcntl
+import html
 import json
 import os
 import pty
@@ -89,7 +90,7 @@ class Terminal:
             except OSError:
                 return
 
-    def wait_for(self, pattern, seconds=30):
+    def wait_for(self, pattern, seconds=90):
         """The first match of ``pattern`` in what is shown, without colours."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -318,7 +319,8 @@ def test_a_network_without_the_graph_hears_no_rules(tmp_path, monkeypatch):
 
 def texts_of(path):
     """What is written in a drawing."""
-    return re.findall(r"<!-- (.*?) -->", path.read_text(), re.DOTALL)  # before each text's shapes
+    comments = re.findall(r"<!-- (.*?) -->", path.read_text(), re.DOTALL)  # before a text's shapes
+    return [html.unescape(comment) for comment in comments]
 
 
 def test_the_graph_of_a_moment(trained, tmp_path):
