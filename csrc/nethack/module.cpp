@@ -120,7 +120,8 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                        const py::array_t<float, py::array::c_style>& logs,
                        const Dense<uint16_t>& subject, const Dense<uint8_t>& class_of_object,
                        const Dense<double>& monsters, const Dense<uint8_t>& role_of_monster,
-                       const Dense<double>& speed_of_role, const Dense<double>& constants,
+                       const Dense<double>& speed_of_role,
+                       const Dense<double>& poison_proof_from, const Dense<double>& constants,
                        const std::vector<CompiledCondition>& conditions,
                        const std::vector<CompiledRule>& rules) {
   Tables tables{.properties = list_of(properties),
@@ -134,6 +135,7 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                 .num_monsters = static_cast<int>(role_of_monster.size()),
                 .role_of_monster = list_of(role_of_monster),
                 .speed_of_role = list_of(speed_of_role),
+                .poison_proof_from = list_of(poison_proof_from),
                 .scaled = {},
                 .log_columns = log_columns,
                 .logs = list_of(logs)};
@@ -141,6 +143,7 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
   if (num_games < 0 || tables.properties.size() != glyphs || tables.classes.size() != glyphs ||
       tables.logs.empty() || tables.subject.size() != glyphs ||
       tables.class_of_object.size() != glyphs || tables.speed_of_role.empty() ||
+      tables.poison_proof_from.size() != tables.speed_of_role.size() ||
       tables.monsters.size() != size_t{MonsterTable::COUNT} * tables.num_monsters) {
     throw py::value_error("a table has another size");
   }
@@ -366,7 +369,7 @@ PYBIND11_MODULE(_native_grounding, module) {
            py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"),
            py::arg("stone"), py::arg("keys"), py::arg("scaled"), py::arg("log_columns"),
            py::arg("logs"), py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
-           py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("constants"),
+           py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("poison_proof_from"), py::arg("constants"),
            py::arg("conditions"), py::arg("rules"))
       .def("reset",
            [](Grounder& grounder, int64_t game) {

@@ -53,6 +53,7 @@ class Grounder:
             monsters=tables.values,
             role_of_monster=tables.role,
             speed_of_role=tables.speed_of_role,
+            poison_proof_from=tables.poison_proof_from,
             constants=hypergraph.constants,
             conditions=conditions,
             rules=rules,
