@@ -233,6 +233,11 @@ class VectorEnv:
         return self._pool.losses
 
     @property
+    def left_out(self) -> tuple[int, int]:
+        """Objects and rule instances beyond the limits, in all observations so far."""
+        return tuple(self._state.left_out.sum(0).tolist())
+
+    @property
     def worker_pids(self) -> list[int]:
         """Process ids of the workers, in the order of their first environments."""
         return [worker.pid for worker in self._pool.workers]
