@@ -145,7 +145,9 @@ class GATConv(AttentionConv):
         if score_dst is None:
             score_dst = score_src.new_zeros(len(source), graph.num_targets, self.heads)
         score_edge = None if edge_attr is None else self._score_edge(edge_attr)
-        return Scores(score_src, score_dst, score_edge, self.negative_slope)
+        # Under autocast, features have 16 bits and what they are multiplied by has 32.
+        ends = (score.to(source.dtype) for score in (score_src, score_dst))
+        return Scores(*ends, score_edge, self.negative_slope)
 
     def _score_ends(self, source: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """[.., N, H] and [.., M, H], what the two ends of an edge add to its score."""

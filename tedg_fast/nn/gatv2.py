@@ -95,7 +95,7 @@ class GATv2Conv(AttentionConv):
         score = gatv2_scores(
             source,
             target,
-            self.att.squeeze(0),
+            self.att.squeeze(0).to(source.dtype),  # under autocast, features have 16 bits
             graph,
             x_edge=None if edge_attr is None else self._edge_features(edge_attr),
             negative_slope=self.negative_slope,
