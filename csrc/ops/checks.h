@@ -135,6 +135,9 @@ inline void check_experts(const char* name, const Tensor& scores, const Tensor& 
   if (scores.size(1) < 1) {
     refuse(name, " must have shape [B, K] with K >= 1, got ", shape_text(scores.sizes()));
   }
+  if (scores.size(1) >= int64_t{1} << 24) {  // what a float can count
+    refuse(name, " must have fewer than 2**24 experts, got ", scores.size(1));
+  }
   check_dim("expert_logits", expert_logits, 3, "[B, K, A]");
   check_tensor("expert_logits", expert_logits,
                {scores.size(0), scores.size(1), expert_logits.size(2)}, scores.scalar_type(),

@@ -6,6 +6,9 @@
 
 STABLE_TORCH_LIBRARY(tedg, m) {
   m.def(
+      "build_graph(Tensor edge_index, int num_sources, int num_targets) -> (Tensor rowptr, "
+      "Tensor col, Tensor edge_id, Tensor t_rowptr, Tensor t_target, Tensor t_edge)");
+  m.def(
       "gat_attention(Tensor x, Tensor score_src, Tensor score_dst, Tensor rowptr, Tensor col, "
       "Tensor t_rowptr, Tensor t_target, Tensor t_edge, Tensor? relation, Tensor? edge_bias, "
       "float negative_slope, Tensor? node_mask) -> (Tensor out, Tensor lse)");

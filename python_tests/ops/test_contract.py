@@ -187,6 +187,7 @@ def opcheck_cases():
     one = torch.tensor(0.7)
     index, table = torch.randint(0, 6, (5, 3), dtype=torch.uint8), torch.randn(6, 2)
     return {
+        "build_graph": (torch.tensor([[3, 0, 3], [1, 0, 1]]), 4, 2),
         "gat_attention": (
             leaf(x), leaf(src), leaf(dst), *graph_tensors(graph), leaf(bias), 0.2, mask
         ),

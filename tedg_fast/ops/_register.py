@@ -93,6 +93,16 @@ def _once_differentiable(op: str) -> None:
     _register_autograd(f"{op}_backward", refuse)
 
 
+# ---- build_graph -----------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::build_graph")
+def _(edge_index, num_sources, num_targets):
+    edges = edge_index.shape[1]
+    sizes = num_targets + 1, edges, edges, num_sources + 1, edges, edges
+    return tuple(edge_index.new_empty(size, dtype=torch.int32) for size in sizes)
+
+
 # ---- gat_attention ---------------------------------------------------------------------------
 
 

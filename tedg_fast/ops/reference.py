@@ -195,7 +195,13 @@ def route(
 ) -> tuple[Tensor, Tensor]:
     dtype = accumulate_dtype(router_logits.dtype)
     alpha = routing_map(mapping, router_logits.to(dtype) / temperature)
-    logits = torch.einsum("bk,bka->ba", alpha, expert_logits.to(dtype)).to(expert_logits.dtype)
+    # An expert of weight 0 takes no part, and a logit of -inf passes no gradient.
+    barred = expert_logits == -torch.inf
+    z = expert_logits.to(dtype).masked_fill(barred, 0)
+    used = alpha.unsqueeze(-1) != 0
+    logits = torch.where(used, alpha.unsqueeze(-1) * torch.where(used, z, 0), 0).sum(1)
+    logits = logits + torch.where((used & barred).any(1), -torch.inf, 0)
+    logits = logits.to(expert_logits.dtype)
     if action_mask is not None:
         logits = logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min)
     return alpha.to(router_logits.dtype), logits
