@@ -4,7 +4,7 @@ Every op has a definition in plain PyTorch (:mod:`tedg_fast.ops.reference`), whi
 devices without a native kernel.
 """
 
-from tedg_fast.ops import _pytree, _register  # noqa: F401  (what torch knows of Graph and the ops)
+from tedg_fast.ops import _register  # noqa: F401  (autograd and fakes of the native ops)
 from tedg_fast.ops.attention import gat_attention, gat_attention_weights
 from tedg_fast.ops.embedding import concat_embedding
 from tedg_fast.ops.entmax import entmax15
