@@ -40,7 +40,7 @@
 // tedg_fast/nethack/paths.py
 #define TEDG_GOALS(E)                                                                        \
   E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(MEAL, 4)        \
-  E(STAIRS_UP, 5) E(FRESH_CORPSE, 6) E(COUNT, 7)
+  E(STAIRS_UP, 5) E(FRESH_CORPSE, 6) E(SIDE_STAIRS, 7) E(COUNT, 8)
 
 // tedg_fast/nethack/actions.py
 #define TEDG_ACTIONS(E)                                                                      \

@@ -145,6 +145,13 @@ void LevelMap::mark(int square, uint8_t bits) {
   }
 }
 
+void LevelMap::unmark(uint8_t bits) {
+  for (uint8_t& marks : marks_) marks &= static_cast<uint8_t>(~bits);
+  for (int kind = 0; kind < kMarkKinds; ++kind) {
+    if (bits & kMarkBits[kind]) marked_[kind].clear();
+  }
+}
+
 void LevelMap::count_search(int square) {
   ++searches_;
   if (searched_[square] == 255) return;

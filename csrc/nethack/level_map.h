@@ -35,6 +35,8 @@ class LevelMap {
   // Remembers a trap, until the square is seen to be something else.
   void set_trap(const Tables& tables, int square);
   void mark(int square, uint8_t bits);
+  // Takes a mark away everywhere.
+  void unmark(uint8_t bits);
   void count_search(int square);
 
   uint16_t glyph(int square) const;   // kEdgeGlyph on the padding

@@ -57,6 +57,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   const auto& proof_from = tables.poison_proof_from;
   poison_proof = scene.blstats[Blstats::XP] >= proof_from[role];
   note_sprung(tables, scene, moved && !new_level);
+  if (scene.says(Said::SHOP)) note_wares(scene);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
   if (scene.says(Said::NO_FOOD)) no_meal = true;
@@ -292,6 +293,20 @@ void Memory::walk(const Scene& scene, int64_t last_action, bool ran) {
     map().mark(at.row * kWidth + at.column, Mark::VISITED);
     at = reach.before(at, left);
   }
+}
+
+// Food in a shop is not to be had: marks what lies around as tried.
+void Memory::note_wares(const Scene& scene) {
+  constexpr int kShop = 10;  // no shop is larger
+  const Place at = place_of(scene.position);
+  const Board& meals = map().of(LevelMap::kMeal);
+  for (int column = std::max(at.column - kShop, 1); column <= std::min(at.column + kShop, kColumns);
+       ++column) {
+    for (uint32_t bits = meals[column] & kMapRows; bits; bits &= bits - 1) {
+      map().mark(std::countr_zero(bits) * kWidth + column, Mark::TASTED);
+    }
+  }
+  map().mark(scene.position, Mark::TASTED);
 }
 
 // A step that hurt although no enemy is near met a trap, which what fell out of it may cover.

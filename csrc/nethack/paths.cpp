@@ -58,6 +58,7 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
     ground.upright.words[i] = passable & ~no_slant;
     goals.of[Goal::STAIRS_DOWN].words[i] = down[i] & ~branch[i];
     goals.of[Goal::STAIRS_UP].words[i] = up[i];
+    goals.of[Goal::SIDE_STAIRS].words[i] = down[i] & branch[i];
     goals.of[Goal::FRESH_CORPSE].words[i] = 0;
     goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
     goals.of[Goal::GOLD].words[i] = passable & gold_shown.words[i];

@@ -204,7 +204,9 @@ enum class FactType { kNumber, kTruth, kWord };
   K(meal, 1, TEDG_PLACE, TEDG_NONE, "The nearest food that keeps and was not tried.")               \
   K(stairs_up, 1, TEDG_PLACE, TEDG_NONE, "The nearest stairs or ladder up.")                        \
   K(fresh_corpse, 1, TEDG_PLACE, TEDG_NONE,                                                         \
-    "The nearest corpse of the player's own kill of the last 30 turns that is wise to eat.")
+    "The nearest corpse of the player's own kill of the last 30 turns that is wise to eat.")        \
+  K(side_stairs, 1, TEDG_PLACE, TEDG_NONE,                                                          \
+    "The nearest way down that is known to lead to another branch, the Gnomish Mines for instance.")
 
 #define TEDG_NONE(F)
 #define TEDG_ATTRIBUTE(name, ...) name,
