@@ -203,7 +203,7 @@ void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
 // what falls there later must not be taken for all that is there to eat.
 void Memory::note_corpses(const Tables& tables, const Scene& scene) {
   for (Event& kill : kills) {
-    if (kill.square == 0 || kill.square == scene.position) continue;
+    if (kill.square < 0 || kill.square == scene.position) continue;
     const uint16_t glyph = map().glyph(kill.square);
     const uint32_t flags = tables.properties[glyph];
     if (flags & Flag::CORPSE) kill.corpse = tables.subject[glyph];

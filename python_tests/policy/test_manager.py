@@ -157,7 +157,9 @@ def test_rows_of_what_is_active_can_be_selected():
     rows = torch.tensor([7, 0, 7, 3])
     some = manager.active(packed, table).select(rows)
     again = manager.active(packed[rows], table[rows])
-    assert all(torch.equal(one, other) for one, other in zip(some, again))
+    assert torch.equal(some.nodes, again.nodes)
+    assert all(torch.equal(*pair) for pair in zip(some.instances, again.instances))
+    assert some.instances.start[-1] > 0
 
 
 def test_a_state_without_rules_is_fine():
@@ -176,8 +178,8 @@ def test_instances_propose_by_their_rules_priorities():
     wait, up, down = (ACTIONS.index(name) for name in ("wait", "up", "down"))
     # Survival's o0 to two objects, and its o4; combat's o1.
     table = instances([[(4, [wait, up]), (1, [up]), (0, [wait]), (0, [down, wait])]])
-    listed = make_manager(hypergraph).active(np.zeros((1, 1), np.uint8), table).listed()
-    said, loudness = proposals(listed, proposals.priority.double().exp(), 1)
+    listed = make_manager(hypergraph).active(np.zeros((1, 1), np.uint8), table).instances
+    said, loudness = proposals(listed, proposals.priority.double().exp())
     w = np.exp([-1.5, -0.5, 2.5])  # of o0, o1, o4
     mass = {wait: w[2] / 2 + w[0] + w[0] / 2, up: w[2] / 2, down: w[0] / 2}
     loud = np.log1p(w[2] + 2 * w[0])
@@ -190,7 +192,16 @@ def test_instances_propose_by_their_rules_priorities():
     assert not said[0, 2:].any()
 
 
-def test_every_node_receives_messages():
-    """Fault (b): conditions without incoming edges heard nothing."""
-    manager = make_manager(load_hypergraph())
-    assert (manager.graph.rowptr.diff() > 0).all()
+def test_every_node_of_a_rule_receives_messages():
+    """Fault (b): conditions without incoming edges heard nothing. Those that only show effects, and
+    effects that no rule causes, belong to no rule."""
+    hypergraph = load_hypergraph()
+    heard = make_manager(hypergraph).graph.rowptr.diff() > 0
+    caused = {effect for operator in hypergraph.operators for effect in operator.effects}
+    belongs = [
+        *hypergraph.operator_conditions.any(0),
+        *[True] * hypergraph.num_operators,
+        *[effect.name in caused for effect in hypergraph.effects],
+    ]
+    assert heard.tolist() == belongs
+    assert np.mean(belongs) > 0.9

@@ -117,8 +117,8 @@ def test_how_much_an_expert_matters_is_the_routers_decision():
     policy = make_policy()
     proposals = policy.manager.proposals
     packed = np.zeros((1, 1), np.uint8)
-    listed = policy.manager.active(packed, instances([[(0, [1])]])).listed()
-    weak, strong = (proposals(listed, (proposals.priority + more).exp(), 1) for more in (2, 5))
+    listed = policy.manager.active(packed, instances([[(0, [1])]])).instances
+    weak, strong = (proposals(listed, (proposals.priority + more).exp()) for more in (2, 5))
     assert strong[1][0, 0] > weak[1][0, 0] + 2
     torch.testing.assert_close(strong[0], weak[0])
     assert strong[0].max() == 1
