@@ -29,8 +29,8 @@
   E(CORPSE_HERE, 1u << 17) E(TRAPPED, 1u << 18) E(SHOP, 1u << 19) E(FOUND, 1u << 20)         \
   E(STAIRS_DOWN_HERE, 1u << 21) E(STAIRS_UP_HERE, 1u << 22) E(DEADLY_FOOD, 1u << 23)         \
   E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)  \
-  E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(MEAL_HERE, 1u << 30)          \
-  E(POISONOUS_FOOD, 1u << 31) E(NO_FOOD, uint64_t{1} << 32)
+  E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(POISONOUS_FOOD, 1u << 30)                  \
+  E(NO_FOOD, 1u << 31)
 
 // tedg_fast/nethack/memory.py
 #define TEDG_MARKS(E)                                                                        \

@@ -131,8 +131,8 @@ void LevelMap::set_told_terrain(const Tables& tables, int square, uint8_t terrai
   told_ = square;
 }
 
-void LevelMap::set_trap(const Tables& tables, int square) {
-  set_terrain(square, Terrain::TRAP);
+void LevelMap::remember(const Tables& tables, int square, uint8_t terrain) {
+  set_terrain(square, terrain);
   set_class(tables, square);
 }
 

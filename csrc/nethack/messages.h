@@ -34,7 +34,6 @@ class MessageReader {
     kEndOfMiss,     // "!" or ".", perhaps after " you"; and "You " does not precede
     kWay,           // 1 to 40 characters, then " way"
     kCorpse,        // 0 to 60 characters, then "corpse"
-    kMeal,          // 0 to 40 characters, then food that keeps
     kOutside,       // 1 to 20 characters, then " outside"
   };
   struct Phrase {

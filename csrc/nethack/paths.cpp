@@ -40,6 +40,15 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
     const Place place = place_of(seen.square);
     shunned_shown[place.column] |= place.bit();
   }
+  if (memory.sparing()) {
+    const Board& monsters = map.of(LevelMap::kMonster);
+    for (int column = 1; column <= kColumns; ++column) {
+      for (uint32_t bits = monsters[column] & kMapRows; bits; bits &= bits - 1) {
+        const int square = std::countr_zero(bits) * kWidth + column;
+        if (memory.spares(map.glyph(square), memory.time)) shunned_shown[column] |= bits & -bits;
+      }
+    }
+  }
   shunned_shown[player.column] &= ~player.bit();
   for (int i = Board::kFirst; i < Board::kEnd; ++i) {
     const uint32_t shut = closed[i] & locked[i];
