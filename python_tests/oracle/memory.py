@@ -133,6 +133,8 @@ class Memory:
             self._mark(scene.position, "TASTED")
         if scene.asks("EAT_ITEM_PROMPT"):
             self.no_meal = scene.offered == 0
+        if scene.says("NO_FOOD"):
+            self.no_meal = True
         self.fresh = False
 
     def _mark(self, square: int, *names: str) -> None:

@@ -46,6 +46,7 @@ PATTERNS = {
     "PAIN": rb"Ouch!|That hurts|Your leg",
     "NOISE": rb"You hear ",
     "OVERFULL": rb"hard time getting all of it down|stuffed|choke",
+    "NO_FOOD": rb"have anything to eat",
     "GUARD": rb"[Ff]ollow me|Hello stranger|I don't know you",
 }
 _COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}

@@ -140,6 +140,7 @@ def _entry(agent: Agent, played: Played, seconds: float) -> dict[str, Any]:
             played.trace.leading, played.trace.usage, played.trace.contexts
         ),
         "lost": played.lost,
+        "left_out": dict(zip(("objects", "instances"), played.left_out)),
         "episodes": {
             name: [getattr(episode, name) for episode in episodes]
             for name in (field.name for field in fields(Episode))
@@ -174,6 +175,12 @@ def show(record: dict[str, Any]) -> None:
     for name, entry in entries.items():
         for loss in entry["lost"]:
             print(f"{name}: {loss}")
+        objects, instances = entry["left_out"].values()
+        if objects or instances:
+            print(
+                f"{name}: {objects} objects and {instances} instances of rules were beyond the "
+                "limits of an observation and left out"
+            )
 
 
 def _row(name: str, summary: dict[str, Any]) -> list[str]:

@@ -47,11 +47,13 @@ class Trace:
 @dataclass(frozen=True)
 class Played:
     """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
-    says; ``trace`` is None for an agent without experts."""
+    says; ``trace`` is None for an agent without experts; ``left_out`` counts objects and rule
+    instances beyond the limits of an observation, in these games and those begun beside them."""
 
     episodes: dict[int, Episode]
     lost: list[str]
     trace: Trace | None
+    left_out: tuple[int, int] = (0, 0)
 
 
 def play(
@@ -93,7 +95,7 @@ def play(
                 for row in begun:
                     draws[row] = draws_of(games.seed, number[row], games.max_steps)
             if (number >= games.episodes).all():
-                return Played(episodes, lost, record.trace())
+                return Played(episodes, lost, record.trace(), env.left_out)
             observation = env.observation
             choice = agent(observation, draws[np.arange(num_envs), length])
             if choice.alpha is not None:

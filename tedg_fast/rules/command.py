@@ -113,6 +113,7 @@ class Explain:
     For example:
       tedg-rules explain --seed 3 --step 200
       tedg-rules explain my.toml --seed 3 --step 200 --rule attack
+      tedg-rules explain my.toml --until attack
       tedg-rules explain my.toml --seed 3 --step 40 --character val-hum-law-fem
     """
 
@@ -128,6 +129,9 @@ class Explain:
     """NetHack role-race-alignment-gender."""
     rule: str | None = None
     """Say only why this rule applied or did not."""
+    until: str | None = None
+    """Play on from there, one game after the other, until this rule decides, and explain that
+    moment."""
     all: bool = False
     """Show every near miss."""
 
@@ -136,12 +140,12 @@ class Explain:
 
         self._check()
         rules = load_hypergraph(self.file)
-        if self.rule is not None:
-            names = [operator.name for operator in rules.operators]
-            if self.rule not in names:
-                raise RulesError(f"there is no rule '{self.rule}'{hint(self.rule, names)}")
+        names = [operator.name for operator in rules.operators]
+        for name in (self.rule, self.until):
+            if name is not None and name not in names:
+                raise RulesError(f"there is no rule '{name}'{hint(name, names)}")
         moment = Moment(self.seed, self.game, self.step, self.character)
-        _print(explained(rules, moment, self.rule, self.all))
+        _print(explained(rules, moment, self.rule, self.until, self.all))
 
     def _check(self) -> None:
         from tedg_fast.nethack.games.character import can_be_played

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tedg_fast.hypergraph import Hypergraph, HypergraphError
+from tedg_fast.nethack.facts.observation import instances_of
 from tedg_fast.rules.game import GroundedGame
 from tedg_fast.rules.situation import Situation
 from tedg_fast.rules.telling import (
@@ -20,6 +21,8 @@ from tedg_fast.rules.telling import (
 )
 
 _REVERSED = ("\x1b[7m", "\x1b[0m")
+_MOST_GAMES = 20  # that are searched for a moment at which a rule decides,
+_MOST_STEPS = 2000  # so many steps of each
 
 
 @dataclass(frozen=True)
@@ -33,46 +36,92 @@ class Moment:
 
 
 def explained(
-    rules: Hypergraph, moment: Moment, rule: str | None = None, all_misses: bool = False
+    rules: Hypergraph,
+    moment: Moment,
+    rule: str | None = None,
+    until: str | None = None,
+    all_misses: bool = False,
 ) -> Iterator[str]:
-    """The lines to print; only about one `rule` if it is named. Raises HypergraphError where the
-    game ends before."""
+    """The lines to print; only about one `rule` if it is named. With `until` the moment is the
+    first one from there on at which that rule decides. Raises HypergraphError where the game ends
+    before, or where no such moment is found."""
+    names = [operator.name for operator in rules.operators]
+    if until is not None:
+        moment = _found(rules, moment, names.index(until))
     game = GroundedGame(rules, moment.seed, moment.number, moment.step + 1, moment.character)
     try:
-        _play(game, moment.step)
-        situation = Situation(rules, game.grounder, game.observation)
-        choice = situation.choice(np.array([game.draw]))
-        chars, _, cursor = game.screen()
+        if not _play(game, moment.step):
+            raise HypergraphError(
+                f"the game ends at step {game.game.length} ({_ending(game)}); give --step"
+                f" {game.game.length - 1} or less"
+            )
         yield (
             f"Step {moment.step} of game {moment.number} of seed {moment.seed}"
             f" ({moment.character}), score {game.game.true_score}"
         )
-        yield ""
-        yield from map_lines(chars, cursor, _REVERSED if sys.stdout.isatty() else ("", ""))
-        yield ""
-        yield from known_lines(situation)
-        yield ""
-        if rule is not None:
-            number = [operator.name for operator in rules.operators].index(rule)
-            yield from rule_lines(situation, number, choice)
-            return
-        yield from played_lines(situation, choice)
-        yield ""
-        yield from applied_lines(situation, choice)
-        yield ""
-        yield from miss_lines(situation, len(rules.operators) if all_misses else MOST_MISSES)
+        situation = Situation(rules, game.grounder, game.observation)
+        number = None if rule is None else names.index(rule)
+        yield from _told(game, situation, number, all_misses)
     finally:
         game.close()
 
 
-def _play(game: GroundedGame, steps: int) -> None:
-    """Plays by the rules alone."""
-    for step in range(steps):
+def _told(
+    game: GroundedGame, situation: Situation, rule: int | None, all_misses: bool
+) -> Iterator[str]:
+    choice = situation.choice(np.array([game.draw]))
+    chars, _, cursor = game.screen()
+    most = len(situation.rules.operators) if all_misses else MOST_MISSES
+    parts = [
+        map_lines(chars, cursor, _REVERSED if sys.stdout.isatty() else ("", "")),
+        known_lines(situation),
+    ]
+    if rule is not None:
+        parts.append(rule_lines(situation, rule, choice))
+    else:
+        parts += [
+            played_lines(situation, choice),
+            applied_lines(situation, choice),
+            miss_lines(situation, most),
+        ]
+    for lines in parts:
+        yield ""
+        yield from lines
+
+
+def _play(game: GroundedGame, steps: int) -> bool:
+    """Plays by the rules alone; False if the game ends before."""
+    while game.game.length < steps:
         actions, _ = game.grounder.choose(game.observation, np.array([game.draw]))
         game.step(int(actions[0]))
         if game.over:
-            killer = f" by {game.game.killer}" if game.game.killer else ""
-            raise HypergraphError(
-                f"the game ends at step {step + 1} ({game.game.ending}{killer}); give --step"
-                f" {step} or less"
-            )
+            return False
+    return True
+
+
+def _found(rules: Hypergraph, moment: Moment, rule: int) -> Moment:
+    """The first moment from the given one on, in this game or a later one, at which `rule`
+    decides."""
+    step = moment.step
+    for number in range(moment.number, moment.number + _MOST_GAMES):
+        game = GroundedGame(rules, moment.seed, number, step + _MOST_STEPS, moment.character)
+        try:
+            _play(game, step)
+            while not game.over:
+                actions, winners = game.grounder.choose(game.observation, np.array([game.draw]))
+                winner = int(winners[0])
+                if winner >= 0 and instances_of(game.observation)["rule"][0, winner] == rule:
+                    return Moment(moment.seed, number, game.game.length, moment.character)
+                game.step(int(actions[0]))
+        finally:
+            game.close()
+        step = 0
+    raise HypergraphError(
+        f"rule '{rules.operators[rule].name}' decides at no step of {_MOST_GAMES} games of seed"
+        f" {moment.seed}; look at a moment where it should, with --rule"
+    )
+
+
+def _ending(game: GroundedGame) -> str:
+    killer = game.game.killer
+    return f"{game.game.ending} by {killer}" if killer else game.game.ending

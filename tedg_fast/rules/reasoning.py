@@ -8,7 +8,7 @@ What is not understood counts as possible, so "cannot hold" is certain and "can 
 
 import ast
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tedg_fast.hypergraph import Vocabulary
@@ -69,8 +69,8 @@ Case = tuple[tuple[str, Domain], ...]
 Cases = tuple[Case, ...]
 
 
-def satisfiable(conditions: Sequence[Cases]) -> bool:
-    """Whether the conditions may hold together."""
+def satisfiable(conditions: Sequence[Cases], known: Mapping[str, Domain] | None = None) -> bool:
+    """Whether the conditions may hold together, where what is `known` holds as well."""
     tries = 0
 
     def extend(known: dict[str, Domain], rest: Sequence[Cases]) -> bool:
@@ -89,7 +89,20 @@ def satisfiable(conditions: Sequence[Cases]) -> bool:
                     return True
         return False
 
-    return extend({}, sorted(conditions, key=len))
+    return extend(dict(known or {}), sorted(conditions, key=len))
+
+
+def certain(conditions: Sequence[Cases]) -> tuple[dict[str, Domain], list[Cases]]:
+    """What the conditions with a single case claim, put together, and the other conditions."""
+    known: dict[str, Domain] = {}
+    rest = []
+    for cases in conditions:
+        if len(cases) != 1:
+            rest.append(cases)
+            continue
+        for key, domain in cases[0]:
+            known[key] = known[key].meet(domain) if key in known else domain
+    return known, rest
 
 
 class Reasoner:
@@ -134,6 +147,8 @@ class Reasoner:
         value = _constant(right)
         if value is not None:
             return self._claim(left, _compared(kind, value))
+        if _scaled(right) is None and _scaled(left) is not None:
+            left, right, kind = right, left, _MIRRORED.get(kind, kind)
         scaled = _scaled(right)
         if scaled is not None:  # x < 0.5 * y says x / y < 0.5
             return ((f"{printed(left)} / {printed(scaled[1])}", _compared(kind, scaled[0])),)

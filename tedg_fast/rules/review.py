@@ -10,7 +10,7 @@ from tedg_fast.hypergraph import Do, Hypergraph, Operator, Vocabulary
 from tedg_fast.hypergraph.parse import parse
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.rules.expressions import of_rule, resolved
-from tedg_fast.rules.reasoning import Cases, Reasoner, satisfiable
+from tedg_fast.rules.reasoning import Cases, Domain, Reasoner, certain, satisfiable
 
 # What is carried out wherever the game waits for a command; the action mask never forbids these.
 _ALWAYS_POSSIBLE = tuple(ACTIONS.index(name) for name in ("search", "wait", "kick"))
@@ -115,20 +115,19 @@ class Review:
     def implies(self, rule: int, other: int, matching: tuple[int, ...]) -> bool:
         """Whether all conditions of `other` hold wherever those of `rule` do."""
         operator, ours = self.rules.operators[other], self.rules.operators[rule]
-        stated = {(use.condition, use.variables) for use in ours.conditions}
-        rest = [
-            use
-            for use in operator.conditions
-            if (use.condition, tuple(matching[v] for v in use.variables)) not in stated
-        ]
+        stated = self.stated[rule]
+        known, rest = self.certain[rule]
         spoken = self.spoken_of[rule]
-        for use in rest:
-            names = tuple(ours.variable_names[matching[v]] for v in use.variables)
+        for use in operator.conditions:
+            about = tuple(matching[v] for v in use.variables)
+            if (use.condition, about) in stated:
+                continue
+            names = tuple(ours.variable_names[variable] for variable in about)
             negated = self.negated(use.condition, names)
             # What the rule does not speak of it does not imply: a cheap look before the dear one.
             if not spoken.intersection(key for case in negated for key, _ in case):
                 return False
-            if satisfiable([*self.conditions[rule], negated]):
+            if satisfiable([*rest, negated], known):
                 return False
         return True
 
@@ -166,6 +165,19 @@ class Review:
     def conditions(self) -> Sequence[Sequence[Cases]]:
         """Of each rule the cases of its conditions, with its own variables."""
         return [self._conditions_of(operator) for operator in self.rules.operators]
+
+    @cached_property
+    def stated(self) -> Sequence[set[tuple[int, tuple[int, ...]]]]:
+        """Of each rule its conditions as numbers, and which variables they are about."""
+        return [
+            {(use.condition, use.variables) for use in operator.conditions}
+            for operator in self.rules.operators
+        ]
+
+    @cached_property
+    def certain(self) -> Sequence[tuple[Mapping[str, Domain], list[Cases]]]:
+        """Of each rule what its conditions claim for certain, and the other conditions."""
+        return [certain(conditions) for conditions in self.conditions]
 
     @cached_property
     def spoken_of(self) -> Sequence[set[str]]:

@@ -29,11 +29,11 @@ class Things:
         facts = self.facts[kind][place]
         if kind == "direction":
             return self.word(kind, "name", place)
-        if "steps" in facts:
-            steps = int(facts["steps"])
-            where = "here" if steps == 0 else f"{steps} step{'s' * (steps > 1)}"
-            return f"{kind.replace('_', ' ')}, {where}"
-        return f"{self._what(kind, place)}, {_where(facts)}"
+        if "east" in facts:
+            return f"{self._what(kind, place)}, {_where(facts)}"
+        steps = int(facts["steps"])
+        where = "here" if steps == 0 else f"{steps} step{'s' * (steps > 1)}"
+        return f"{kind.replace('_', ' ')}, {where}"
 
     def _what(self, kind: str, place: int) -> str:
         facts = self.facts[kind][place]
