@@ -131,8 +131,8 @@ void LevelMap::set_told_terrain(const Tables& tables, int square, uint8_t terrai
   told_ = square;
 }
 
-void LevelMap::set_trap(const Tables& tables, int square) {
-  set_terrain(square, Terrain::TRAP);
+void LevelMap::remember(const Tables& tables, int square, uint8_t terrain) {
+  set_terrain(square, terrain);
   set_class(tables, square);
 }
 
@@ -142,6 +142,13 @@ void LevelMap::mark(int square, uint8_t bits) {
   marks_[square] |= static_cast<uint8_t>(added);
   for (int kind = 0; kind < kMarkKinds; ++kind) {
     if (added & kMarkBits[kind]) marked_[kind].flip(place_of(square));
+  }
+}
+
+void LevelMap::unmark(uint8_t bits) {
+  for (uint8_t& marks : marks_) marks &= static_cast<uint8_t>(~bits);
+  for (int kind = 0; kind < kMarkKinds; ++kind) {
+    if (bits & kMarkBits[kind]) marked_[kind].clear();
   }
 }
 

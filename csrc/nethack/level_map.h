@@ -32,9 +32,11 @@ class LevelMap {
   void see(const Tables& tables, const uint8_t* glyphs);
   // Says what lies at a square until the square is seen again.
   void set_told_terrain(const Tables& tables, int square, uint8_t terrain);
-  // Remembers a trap, until the square is seen to be something else.
-  void set_trap(const Tables& tables, int square);
+  // Says what lies at a square until the square is seen to be something else.
+  void remember(const Tables& tables, int square, uint8_t terrain);
   void mark(int square, uint8_t bits);
+  // Takes a mark away everywhere.
+  void unmark(uint8_t bits);
   void count_search(int square);
 
   uint16_t glyph(int square) const;   // kEdgeGlyph on the padding

@@ -39,9 +39,18 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   const uint8_t implied = new_level ? arrival_terrain(scene, last_action) : 0;
   const bool branched = !fresh && new_level && (scene.level >> 8) != (level >> 8);
   if (branched && is_stairs(map().terrain(position))) map().mark(position, Mark::BRANCH);
+  if (moved) {
+    // What was left untouched is of no use.
+    if (on_meal && !fresh) map().mark(position, Mark::TASTED);
+    on_meal = !new_level && map().of(LevelMap::kMeal).has(place_of(scene.position)) &&
+              !(map().marks(scene.position) & Mark::TASTED);
+  }
   if (new_level) {
     enter(tables, scene);
     forget(tables, scene);
+  }
+  if (!new_level && last_action == Action::DOWN && scene.time == time && !scene.prompt) {
+    map().remember(tables, position, Terrain::FLOOR);  // nothing leads down here
   }
   see(tables, scene, glyphs, new_level, implied);
   if (branched && is_stairs(map().terrain(scene.position))) {
@@ -57,8 +66,10 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   const auto& proof_from = tables.poison_proof_from;
   poison_proof = scene.blstats[Blstats::XP] >= proof_from[role];
   note_sprung(tables, scene, moved && !new_level);
+  if (scene.says(Said::SHOP)) note_wares(scene);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
+  if (scene.says(Said::NO_FOOD)) no_meal = true;
   fresh = false;
 }
 
@@ -201,7 +212,7 @@ void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
 // what falls there later must not be taken for all that is there to eat.
 void Memory::note_corpses(const Tables& tables, const Scene& scene) {
   for (Event& kill : kills) {
-    if (kill.square == 0 || kill.square == scene.position) continue;
+    if (kill.square < 0 || kill.square == scene.position) continue;
     const uint16_t glyph = map().glyph(kill.square);
     const uint32_t flags = tables.properties[glyph];
     if (flags & Flag::CORPSE) kill.corpse = tables.subject[glyph];
@@ -293,6 +304,20 @@ void Memory::walk(const Scene& scene, int64_t last_action, bool ran) {
   }
 }
 
+// Food in a shop is not to be had: marks what lies around as tried.
+void Memory::note_wares(const Scene& scene) {
+  constexpr int kShop = 10;  // no shop is larger
+  const Place at = place_of(scene.position);
+  const Board& meals = map().of(LevelMap::kMeal);
+  for (int column = std::max(at.column - kShop, 1); column <= std::min(at.column + kShop, kColumns);
+       ++column) {
+    for (uint32_t bits = meals[column] & kMapRows; bits; bits &= bits - 1) {
+      map().mark(std::countr_zero(bits) * kWidth + column, Mark::TASTED);
+    }
+  }
+  map().mark(scene.position, Mark::TASTED);
+}
+
 // A step that hurt although no enemy is near met a trap, which what fell out of it may cover.
 void Memory::note_sprung(const Tables& tables, const Scene& scene, bool moved) {
   if (!moved || hurt == 0 || scene.says(Said::HIT_ME)) return;
@@ -300,7 +325,7 @@ void Memory::note_sprung(const Tables& tables, const Scene& scene, bool moved) {
     constexpr uint32_t kCulprit = Flag::HOSTILE | Flag::UNSEEN;
     if (tables.properties[map().glyph(position + neighbour(way))] & kCulprit) return;
   }
-  if (map().terrain(position) <= Terrain::CORRIDOR) map().set_trap(tables, position);
+  if (map().terrain(position) <= Terrain::CORRIDOR) map().remember(tables, position, Terrain::TRAP);
 }
 
 void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new_level) {
@@ -311,6 +336,7 @@ void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new
   hurt = std::max<int64_t>(wrap_sub(hp, scene.hp), 0);
   if (hurt > 0) {
     hurt_at = scene.time;
+    next_asked = 0;
     asked = {};  // another of that kind may be hostile
   }
   gold_gained = wrap_sub(scene.gold, gold);

@@ -61,6 +61,7 @@ struct Memory {
   int64_t gold_gained, experience_gained;  // in the last step
   int known;              // number of squares with known terrain
   int role;               // place among the words of me.role
+  bool on_meal = false;           // food that keeps, not tried, was seen on the square that was stepped to
   bool poison_proof;      // resists poison, by role and level
 
   explicit Memory(const Tables& tables);
@@ -79,6 +80,8 @@ struct Memory {
     }
     return false;
   }
+  // Whether there may be any of those.
+  bool sparing() const { return next_asked != 0 || asked[0].glyph >= 0; }
   // Turns since the player killed a monster on a square; 1000 if it did not, or long ago.
   int64_t kill_age(int square, int64_t now) const;
   // The kind of monster whose fresh corpse lies on a square, wise to eat as far as is known; -1 if none.
@@ -96,6 +99,7 @@ struct Memory {
   void note_corpses(const Tables& tables, const Scene& scene);
   void note_shunned(const Tables& tables, const Scene& scene);
   void walk(const Scene& scene, int64_t last_action, bool ran);
+  void note_wares(const Scene& scene);
   void note_sprung(const Tables& tables, const Scene& scene, bool moved);
   void count(const Scene& scene, int64_t last_action, bool moved, bool new_level);
 

@@ -63,7 +63,6 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::OBJECT_HERE, "{several|many} objects here");
   add(Said::CORPSE_HERE, "{see|feel} here ", Then::kCorpse);
   add(Said::CORPSE_HERE, "{corpse|corpses} here; eat");
-  add(Said::MEAL_HERE, "{see|feel} here", Then::kMeal);
   add(Said::TRAPPED, "You {fall into|land on|are still in|crawl to|are stuck|cannot pull}");
   add(Said::TRAPPED, "in {a|the} {|spiked |bear }{pit|trap|web}");
   add(Said::TRAPPED, "{bear trap|trapdoor|trap door|cannot escape|held by|stuck to}");
@@ -83,6 +82,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");
 
+  add(Said::NO_FOOD, "have anything to eat");
   add(Said::GUARD, "{follow me|Follow me|Hello stranger|I don't know you}");
 
   std::sort(phrases_.begin(), phrases_.end(),
@@ -98,7 +98,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   }
 }
 
-void MessageReader::add(uint32_t said, std::string_view pattern, Then then) {
+void MessageReader::add(uint64_t said, std::string_view pattern, Then then) {
   for (std::string& words : expand(pattern)) phrases_.push_back({std::move(words), said, then});
 }
 
@@ -134,15 +134,6 @@ bool MessageReader::goes_on(Then then, std::string_view text, size_t begin, size
       return after_gap(rest, 1, 40, " way");
     case Then::kCorpse:
       return after_gap(rest, 0, 60, "corpse");
-    case Then::kMeal:
-      for (const std::string_view meal :
-           {" ration", "-ration", " apple", " orange", " pear", " melon", " banana", " carrot",
-            " candy bar", " fortune cookie", " pancake", " lembas wafer", " slime mold",
-            " royal jelly", " cream pie", " kelp frond", " eucalyptus lea", " meatball",
-            " meat stick", " chunk of meat", " garlic"}) {
-        if (after_gap(rest, 0, 40, meal)) return true;
-      }
-      return false;
     case Then::kOutside:
       return after_gap(rest, 1, 20, " outside");
     case Then::kExclamation:

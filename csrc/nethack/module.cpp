@@ -321,7 +321,7 @@ double value_of(const Grounder& grounder, const Dense<int32_t>& code,
   return programs.run(program, grounder.facts(), slots);
 }
 
-std::pair<uint32_t, uint32_t> read_message(const Grounder& grounder, const std::string& message) {
+std::pair<uint64_t, uint32_t> read_message(const Grounder& grounder, const std::string& message) {
   if (message.size() > kMessage) throw py::value_error("a message has at most 256 bytes");
   uint8_t padded[kMessage] = {};
   std::copy(message.begin(), message.end(), padded);

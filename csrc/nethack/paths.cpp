@@ -40,6 +40,15 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
     const Place place = place_of(seen.square);
     shunned_shown[place.column] |= place.bit();
   }
+  if (memory.sparing()) {
+    const Board& monsters = map.of(LevelMap::kMonster);
+    for (int column = 1; column <= kColumns; ++column) {
+      for (uint32_t bits = monsters[column] & kMapRows; bits; bits &= bits - 1) {
+        const int square = std::countr_zero(bits) * kWidth + column;
+        if (memory.spares(map.glyph(square), memory.time)) shunned_shown[column] |= bits & -bits;
+      }
+    }
+  }
   shunned_shown[player.column] &= ~player.bit();
   for (int i = Board::kFirst; i < Board::kEnd; ++i) {
     const uint32_t shut = closed[i] & locked[i];
@@ -58,6 +67,7 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
     ground.upright.words[i] = passable & ~no_slant;
     goals.of[Goal::STAIRS_DOWN].words[i] = down[i] & ~branch[i];
     goals.of[Goal::STAIRS_UP].words[i] = up[i];
+    goals.of[Goal::SIDE_STAIRS].words[i] = down[i] & branch[i];
     goals.of[Goal::FRESH_CORPSE].words[i] = 0;
     goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
     goals.of[Goal::GOLD].words[i] = passable & gold_shown.words[i];

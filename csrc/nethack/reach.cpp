@@ -39,11 +39,9 @@ int Reach::steps_to(Place target) const {
 }
 
 Place Reach::before(Place at, int steps) const {
-  const unsigned slanted =
-      ground_.no_slant.has(at) ? kDiagonals : around(ground_.no_slant, at) & kDiagonals;
-  unsigned near = around(within_[steps - 1], at);
-  if (near & ~slanted) near &= ~slanted;  // all but from where the player stands in a door's frame
-  const int way = std::countr_zero(near);
+  // As the flood went: straight on, or diagonally between two upright squares. So there is one.
+  const unsigned slanted = ground_.upright.has(at) ? around(ground_.upright, at) & kDiagonals : 0;
+  const int way = std::countr_zero(around(within_[steps - 1], at) & (~kDiagonals | slanted));
   return {at.column + kStepColumn[way], at.row + kStepRow[way]};
 }
 

@@ -22,7 +22,7 @@ class Reach {
   Reach(Place from, const Ground& ground, int far);
   // The length of the shortest walk to a square, -1 where there is none.
   int steps_to(Place target) const;
-  // The square before `at` on a shortest walk to it that takes `steps` > 0.
+  // The square before `at` on a shortest walk to it, which takes `steps` > 0.
   Place before(Place at, int steps) const;
   // The direction of the first step to a square, -1 where there is none.
   int first_step(Place target) const;

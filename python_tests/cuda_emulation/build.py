@@ -38,7 +38,7 @@ def library(folder: Path) -> Path:
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", 2))) as pool:
         objects = list(pool.map(lambda job: _compile(folder, *job), jobs))
     target = folder / "libtedg_emulated.so"
-    subprocess.run(["g++", "-shared", *SANITIZERS, "-o", str(target), *objects,
+    subprocess.run(["g++", "-shared", "-Wl,-Bsymbolic", *SANITIZERS, "-o", str(target), *objects,
                     f"-L{torch_folder / 'lib'}", "-ltorch_cpu"], check=True)
     return target
 

@@ -126,7 +126,7 @@ def test_all_rules_that_cannot_be_said_are_listed(tmp_path):
         ("[", "is no JSON; version-2 files are"),
         ("[]", "is no version-2 file; only those can be converted"),
         ('{"format": "tedg-hypergraph", "version": 1}', "has version 1, not 2"),
-        ('{"format": "tedg-hypergraph", "version": 2}', "a rule or effect is damaged ('operators')"),
+        ('{"format": "tedg-hypergraph", "version": 2}', "is damaged: 'operators'"),
     ],
 )
 def test_other_files(content, problem, tmp_path):

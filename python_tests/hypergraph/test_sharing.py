@@ -30,7 +30,8 @@ def names(graph):
     [
         ("((m.hostile))", "monster.hostile"),
         ("m.hostile  and(m.adjacent)", "monster.hostile and monster.adjacent"),
-        ("m.hostile and (m.adjacent or me.blind)", "monster.hostile and (monster.adjacent or me.blind)"),
+        ("m.hostile and (m.adjacent or me.blind)",
+         "monster.hostile and (monster.adjacent or me.blind)"),
         ("me.hp-(me.depth-1)>0", "me.hp - (me.depth - 1) > 0"),
         ("(me.hp-me.depth)-1>0", "me.hp - me.depth - 1 > 0"),
         ("me.hp/(me.depth*2)==-3", "me.hp / (me.depth * 2) == -3"),
@@ -198,7 +199,8 @@ def test_no_priority_is_not_priority_zero(load):
 
 def test_a_thousand_rules(load):
     many = [
-        f'each = "m: monster"\nwhen = ["m.level == {i % 50}", "m.damage > {i}"]' for i in range(1000)
+        f'each = "m: monster"\nwhen = ["m.level == {i % 50}", "m.damage > {i}"]'
+        for i in range(1000)
     ]
     graph = load(rules(*many))
     assert graph.num_operators == 1000 and graph.num_conditions == 1050

@@ -11,7 +11,7 @@ import numpy as np
 from nle import nethack
 
 from oracle.memory import MARKS, Memory
-from oracle.paths import GOALS, Ways
+from oracle.paths import GOALS, UNREACHED, Ways
 from oracle.scene import Scene
 from oracle.squares import (
     COLUMNS, DIAGONAL, NEIGHBOURS, ROWS, WIDTH, distance, wrap,
@@ -21,6 +21,7 @@ from tedg_fast.nethack.facts.tables import monster_tables
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 LONGEST_RUN = 30
+FARTHEST_WALK = 16  # steps to a monster
 _DYING = (nethack.BL_MASK_STONE | nethack.BL_MASK_SLIME | nethack.BL_MASK_STRNGL
           | nethack.BL_MASK_FOODPOIS | nethack.BL_MASK_TERMILL)  # fmt: skip
 _LIMIT = {name: kind.limit for name, kind in vocabulary().kind.items()}
@@ -32,7 +33,7 @@ _TOLD = {
 _TABLE = [a.name for a in vocabulary().kind["monster"].attributes if a.table]
 _OF_MONSTER = [dict(zip(_TABLE, row)) for row in monster_tables().values.tolist()]
 _OF_NOTHING = dict.fromkeys(_TABLE, 0.0)
-UNKNOWN_SUBJECT = 0xFFFF
+_UNSAFE = (Terrain.CLOSED_DOOR, Terrain.TRAP, Terrain.PIT)  # not stepped on freely
 
 Object = dict[str, float]
 
@@ -40,12 +41,14 @@ Object = dict[str, float]
 @dataclass
 class Facts:
     """`subjects`: kind -> for each object the kind of monster that it is or was; `left_out`: kind ->
-    objects beyond its limit; `free`: whether a step is possible in each direction."""
+    objects beyond its limit; `free`: whether a step is possible in each direction; `first_steps`:
+    kind -> for each object the direction of the first step to it, -1 where none is known."""
 
     objects: dict[str, list[Object]] = field(default_factory=dict)
     subjects: dict[str, list[int]] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     free: list[bool] = field(default_factory=list)
+    first_steps: dict[str, list[int]] = field(default_factory=dict)
 
 
 def facts_of(scene: Scene, memory: Memory, ways: Ways) -> Facts:
@@ -61,15 +64,18 @@ def facts_of(scene: Scene, memory: Memory, ways: Ways) -> Facts:
         _floats(_direction(scene, memory, way, facts.free[way])) for way in range(8)
     ]
     _list(facts, "monster", scene, ANY_MONSTER, lambda square: _monster(scene, memory, square))
+    _walk_to_monsters(facts, scene, ways)
     _list(facts, "item", scene, Flag.ITEM, lambda square: _item(scene, square))
     _list(facts, "corpse", scene, Flag.CORPSE,
           lambda square: {"age": memory.kill_age(square, scene.time)})  # fmt: skip
     for goal in GOALS:
         way = ways.to[goal]
         run = facts.objects["direction"][way.direction]["run"] if way.direction >= 0 else 0
+        stuck = way.direction >= 0 and not facts.free[way.direction]
         place = {"steps": way.steps, "straight": way.straight,
-                 "overrun": max(run - way.straight, 0)}  # fmt: skip
+                 "overrun": LONGEST_RUN if stuck else max(run - way.straight, 0)}  # fmt: skip
         facts.objects[goal] = [_floats(place)] if way.reachable else []
+        facts.first_steps[goal] = [way.direction] if way.reachable else []
     return facts
 
 
@@ -85,7 +91,7 @@ def free_ways(scene: Scene, memory: Memory) -> list[bool]:
     free = []
     for way, square in enumerate(scene.around):
         ground, marks = here.terrain[square], here.marks[square]
-        solid = ground < Terrain.COVERED or ground > Terrain.HOLE or ground == Terrain.CLOSED_DOOR
+        solid = ground < Terrain.COVERED or ground > Terrain.HOLE or ground in _UNSAFE
         occupied = scene.near[way] & (ANY_MONSTER | Flag.BOULDER)
         slant = DIAGONAL[way] and (
             in_frame or bound or ground == Terrain.OPEN_DOOR or marks & MARKS["NO_DIAGONAL"]
@@ -132,7 +138,10 @@ def _me(scene: Scene, memory: Memory) -> dict[str, float]:
         "trapped": memory.trapped,
         "engulfed": scene.seen & Flag.ENGULFED != 0,
         "on": ground[8],
-        "on_kill": memory.killed_here(scene.position, scene.time),
+        "on_kill": memory.killed_here(scene.position, scene.time)
+        and not memory.here.marks[scene.position] & MARKS["STALE"],
+        "on_corpse": memory.fresh_corpse(scene.position, scene.time),
+        "poison_proof": memory.poison_proof,
         "may_have_food": not memory.no_meal,
         "still": memory.still,
         "idle": memory.frozen,
@@ -165,15 +174,15 @@ def _prompt(scene: Scene) -> dict[str, float]:
     return {"kind": _PROMPTS.index(kind), "food": food}
 
 
-def spared(scene: Scene, memory: Memory, square: int) -> bool:
-    """Whether a monster there is of the kind that the game has just called peaceful."""
-    return memory.peaceful_until >= scene.time and int(scene.glyphs[square]) == memory.peaceful
+def _spared(scene: Scene, memory: Memory, square: int) -> bool:
+    """Whether a monster there is of a kind that the game has lately called peaceful."""
+    return memory.spares(int(scene.glyphs[square]), scene.time)
 
 
 def _direction(scene: Scene, memory: Memory, way: int, free: bool) -> dict[str, float]:
     square, flags = scene.around[way], scene.near[way]
     ground, marks = memory.here.terrain[square], memory.here.marks[square]
-    aggressive = flags & (Flag.HOSTILE | Flag.UNSEEN) and not spared(scene, memory, square)
+    aggressive = flags & (Flag.HOSTILE | Flag.UNSEEN) and not _spared(scene, memory, square)
     return {
         "name": way,
         "diagonal": DIAGONAL[way],
@@ -197,7 +206,7 @@ def _run(scene: Scene, memory: Memory, way: int) -> int:
         square += NEIGHBOURS[way]
         ground, marks = memory.here.terrain[square], memory.here.marks[square]
         door = ground in (Terrain.OPEN_DOOR, Terrain.CLOSED_DOOR)
-        if (ground in (Terrain.UNKNOWN, Terrain.CLOSED_DOOR) or ground >= Terrain.LIQUID
+        if (ground == Terrain.UNKNOWN or ground in _UNSAFE or ground >= Terrain.LIQUID
                 or marks & MARKS["BLOCKED"] or scene.flags[square] & ANY_MONSTER
                 or (DIAGONAL[way] and door)):  # fmt: skip
             break
@@ -222,7 +231,7 @@ def _list(facts: Facts, kind: str, scene: Scene, flags: int,
     kept = shown[: _LIMIT[kind]]
     subjects = monster_tables().subject[scene.glyphs[kept]].tolist()
     facts.left_out[kind], facts.subjects[kind] = len(shown) - len(kept), subjects
-    facts.objects[kind] = []
+    facts.objects[kind], facts.first_steps[kind] = [], []
     for square, subject in zip(kept, subjects):
         away = distance(square, player)
         placed = {
@@ -231,6 +240,8 @@ def _list(facts: Facts, kind: str, scene: Scene, flags: int,
         }  # fmt: skip
         known = subject < len(_OF_MONSTER)
         table = {} if kind == "item" else _OF_MONSTER[subject] if known else _OF_NOTHING
+        first = NEIGHBOURS.index(square - player) if away == 1 else -1
+        facts.first_steps[kind].append(first)
         facts.objects[kind].append(_floats(placed | describe(square)) | table)
 
 
@@ -238,7 +249,7 @@ def _monster(scene: Scene, memory: Memory, square: int) -> dict[str, float]:
     flags = int(scene.flags[square])
     east = square % WIDTH - scene.position % WIDTH
     south = square // WIDTH - scene.position // WIDTH
-    called_peaceful = spared(scene, memory, square)
+    called_peaceful = _spared(scene, memory, square)
     return {
         "aligned": east == 0 or south == 0 or abs(east) == abs(south),
         "hostile": flags & (Flag.HOSTILE | Flag.UNSEEN) != 0 and not called_peaceful,
@@ -247,6 +258,17 @@ def _monster(scene: Scene, memory: Memory, square: int) -> dict[str, float]:
         "keeper": flags & Flag.KEEPER != 0,
         "unseen": flags & Flag.UNSEEN != 0,
     }
+
+
+def _walk_to_monsters(facts: Facts, scene: Scene, ways: Ways) -> None:
+    """Adds the steps of the shortest walk to each monster, and the first of them."""
+    around = ways.ground.around(scene.position, FARTHEST_WALK) if facts.objects["monster"] else []
+    for i, monster in enumerate(facts.objects["monster"]):
+        square = scene.position + int(monster["east"]) + int(monster["south"]) * WIDTH
+        walk = ways.ground.walk_back(around, square)
+        monster["steps"] = float(UNREACHED if walk is None else len(walk))
+        if walk and not monster["adjacent"]:
+            facts.first_steps["monster"][i] = NEIGHBOURS.index(walk[-1] - scene.position)
 
 
 def _item(scene: Scene, square: int) -> dict[str, float]:

@@ -21,12 +21,16 @@ PATTERNS = {
     "BOULDER_STUCK": rb"boulder, but in vain|cannot move past|[Tt]here is a boulder in your way",
     "IN_THE_WAY": rb"in the way|blocks your path|want to swap places|move out of .{1,40} way",
     "KILLED": rb"You (kill|destroy) |is (killed|destroyed)",
+    "UNDEAD_KILLED": rb"(zombie|mummy)!",
     "HIT_ME": rb"(bites|hits|stings|touches you|claws|kicks|butts|burns|zaps|stabs)( you)?!",
     "MISSED_ME": rb"(?<!You )misses( you)?[!.]",
     "I_HIT": rb"You (hit|strike|kick|bite|claw|punch|slap|jab) (?!at empty)",
     "I_MISSED": rb"You miss|Your kick misses|clumsy kick",
     "OBJECT_HERE": rb"You (see|feel) here|(several|many) objects here",
     "CORPSE_HERE": rb"(see|feel) here .{0,60}corpse|corpses? here; eat",
+    "MEAL_HERE": rb"(see|feel) here.{0,40}([ -]ration| (apple|orange|pear|melon|banana|carrot"
+    rb"|candy bar|fortune cookie|pancake|lembas wafer|slime mold|royal jelly|cream pie|kelp frond"
+    rb"|eucalyptus lea|meatball|meat stick|chunk of meat|garlic))",
     "TRAPPED": rb"You (fall into|land on|are still in|crawl to|are stuck|cannot pull)"
     rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|trap ?door|cannot escape|held by"
     rb"|stuck to",
@@ -35,12 +39,14 @@ PATTERNS = {
     "STAIRS_DOWN_HERE": rb"(staircase|ladder) down here",
     "STAIRS_UP_HERE": rb"(staircase|ladder) up here",
     "DEADLY_FOOD": rb"(cockatrice|chickatrice|Medusa|green slime) (corpse|egg)",
-    "RISKY_FOOD": rb"(kobold|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra"
-    rb"|moccasin|viper|jelly|mold|acid blob|gremlin|spider|werejackal|wererat|werewolf|bat|dog"
-    rb"|cat|kitten|human|elf|leprechaun|nymph|stalker|mimic|zombie|mummy) corpse",
+    "RISKY_FOOD": rb"(jelly|mold|acid blob|gremlin|werejackal|wererat|werewolf|bat|dog|cat|kitten"
+    rb"|human|elf|leprechaun|nymph|stalker|mimic|zombie|mummy) corpse",
+    "POISONOUS_FOOD": rb"(kobold( lord| shaman)?|homunculus|quasit|bee|soldier ant|centipede"
+    rb"|scorpion|snake|cobra|moccasin|viper|spider|rabid rat) corpse",
     "PAIN": rb"Ouch!|That hurts|Your leg",
     "NOISE": rb"You hear ",
     "OVERFULL": rb"hard time getting all of it down|stuffed|choke",
+    "NO_FOOD": rb"have anything to eat",
     "GUARD": rb"[Ff]ollow me|Hello stranger|I don't know you",
 }
 _COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}

@@ -4,25 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oracle.memory import Level, Memory
+from oracle.ground import Ground
+from oracle.memory import FRAMES, WARY, Level, Memory
 from oracle.scene import Scene
 from oracle.squares import (
-    DIAGONAL, NEIGHBOURS, NUMBERS, WIDTH, AREA, set_of, slanted, straight,
+    AREA, COLUMNS, DIAGONAL, NEIGHBOURS, NUMBERS, ROWS, WIDTH, set_of, slanted, straight, wrap,
 )  # fmt: skip
 from tedg_fast.nethack.facts.glyphs import Flag, Terrain
-from tedg_fast.nethack.facts.tables import monster_tables
-from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 GOALS = [name.removeprefix("Goal.").lower() for name in NUMBERS if name.startswith("Goal.")][:-1]
 UNREACHED = 255
 LONGEST = 200  # longer floods are given up
 MOST_ROUNDS = 20
-SEARCHES_A_ROUND = 10
+SEARCHES_A_ROUND = 12  # turns at a dead end
+EDGE_SEARCHES = 8  # turns at each place of a room's edge
 
-_THIRD_ROWS = set_of(np.arange(AREA) // WIDTH % 3 == 1)
-_THIRD_COLUMNS = set_of(np.arange(AREA) % WIDTH % 3 == 1)
-_TABLE = [a.name for a in vocabulary().kind["monster"].attributes if a.table]
-_UNWISE = monster_tables().values[:, _TABLE.index("unwise_to_eat")] != 0
+_ROW, _COLUMN = np.arange(AREA) // WIDTH, np.arange(AREA) % WIDTH
+_THIRD_ROWS, _THIRD_COLUMNS = set_of(_ROW % 3 == 1), set_of(_COLUMN % 3 == 1)
+_MAP = set_of((_ROW >= 1) & (_ROW <= ROWS) & (_COLUMN >= 1) & (_COLUMN <= COLUMNS))
+# Nothing ever lies in the outermost squares.
+_INNER = set_of((_ROW >= 3) & (_ROW <= ROWS - 2) & (_COLUMN >= 4) & (_COLUMN <= COLUMNS - 3))
 
 
 @dataclass(frozen=True)
@@ -40,24 +41,6 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """Sets of squares: those that can be stepped on; those onto and off which no diagonal step
-    leads."""
-
-    passable: int
-    no_slant: int
-
-    def spread(self, reached: int) -> int:
-        """A set and all that is at most one step from it."""
-        upright = self.passable & ~self.no_slant
-        return (
-            reached
-            | straight(reached) & self.passable
-            | slanted(reached & upright) & upright
-        )
-
-
-@dataclass(frozen=True)
 class Ways:
     """`to` has a way for each of GOALS; `goals` the sets they lead to."""
 
@@ -72,80 +55,127 @@ class Paths:
     """One game's."""
 
     def __init__(self) -> None:
-        self.explored = False  # the last call found no frontier within reach
         self.rounds = 0  # how often every search spot within reach was used up
 
     def update(self, scene: Scene, memory: Memory) -> Ways:
         if scene.time == memory.arrival:
-            self.explored, self.rounds = False, 0
-        level = memory.here
+            self.rounds = 0
+        level, ground = memory.here, _ground(scene, memory)
         others = scene.flags.copy()
         others[scene.position] = 0  # what is shown there is the player
-        walkable = set_of((level.terrain != Terrain.UNKNOWN) & (level.terrain < Terrain.LIQUID))
-        shut = level.on(Terrain.CLOSED_DOOR) & level.marked("LOCKED")
-        shunned = set_of(others & (Flag.UNTOUCHABLE | Flag.KEEPER) != 0)
-        frames = level.on(Terrain.CLOSED_DOOR, Terrain.OPEN_DOOR)
-        ground = Ground(
-            passable=walkable & ~(shut | level.marked("BLOCKED") | shunned),
-            no_slant=frames | level.marked("NO_DIAGONAL"),
-        )
         unknown = level.on(Terrain.UNKNOWN)
         beside_unknown = unknown | straight(unknown) | slanted(unknown)
-        down = level.on(Terrain.STAIRS_DOWN, Terrain.HOLE) & ~level.marked("BRANCH")
-        hungry = scene.blstats[NUMBERS["nle.NLE_BL_HUNGER"]] >= 2
-        meals = set_of(others & Flag.MEAL != 0) & ~level.marked("TASTED") if hungry else 0
+        meals = set_of(others & Flag.MEAL != 0) & ~level.marked("TASTED")
+        fresh = sum({1 << kill.square for kill in memory.kills
+                     if memory.fresh_corpse(kill.square, scene.time)})  # fmt: skip
         goals = {
-            "stairs_down": down,
+            "stairs_down": level.on(Terrain.STAIRS_DOWN, Terrain.HOLE) & ~level.marked("BRANCH"),
             "frontier": ground.passable & beside_unknown & ~level.marked("VISITED"),
             "gold": ground.passable & set_of(others & Flag.GOLD != 0),
-            "search_spot": self._search_spots(level, ground.passable) if self.explored else 0,
+            "search_spot": 0,
             "meal": ground.passable & meals,
             "stairs_up": level.on(Terrain.STAIRS_UP),
-            "fresh_corpse": ground.passable & fresh_corpses(scene, memory),
+            "fresh_corpse": ground.passable & fresh,
         }
         ways = {name: way_from(scene.position, goals[name], ground) for name in GOALS}
-        explored = not ways["frontier"].reachable
-        if explored and self.explored and not ways["search_spot"].reachable:
-            self.rounds = min(self.rounds + 1, MOST_ROUNDS)
-        self.explored = explored
-        return Ways(ways, goals, ground, down != 0, self.rounds)
+        # Where nothing is left to explore: what is left to search, in this round or the next ones.
+        for _ in range(0 if ways["frontier"].reachable else 3):
+            goals["search_spot"] = self._search_spots(scene, level, ground.passable)
+            ways["search_spot"] = way_from(scene.position, goals["search_spot"], ground)
+            if ways["search_spot"].reachable or self.rounds == MOST_ROUNDS:
+                break
+            self.rounds += 1
+        return Ways(ways, goals, ground, goals["stairs_down"] != 0, self.rounds)
 
-    def _search_spots(self, level: Level, passable: int) -> int:
-        """Dead ends at first, in later rounds also the rooms' edges; and locked doors to kick."""
+    def _search_spots(self, scene: Scene, level: Level, passable: int) -> int:
+        """Dead ends at first, then the edges of rooms that look onto large blank parts of the map,
+        then all edges; and locked doors to kick."""
         corridor = level.on(Terrain.CORRIDOR)
         door = level.on(Terrain.DOORWAY, Terrain.OPEN_DOOR)
         closed = level.on(Terrain.CLOSED_DOOR)
-        wall = level.on(Terrain.WALL)
-        once = twice = 0  # squares with at least one, two passable neighbours
-        for step in NEIGHBOURS:
-            beside = passable << step if step > 0 else passable >> -step
+        beside = _Neighbours(passable)
+        # A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
+        through = (
+            (beside.north | beside.northwest | beside.northeast)
+            & (beside.south | beside.southwest | beside.southeast)
+            | (beside.west | beside.northwest | beside.southwest)
+            & (beside.east | beside.northeast | beside.southeast)
+        )
+        # A door with a way on one side only seldom leads nowhere.
+        two_sides = (
+            beside.north & beside.south | beside.west & beside.east
+            | (beside.north | beside.south) & (beside.west | beside.east)
+        )  # fmt: skip
+        dead_ends = corridor & ~through | door & ~(beside.twice() & two_sides)
+        dead_ends &= level.marked("VISITED")
+        edges = 0
+        if self.rounds:
+            wall = _Neighbours(level.on(Terrain.WALL))
+            # From there every square of a room's walls is within reach of a search.
+            along, across = wall.north | wall.south, wall.west | wall.east
+            edges = along & _THIRD_COLUMNS | across & _THIRD_ROWS | along & across
+            # Not among things lying about: a shop's mimics look like them, and its one door is known.
+            items = set_of(scene.flags & Flag.ITEM != 0)
+            edges &= passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
+            edges &= ~dead_ends
+            if self.rounds == 1:
+                edges &= _near_void(level)
+        worn = set_of(level.searched >= min(SEARCHES_A_ROUND * (1 + self.rounds), 255))
+        worn_edges = set_of(level.searched >= min(EDGE_SEARCHES * self.rounds, 255))
+        return dead_ends & ~worn | edges & ~worn_edges | closed & level.marked("LOCKED")
+
+
+class _Neighbours:
+    """Of a set of squares: those whose neighbour in each direction belongs to it."""
+
+    def __init__(self, squares: int):
+        self.north, self.south = squares << WIDTH, squares >> WIDTH
+        self.west, self.east = squares << 1, squares >> 1
+        self.northwest, self.northeast = self.north << 1, self.north >> 1
+        self.southwest, self.southeast = self.south << 1, self.south >> 1
+
+    def twice(self) -> int:
+        """Squares at least two of whose neighbours belong to it."""
+        once = twice = 0
+        for beside in vars(self).values():
             twice |= once & beside
             once |= beside
-        north, south = passable << WIDTH, passable >> WIDTH
-        west, east = passable << 1, passable >> 1
-        two_sides = north & south | west & east | (north | south) & (west | east)
-        # A door with a way on one side only seldom leads nowhere.
-        dead_ends = corridor & ~twice | door & ~(twice & two_sides)
-        spots = level.marked("VISITED") & dead_ends
-        if self.rounds:
-            # From there every square of a room's walls is within reach of a search.
-            above, beside = wall << WIDTH | wall >> WIDTH, wall << 1 | wall >> 1
-            edge = above & _THIRD_COLUMNS | beside & _THIRD_ROWS | above & beside
-            spots |= passable & ~(corridor | door | closed) & edge
-        enough = min(SEARCHES_A_ROUND * (1 + self.rounds), 255)
-        worn = set_of(level.searched >= enough)
-        return spots & ~worn | closed & level.marked("LOCKED")
+        return twice
 
 
-def fresh_corpses(scene: Scene, memory: Memory) -> int:
-    """Corpses of the player's own recent kills that are wise to eat."""
-    found = 0
-    for square, _ in memory.kills:
-        monster = int(monster_tables().subject[scene.glyphs[square]])
-        corpse = scene.flags[square] & Flag.CORPSE and monster < len(_UNWISE)
-        if corpse and not _UNWISE[monster] and memory.killed_here(square, scene.time):
-            found |= 1 << square
-    return found
+def _ground(scene: Scene, memory: Memory) -> Ground:
+    level = memory.here
+    walkable = level.walkable
+    shut = level.on(Terrain.CLOSED_DOOR) & level.marked("LOCKED")
+    shunned = set_of(scene.flags & Flag.SHUNNED != 0)
+    for square, seen_at in memory.shunned:
+        if wrap(scene.time - seen_at) <= WARY:
+            shunned |= 1 << square
+    shunned &= ~(1 << scene.position)
+    # A trap is walked round where a row of three squares beside it allows that.
+    beside = _Neighbours(walkable)
+    above = beside.northwest & beside.north & beside.northeast
+    below = beside.southwest & beside.south & beside.southeast
+    left = beside.northwest & beside.west & beside.southwest
+    right = beside.northeast & beside.east & beside.southeast
+    avoided = level.on(Terrain.TRAP, Terrain.PIT) & (
+        beside.west & beside.east & (above | below) | beside.north & beside.south & (left | right)
+    )
+    return Ground(
+        passable=walkable & ~(shut | level.marked("BLOCKED") | shunned | avoided),
+        no_slant=level.on(*FRAMES) | level.marked("NO_DIAGONAL"),
+    )
+
+
+def _near_void(level: Level) -> int:
+    """Squares within reach of parts of the map that are blank and wide enough to hold a room."""
+    def grown(squares: int, steps: int) -> int:
+        for _ in range(steps):
+            squares = (squares | straight(squares) | slanted(squares)) & _MAP
+        return squares
+
+    known = _MAP & ~level.on(Terrain.UNKNOWN)
+    return grown(_INNER & ~grown(known, 3), 8)
 
 
 def way_from(start: int, goals: int, ground: Ground) -> Way:

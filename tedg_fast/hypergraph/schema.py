@@ -53,7 +53,7 @@ class Condition:
 
     @property
     def kind(self) -> str:
-        """ "scene" if it speaks of objects around the player, else "state"."""
+        """Either "scene", if it speaks of objects around the player, or "state"."""
         aggregates = np.isin(self.code[:, 0], _OVER_OBJECTS).any()
         return "scene" if self.kinds or aggregates else "state"
 
@@ -157,7 +157,7 @@ class Hypergraph:
 
     @cached_property
     def operator_priority(self) -> np.ndarray:
-        """float32 [O]: how loudly each operator speaks when it applies; 0 where the file is silent."""
+        """float32 [O]: how loudly each operator speaks when it applies; 0 where none is given."""
         return np.array([op.priority or 0.0 for op in self.operators], dtype=np.float32)
 
     @cached_property

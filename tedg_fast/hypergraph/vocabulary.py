@@ -148,9 +148,8 @@ def page(vocabulary: Vocabulary) -> str:
         for attribute in kind.attributes:
             if len(attribute.words) > MOST_WORDS_IN_A_CELL:
                 long_lists.setdefault(attribute.words, []).append(f"{kind.name}.{attribute.name}")
-            lines.append(
-                f"| `{attribute.name}` | {attribute.type} | {attribute.unit} | {_meaning(attribute)} |"
-            )
+            cells = (f"`{attribute.name}`", attribute.type, attribute.unit, _meaning(attribute))
+            lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines) + "\n")
     for words, attributes in long_lists.items():
         parts.append(f"## Words of {' and '.join(attributes)}\n\n{_listed(words)}\n")

@@ -25,6 +25,7 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
         IndexError: ``dim`` is out of range.
     """
     _checks.floating("x", x)
+    _checks.stored("x", x)
     rows = x.movedim(dim, -1)
     _checks.rows("x", rows)
     if not has_kernel(x.device.type):
@@ -61,6 +62,7 @@ def route(
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.mapping(mapping)
+    _checks.number("temperature", temperature)
     if isinstance(router_logits, Tensor) and has_kernel(router_logits.device.type):
         return torch.ops.tedg.route.default(
             router_logits, expert_logits, mapping == "sparsemax", temperature, action_mask

@@ -26,7 +26,7 @@ int direction_of(int east, int south) {
   return -1;
 }
 
-constexpr uint32_t kSaidOfToldFact[ToldFact::COUNT] = {
+constexpr uint64_t kSaidOfToldFact[ToldFact::COUNT] = {
 #define TEDG_BITS(name, type, bits, meaning) bits,
     TEDG_TOLD(TEDG_BITS)
 #undef TEDG_BITS
@@ -145,6 +145,7 @@ void Facts::fill_me(const View& view) {
   const bool stale = memory.map().marks(scene.position) & Mark::STALE;
   me[Me::on_kill] = !stale && memory.killed_here(scene.position, scene.time);
   me[Me::on_corpse] = memory.fresh_corpse(view.tables, scene.position, scene.time) >= 0;
+  me[Me::on_meal] = memory.on_meal && !(memory.map().marks(scene.position) & Mark::TASTED);
   me[Me::poison_proof] = memory.poison_proof;
   me[Me::may_have_food] = !memory.no_meal;
   me[Me::still] = number(memory.still);

@@ -55,6 +55,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(on, WORD, TERRAINS, "What the player stands on, as far as it is known.")                        \
   F(on_kill, TRUTH, "", "A monster that the player killed less than 30 turns ago fell here, where no older corpse lay.")       \
   F(on_corpse, TRUTH, "", "A fresh corpse of the player's own kill lies here, wise to eat and not tried.") \
+  F(on_meal, TRUTH, "", "Food that keeps was seen on this square and not tried.")                   \
   F(poison_proof, TRUTH, "", "Resists poison: by role and level, as far as that tells.")            \
   F(may_have_food, TRUTH, "", "Not known to carry nothing that could be chosen at a prompt.")       \
   F(still, NUMBER, "steps", "Steps since the position changed.")                                    \
@@ -88,7 +89,6 @@ enum class FactType { kNumber, kTruth, kWord };
   F(i_missed, TRUTH, Said::I_MISSED, "The player's attack missed.")                                 \
   F(object_here, TRUTH, Said::OBJECT_HERE, "Something lies on this square.")                        \
   F(corpse_here, TRUTH, Said::CORPSE_HERE, "A corpse lies on this square.")                         \
-  F(meal_here, TRUTH, Said::MEAL_HERE, "Food that keeps lies on this square, and nothing else.")    \
   F(trapped, TRUTH, Said::TRAPPED, "A trap, pit or web holds the player.")                          \
   F(shop, TRUTH, Said::SHOP, "A shopkeeper speaks, or a price is named.")                           \
   F(found, TRUTH, Said::FOUND, "A search found something hidden.")                                  \
@@ -204,7 +204,9 @@ enum class FactType { kNumber, kTruth, kWord };
   K(meal, 1, TEDG_PLACE, TEDG_NONE, "The nearest food that keeps and was not tried.")               \
   K(stairs_up, 1, TEDG_PLACE, TEDG_NONE, "The nearest stairs or ladder up.")                        \
   K(fresh_corpse, 1, TEDG_PLACE, TEDG_NONE,                                                         \
-    "The nearest corpse of the player's own kill of the last 30 turns that is wise to eat.")
+    "The nearest corpse of the player's own kill of the last 30 turns that is wise to eat.")        \
+  K(side_stairs, 1, TEDG_PLACE, TEDG_NONE,                                                          \
+    "The nearest way down that is known to lead to another branch, the Gnomish Mines for instance.")
 
 #define TEDG_NONE(F)
 #define TEDG_ATTRIBUTE(name, ...) name,

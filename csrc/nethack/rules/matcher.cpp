@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 
@@ -65,6 +66,7 @@ Matcher::Matcher(Programs programs, std::vector<Condition> conditions, std::vect
     }
   }
   for (const Rule& rule : rules_) {
+    if (!std::isfinite(rule.priority)) refuse("a priority that is no finite number");
     if (rule.kinds[0] < 0 && rule.kinds[1] >= 0) refuse("a rule without its first variable");
     for (const int kind : rule.kinds) {
       if (kind != -1 && !is_object(kind)) refuse("a rule about no object");

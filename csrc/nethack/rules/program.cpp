@@ -181,13 +181,16 @@ class Checker {
               i.c < 1 || i.c > end - at - 1) {
             fail(at, "an aggregate out of bounds");
           }
+          if (running_[i.a]) fail(at, "an aggregate in another's slot");
           const int before = kinds_[i.a];
           kinds_[i.a] = i.b;
+          running_[i.a] = true;
           const int results =
               i.operation == Operation::TOTAL || i.operation == Operation::MOST ? 2 : 1;
           if (block(at + 1, at + 1 + i.c, depth) != depth + results) {
             fail(at, "an aggregate with another body");
           }
+          running_[i.a] = false;
           if (i.operation != Operation::NEAREST) kinds_[i.a] = before;
           at += i.c;
           break;
@@ -203,6 +206,7 @@ class Checker {
   const std::vector<Instruction>& code_;
   int constants_;
   std::array<int, kSlots> kinds_{-1, -1, -1, -1};
+  std::array<bool, kSlots> running_{};  // an aggregate around this place runs over it
 };
 
 // The same test of the other side, and the opposite one.
