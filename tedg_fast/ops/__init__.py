@@ -7,6 +7,7 @@ devices without a native kernel.
 from tedg_fast.ops import _register  # noqa: F401  (autograd and fakes of the native ops)
 from tedg_fast.ops.attention import gat_attention, gat_attention_weights
 from tedg_fast.ops.embedding import concat_embedding
+from tedg_fast.ops.gatv2 import gatv2_attention, gatv2_scores
 from tedg_fast.ops.graph import Graph
 from tedg_fast.ops.losses import (
     RoutingLosses,
@@ -25,6 +26,8 @@ __all__ = [
     "fenchel_young_loss",
     "gat_attention",
     "gat_attention_weights",
+    "gatv2_attention",
+    "gatv2_scores",
     "route",
     "routing_losses",
     "sparsemax",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tedg_fast.ops.graph import Graph
+from tedg_fast.ops.reference import accumulate_dtype
 
 MAPPINGS = ("softmax", "sparsemax")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -57,6 +58,60 @@ def mapping(name: str) -> None:
         raise ValueError(f"mapping must be 'softmax' or 'sparsemax', got {name!r}")
 
 
+def number(name: str, value: float) -> None:
+    """``value`` is a Python number: a tensor would silently get no gradient."""
+    if isinstance(value, Tensor):
+        raise ValueError(
+            f"{name} must be a Python number, got a tensor, which would get no gradient: "
+            f"pass float({name}), or apply a learned one to the scores yourself"
+        )
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a Python number, got {type(value).__name__}")
+
+
+def is_graph(graph: Graph) -> None:
+    if not isinstance(graph, Graph):
+        raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
+
+
+def edge_scores(score_edge: Tensor, score_src: Tensor, graph: Graph) -> None:
+    if not isinstance(score_edge, Tensor):
+        raise ValueError(f"score_edge must be a tensor, got {type(score_edge).__name__}")
+    batch, _, heads = score_src.shape
+    shared = (graph.num_edges, heads)
+    if tuple(score_edge.shape) not in (shared, (batch, *shared)):
+        raise ValueError(
+            f"score_edge must have shape {list(shared)} or {[batch, *shared]}, "
+            f"got {list(score_edge.shape)}"
+        )
+    if score_edge.dtype not in (score_src.dtype, accumulate_dtype(score_src.dtype)):
+        raise ValueError(
+            f"score_edge must have dtype {score_src.dtype} like score_src, "
+            f"or {accumulate_dtype(score_src.dtype)}, got {score_edge.dtype}"
+        )
+    _same_device("score_edge", score_edge, "score_src", score_src.device)
+
+
+def dropout(dropout_p: float, dropout_seed: Tensor | int | None, device: torch.device) -> None:
+    number("dropout_p", dropout_p)
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"dropout_p must be in [0, 1], got {dropout_p}")
+    if isinstance(dropout_seed, Tensor):
+        if dropout_seed.dtype != torch.int64 or dropout_seed.dim() != 0:
+            raise ValueError(
+                "dropout_seed must be an int64 scalar, "
+                f"got {dropout_seed.dtype} of shape {list(dropout_seed.shape)}"
+            )
+        _same_device("dropout_seed", dropout_seed, "score_src", device)
+    elif dropout_seed is not None:
+        if isinstance(dropout_seed, bool) or not isinstance(dropout_seed, int):
+            raise ValueError(
+                f"dropout_seed must be an int or a tensor, got {type(dropout_seed).__name__}"
+            )
+        if not -(2**63) <= dropout_seed < 2**63:
+            raise ValueError(f"dropout_seed must fit 64 bits, got {dropout_seed}")
+
+
 def attention(
     x: Tensor | None,
     score_src: Tensor,
@@ -65,8 +120,7 @@ def attention(
     edge_bias: Tensor | None,
     node_mask: Tensor | None,
 ) -> None:
-    if not isinstance(graph, Graph):
-        raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
+    is_graph(graph)
     floating("score_src", score_src)
     if x is not None:
         floating("x", x)
@@ -108,6 +162,7 @@ def route(
     action_mask: Tensor | None,
 ) -> None:
     alpha_and_experts("router_logits", router_logits, expert_logits)
+    number("temperature", temperature)
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be a positive finite number, got {temperature}")
     if action_mask is not None:
@@ -142,3 +197,21 @@ def embedding(features: Tensor, index: Tensor, table: Tensor) -> None:
         raise ValueError(f"index must have dtype torch.uint8, got {index.dtype}")
     _same_device("index", index, "table", table.device)
     like("features", features, (len(index), features.shape[1]), "table", table)
+
+
+def gatv2(
+    x_src: Tensor, x_dst: Tensor, att: Tensor, graph: Graph, x_edge: Tensor | None
+) -> None:
+    is_graph(graph)
+    floating("x_src", x_src)
+    if x_src.dim() != 4 or x_src.shape[1] != graph.num_sources:
+        raise ValueError(
+            f"x_src must have shape [B, N, H, D] with N = {graph.num_sources} like graph, "
+            f"got {list(x_src.shape)}"
+        )
+    _same_device("x_src", x_src, "graph", graph.device)
+    batch, _, heads, width = x_src.shape
+    like("x_dst", x_dst, (batch, graph.num_targets, heads, width), "x_src", x_src)
+    like("att", att, (heads, width), "x_src", x_src)
+    if x_edge is not None:
+        like("x_edge", x_edge, (graph.num_edges, heads, width), "x_src", x_src)

@@ -20,6 +20,14 @@ if CUDA_LOADED:
     torch.ops.load_library(str(CUDA_LIBRARY))
 
 
-def has_kernel(device_type: str) -> bool:
-    """Whether the ops have native kernels for tensors on ``device_type``."""
-    return device_type == "cpu" or (device_type == "cuda" and CUDA_LOADED)
+# Not every op has a CUDA kernel: the others take the reference path there.
+_CUDA_OPS = frozenset(
+    name.removeprefix("tedg::")
+    for name in torch._C._dispatch_get_all_op_names()
+    if name.startswith("tedg::") and torch._C._dispatch_has_kernel_for_dispatch_key(name, "CUDA")
+)
+
+
+def has_kernel(device_type: str, op: str = "gat_attention") -> bool:
+    """Whether ``torch.ops.tedg.<op>`` has a native kernel for tensors on ``device_type``."""
+    return device_type == "cpu" or (device_type == "cuda" and op in _CUDA_OPS)

@@ -61,6 +61,7 @@ def route(
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.mapping(mapping)
+    _checks.number("temperature", temperature)
     if isinstance(router_logits, Tensor) and has_kernel(router_logits.device.type):
         return torch.ops.tedg.route.default(
             router_logits, expert_logits, mapping == "sparsemax", temperature, action_mask
