@@ -18,7 +18,7 @@ import plain_loop
 import record
 from plain_policy import PlainPolicy, Rows
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Policy, Routing, StateInput
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
 from tedg_fast.train.config import TrainConfig

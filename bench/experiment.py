@@ -16,7 +16,7 @@ import numpy as np
 
 import record
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 
 WINDOW = 100
 SIGNALS = (

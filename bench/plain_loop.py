@@ -14,8 +14,9 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from plain_policy import PlainPolicy, Rows
 from raw_nle import make_game
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
-from tedg_fast.nethack.observation import Observation
+from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy import Policy, StateInput
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
 from tedg_fast.train.config import TrainConfig

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 
 GAMES, STEPS, DRAWS = 16, 128, 4000
 

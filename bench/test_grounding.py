@@ -11,7 +11,7 @@ pytest.importorskip("nle")  # the kernels are compared also where there are no g
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.grounding import Grounder
-from tedg_fast.nethack.native_grounding import NativeGrounder
+from tedg_fast.nethack.facts.grounder import Grounder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python_tests"))
 from grounded_games import GroundedGames, diving_actions  # noqa: E402
@@ -33,7 +33,7 @@ def recording():
     return steps
 
 
-@pytest.mark.parametrize("grounder", [NativeGrounder, Grounder])
+@pytest.mark.parametrize("grounder", [Grounder, Grounder])
 def test_grounding(benchmark, grounder, recording):
     """One round is the whole recording; extra_info holds the microseconds a game-step."""
     made = grounder(load_hypergraph(), GAMES)
@@ -47,6 +47,6 @@ def test_grounding(benchmark, grounder, recording):
 
     benchmark.group = f"grounding | {GAMES} games"
     benchmark.extra_info["implementation"] = grounder.__name__
-    benchmark.pedantic(ground_all, rounds=20 if grounder is NativeGrounder else 3)
+    benchmark.pedantic(ground_all, rounds=20 if grounder is Grounder else 3)
     fastest = benchmark.stats.stats.min
     benchmark.extra_info["microseconds_a_game_step"] = 1e6 * fastest / (GAMES * STEPS)

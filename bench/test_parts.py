@@ -9,7 +9,7 @@ pytest.importorskip("nle")  # the kernels are compared also where there are no g
 import torch
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Routing, StateInput
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser

@@ -14,7 +14,7 @@ import torch
 from vector_games import make_env
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.observation import ObservationSpec
+from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from faulty_disk import FaultyDisk, die
 
 from tedg_fast import cli
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.ppo import PPO
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 
 
 def make_env(**changes: Any) -> VectorEnv:

@@ -15,7 +15,6 @@ import tyro
 from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
 from tedg_fast.hypergraph import Hypergraph, HypergraphError
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph
-from tedg_fast.nethack.grounding import GroundingError
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.config import TrainConfig, from_dict, to_dict
 from tedg_fast.train.display import Display
@@ -31,7 +30,7 @@ from tedg_fast.train.trainer import Trainer
 
 STOPPING = b"\nstopping and saving; once more stops at once\n"
 BAD_INPUT = (
-    CheckpointError, ConfigError, GroundingError, HypergraphError, LegacyError, RunFolderError,
+    CheckpointError, ConfigError, HypergraphError, LegacyError, RunFolderError,
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 // CPU: one pass of the policy (tedg_fast/policy) without gradients, for the few rows of a rollout's
 // step. Operator by operator the dispatch would take several times as long as the arithmetic.
+#include <algorithm>
 #include <cstring>
 
 #include "support.h"
@@ -70,56 +71,75 @@ class Network {
   std::vector<DenseProblem> layers_;
 };
 
-// What the Manager makes of the rules (tedg_fast/policy/gat.py, Rules).
+// What the Manager makes of the rules (tedg_fast/policy/gat.py, Rules), and whose they are.
 struct RuleTables {
-  RuleTables(const Tensor& requires_bits, const TensorList& tables, int64_t experts,
-             int64_t actions) {
-    if (tables.size() != 3) refuse("rules must be facts, operators and claims");
+  RuleTables(const TensorList& tables, const Tensor& owner_in, int64_t experts, int64_t num_actions)
+      : actions(num_actions), claims_width(experts * num_actions) {
+    if (tables.size() != 3) refuse("rules must be facts, operators and strength");
     check_dim("facts", tables[0], 2, "[C, width]");
     conditions = tables[0].size(0);
     width = tables[0].size(1);
     check_dim("operators", tables[1], 2, "[O, width + 1]");
     operators = tables[1].size(0);
-    claims_width = experts * actions;
     facts = floats("facts", tables[0], {conditions, width}, tables[0]);
     heard = floats("operators", tables[1], {operators, width + 1}, tables[0]);
-    claims = floats("claims", tables[2], {operators, experts, actions}, tables[0]);
-    words = (conditions + 63) / 64;
-    check_tensor("requires", requires_bits, {operators, 8 * words}, ScalarType::Byte, tables[0]);
-    if (!requires_bits.is_contiguous()) refuse("requires must be contiguous");
-    needed = static_cast<const uint8_t*>(requires_bits.const_data_ptr());
+    strength = floats("strength", tables[2], {operators}, tables[0]);
+    check_tensor("owner", owner_in, {operators}, ScalarType::Long, tables[0]);
+    if (!owner_in.is_contiguous()) refuse("owner must be contiguous");
+    owner = static_cast<const int64_t*>(owner_in.const_data_ptr());
+    for (int64_t o = 0; o < operators; ++o) {
+      if (owner[o] < 0 || owner[o] >= experts) refuse("owner must lie in [0, experts)");
+    }
   }
 
-  int64_t conditions, operators, width, claims_width, words;
-  const float *facts, *heard, *claims;
-  const uint8_t* needed;  // [O, words * 8]
+  int64_t actions, claims_width, conditions, operators, width;
+  const float *facts, *heard, *strength;
+  const int64_t* owner;
 };
 
-// One sample's rules: out [2 width] <- pooled operators and facts; mass [K * A] <- summed claims.
+// One sample's rules: out [2 width] <- pooled operators and facts; mass [K * A] <- what the instances
+// that apply add to their experts' actions.
 class Reader {
  public:
+  static constexpr int64_t kInstance = 8;  // bytes: rule, two objects, four actions
+
   explicit Reader(const RuleTables& tables)
       : tables_(tables), holds_(tables.conditions), applies_(tables.operators),
-        bits_(tables.words) {}
+        found_(tables.operators) {}
 
-  void operator()(const uint8_t* active_bits, float* out, float* mass) {
+  void operator()(const uint8_t* active_bits, const uint8_t* instances, int64_t count, float* out,
+                  float* mass) {
     const RuleTables& t = tables_;
-    std::memcpy(bits_.data(), active_bits, (t.conditions + 7) / 8);
     int64_t holding = 0, applying = 0;
     for (int64_t c = 0; c < t.conditions; ++c) {
-      holds_[holding] = static_cast<int32_t>(c);
-      holding += active_bits[c / 8] >> (7 - c % 8) & 1;
+      if (active_bits[c / 8] >> (7 - c % 8) & 1) holds_[holding++] = static_cast<int32_t>(c);
     }
-    for (int64_t o = 0; o < t.operators; ++o) {
-      if (!applies(t.needed + o * t.words * 8)) continue;
-      applies_[applying++] = static_cast<int32_t>(o);
+    std::memset(mass, 0, t.claims_width * sizeof(float));
+    for (const uint8_t* at = instances; at < instances + count * kInstance; at += kInstance) {
+      const int64_t rule = at[0] | at[1] << 8;
+      if (rule == kNoRule) continue;
+      if (rule >= t.operators) refuse("instances name rule ", rule, ", expected less than ", t.operators);
+      if (!found_[rule]) {
+        found_[rule] = true;
+        applies_[applying++] = static_cast<int32_t>(rule);
+      }
+      int listed = 0;
+      for (int i = 4; i < kInstance; ++i) listed += at[i] != kNothing;
+      const float share = t.strength[rule] / static_cast<float>(listed);
+      for (int i = 4; i < kInstance; ++i) {
+        if (at[i] == kNothing) continue;
+        if (at[i] >= t.actions) refuse("instances name action ", int{at[i]});
+        mass[t.owner[rule] * t.actions + at[i]] += share;
+      }
     }
+    // In the rules' order, so that sums do not depend on the instances'.
+    std::sort(applies_.begin(), applies_.begin() + applying);
+    for (int64_t i = 0; i < applying; ++i) found_[applies_[i]] = false;
     const DenseKernels& kernel = kernels().dense;
     // One more column, their summed weight, for which the sums of the facts make room.
     kernel.sum_rows(t.heard, t.width + 1, applies_.data(), applying, out);
     const float weight = 1 + out[t.width];
     kernel.sum_rows(t.facts, t.width, holds_.data(), holding, out + t.width);
-    kernel.sum_rows(t.claims, t.claims_width, applies_.data(), applying, mass);
     for (int64_t i = 0; i < t.width; ++i) {
       out[i] /= weight;
       out[t.width + i] /= static_cast<float>(std::max<int64_t>(holding, 1));
@@ -127,18 +147,12 @@ class Reader {
   }
 
  private:
-  bool applies(const uint8_t* needed) const {
-    for (int64_t word = 0; word < tables_.words; ++word) {
-      uint64_t bits;
-      std::memcpy(&bits, needed + 8 * word, sizeof(bits));
-      if ((bits & ~bits_[word]) != 0) return false;
-    }
-    return true;
-  }
+  static constexpr int64_t kNoRule = 0xffff;
+  static constexpr uint8_t kNothing = 0xff;
 
   const RuleTables& tables_;
   std::vector<int32_t> holds_, applies_;
-  std::vector<uint64_t> bits_;
+  std::vector<char> found_;
 };
 
 // Features, then the embeddings of the crop's glyph classes.
@@ -155,8 +169,8 @@ void fill_state(const float* features, int64_t num_features, const uint8_t* crop
 }
 
 std::tuple<Tensor, Tensor, Tensor> play_policy(
-    const Tensor& active_bits_in, const Tensor& features_in, const Tensor& crop_in,
-    const Tensor& mask_in, const Tensor& requires_bits, const TensorList& rules,
+    const Tensor& active_bits_in, const Tensor& instances_in, const Tensor& features_in,
+    const Tensor& crop_in, const Tensor& mask_in, const TensorList& rules, const Tensor& owner,
     const Tensor& glyphs, const TensorList& state, const TensorList& readout,
     const TensorList& router, const TensorList& experts, const Tensor& proposal_gain,
     const TensorList& critic, double advice_weight, bool sparse, double temperature) {
@@ -177,9 +191,13 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
   const int64_t glyph_width = glyphs.size(1);
   const float* embedding = floats("glyphs", glyphs, {glyphs.size(0), glyph_width}, like);
 
-  const RuleTables tables(requires_bits, rules, count, actions);
+  const RuleTables tables(rules, owner, count, actions);
   const int64_t bytes = (tables.conditions + 7) / 8;
   check_tensor("active_bits", active_bits_in, {rows, bytes}, ScalarType::Byte, like);
+  check_dim("instances", instances_in, 3, "[B, I, 8]");
+  const int64_t places = instances_in.size(1);
+  check_tensor("instances", instances_in, {rows, places, Reader::kInstance}, ScalarType::Byte,
+               like);
   const int64_t num_features = features_in.size(1), squares = crop_in.size(1);
   const Network encode("state", state, num_features + squares * glyph_width, true);
   const Network read("readout", readout, 2 * tables.width, true);
@@ -194,7 +212,8 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
   const float* expert_weight = floats("experts", experts[4], {count, inner, actions}, like);
   const float* expert_bias = floats("experts", experts[5], {count, 1, actions}, like);
 
-  const Tensor active_bits = packed(active_bits_in), features = packed(features_in);
+  const Tensor active_bits = packed(active_bits_in), instances = packed(instances_in);
+  const Tensor features = packed(features_in);
   const Tensor crop = packed(crop_in), mask = packed(mask_in);
   Tensor logits = new_tensor(like, {rows, actions}, ScalarType::Float);
   Tensor value = new_tensor(like, {rows}, ScalarType::Float);
@@ -209,7 +228,8 @@ std::tuple<Tensor, Tensor, Tensor> play_policy(
                num_features, static_cast<const uint8_t*>(crop.const_data_ptr()) + row * squares,
                squares, embedding, glyphs.size(0), glyph_width, &input[row * encode.inputs()]);
     reader(static_cast<const uint8_t*>(active_bits.const_data_ptr()) + row * bytes,
-           &logic[row * 2 * tables.width], &mass[row * tables.claims_width]);
+           static_cast<const uint8_t*>(instances.const_data_ptr()) + row * places * Reader::kInstance,
+           places, &logic[row * 2 * tables.width], &mass[row * tables.claims_width]);
   }
   encode(input.data(), encode.inputs(), h.data(), both, rows);
   read(logic.data(), 2 * tables.width, h.data() + hidden, both, rows);

@@ -17,7 +17,7 @@
   E(UNSEEN, 1u << 12) E(GOLD, 1u << 13) E(FOOD, 1u << 14) E(MAGIC_ITEM, 1u << 15)            \
   E(BOULDER, 1u << 16) E(SOLID, 1u << 17) E(LAVA_OR_WATER, 1u << 18) E(ENGULFED, 1u << 19)   \
   E(OPEN_DOOR, 1u << 20) E(WALKABLE, 1u << 21) E(EDGE, 1u << 22) E(STICKY, 1u << 23)         \
-  E(MEAL, 1u << 24)
+  E(MEAL, 1u << 24) E(ITEM, 1u << 25) E(CORPSE, 1u << 26) E(SHUNNED, 1u << 27)
 
 // tedg_fast/nethack/messages.py
 #define TEDG_SAID(E)                                                                         \
@@ -28,25 +28,29 @@
   E(MISSED_ME, 1u << 13) E(I_HIT, 1u << 14) E(I_MISSED, 1u << 15) E(OBJECT_HERE, 1u << 16)   \
   E(CORPSE_HERE, 1u << 17) E(TRAPPED, 1u << 18) E(SHOP, 1u << 19) E(FOUND, 1u << 20)         \
   E(STAIRS_DOWN_HERE, 1u << 21) E(STAIRS_UP_HERE, 1u << 22) E(DEADLY_FOOD, 1u << 23)         \
-  E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)
+  E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)  \
+  E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(MEAL_HERE, 1u << 30)          \
+  E(POISONOUS_FOOD, 1u << 31) E(NO_FOOD, uint64_t{1} << 32)
 
 // tedg_fast/nethack/memory.py
 #define TEDG_MARKS(E)                                                                        \
-  E(VISITED, 1) E(BLOCKED, 2) E(NO_DIAGONAL, 4) E(LOCKED, 8) E(TRIED, 16) E(TASTED, 32)
+  E(VISITED, 1) E(BLOCKED, 2) E(NO_DIAGONAL, 4) E(LOCKED, 8) E(TRIED, 16) E(TASTED, 32)  \
+  E(BRANCH, 64) E(STALE, 128)
 
 // tedg_fast/nethack/paths.py
 #define TEDG_GOALS(E)                                                                        \
-  E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(MEAL, 4) E(COUNT, 5)
+  E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(MEAL, 4)        \
+  E(STAIRS_UP, 5) E(FRESH_CORPSE, 6) E(COUNT, 7)
 
 // tedg_fast/nethack/actions.py
 #define TEDG_ACTIONS(E)                                                                      \
-  E(MORE, 0) E(FIRST_MOVE, 1) E(FIRST_FAR_MOVE, 9) E(UP, 17) E(DOWN, 18) E(EAT, 21)          \
+  E(MORE, 0) E(FIRST_MOVE, 1) E(FIRST_FAR_MOVE, 9) E(UP, 17) E(DOWN, 18) E(WAIT, 19) E(KICK, 20) E(EAT, 21)          \
   E(SEARCH, 22) E(YES, 8) E(NO, 6) E(NUM_ACTIONS, 23)
 
 // nle.nethack.NLE_BL_...
 #define TEDG_BLSTATS(E)                                                                      \
-  E(X, 0) E(Y, 1) E(HP, 10) E(HPMAX, 11) E(DEPTH, 12) E(GOLD, 13) E(XP, 18) E(EXP, 19)       \
-  E(TIME, 20) E(HUNGER, 21) E(CAP, 22) E(DNUM, 23) E(DLEVEL, 24) E(CONDITION, 25)
+  E(X, 0) E(Y, 1) E(STR25, 2) E(CON, 5) E(SCORE, 9) E(HP, 10) E(HPMAX, 11) E(DEPTH, 12) E(GOLD, 13) E(ENE, 14) E(AC, 16) E(XP, 18) E(EXP, 19)       \
+  E(TIME, 20) E(HUNGER, 21) E(CAP, 22) E(DNUM, 23) E(DLEVEL, 24) E(CONDITION, 25) E(ALIGN, 26)
 
 // nle.nethack.BL_MASK_...
 #define TEDG_STATUS(E)                                                                       \
@@ -58,7 +62,7 @@ namespace tedg::nethack {
 #define TEDG_ENUMERATOR(name, value) name = value,
 struct Terrain { enum Value : uint8_t { TEDG_TERRAINS(TEDG_ENUMERATOR) }; };
 struct Flag { enum Value : uint32_t { TEDG_FLAGS(TEDG_ENUMERATOR) }; };
-struct Said { enum Value : uint32_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
+struct Said { enum Value : uint64_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
 struct Mark { enum Value : uint8_t { TEDG_MARKS(TEDG_ENUMERATOR) }; };
 struct Goal { enum Value : int { TEDG_GOALS(TEDG_ENUMERATOR) }; };
 struct Action { enum Value : int { TEDG_ACTIONS(TEDG_ENUMERATOR) }; };

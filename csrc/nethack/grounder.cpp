@@ -1,22 +1,17 @@
 #include "grounder.h"
 
-#include <bit>
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "action_mask.h"
-#include "detectors.h"
 #include "features.h"
 #include "view.h"
 
 namespace tedg::nethack {
 
-Grounder::Grounder(int num_games, Tables tables, const std::vector<int>& conditions)
-    : tables_(std::move(tables)),
-      reader_(tables_.keys),
-      num_conditions_(static_cast<int>(conditions.size())),
-      bit_of_condition_(kMostConditions, -1) {
-  for (int i = 0; i < num_conditions_; ++i) bit_of_condition_[conditions[i]] = i;
+Grounder::Grounder(int num_games, Tables tables, Matcher matcher)
+    : tables_(std::move(tables)), reader_(tables_.keys), matcher_(std::move(matcher)) {
   for (int game = 0; game < num_games; ++game) {
     games_.push_back(std::make_unique<Game>(tables_));
   }
@@ -33,23 +28,45 @@ void Grounder::ground(int game, const RawRow& raw, int64_t last_action,
   }
   const Scene scene(raw, state.told);
   state.memory.update(tables_, scene, raw.glyphs, last_action);
-  const Ways ways = state.paths.update(scene, state.memory);
-  const View view(tables_, scene, state.memory, ways, last_action);
+  const Ways ways = state.paths.update(tables_, scene, state.memory);
+  const View view(tables_, scene, state.memory, ways, state.paths.ground(), last_action);
+  facts_->fill(view);
+  matcher_.evaluate(*facts_);
 
-  std::memset(out.active_bits, 0, (num_conditions_ + 7) / 8);
-  const Found found = find_conditions(view);
-  for (int word = 0; word < kMostConditions / 64; ++word) {
-    for (uint64_t bits = found.words[word]; bits; bits &= bits - 1) {
-      const int bit = bit_of_condition_[64 * word + std::countr_zero(bits)];
-      if (bit >= 0) out.active_bits[bit / 8] |= 0x80 >> (bit % 8);
-    }
+  std::memset(out.active_bits, 0, (matcher_.num_conditions() + 7) / 8);
+  for (int i = 0; i < matcher_.num_conditions(); ++i) {
+    out.active_bits[i / 8] |= (matcher_.holds(i) ? 0x80 : 0) >> (i % 8);
   }
+  const uint32_t offered = scene.prompt ? scene.told.offered : 0;
+  const int applying = matcher_.match(*facts_, offered, out.instances, kInstances);
+  constexpr Instance kEmpty{Instance::kNoRule, {0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}};
+  for (int i = applying; i < kInstances; ++i) out.instances[i] = kEmpty;
+  left_out_instances_ += std::max(applying - kInstances, 0);
+  for (int kind = 0; kind < Kind::COUNT; ++kind) left_out_objects_ += facts_->left_out(kind);
+  write_objects(out.objects);
+
   write_features(view, out.features);
-  state.memory.map.write_crop(tables_, scene.position, out.crop);
+  state.memory.map().write_crop(tables_, scene.position, out.crop);
   const uint32_t allowed = allowed_actions(view);
   for (int action = 0; action < Action::NUM_ACTIONS; ++action) {
     out.action_mask[action] = allowed >> action & 1;
   }
+}
+
+void Grounder::write_objects(ObjectRow* out) const {
+  ObjectRow* const end = out + kObjects;
+  for (int kind = Kind::monster; kind < Kind::COUNT; ++kind) {
+    for (int i = 0; i < facts_->count(kind) && out < end; ++i) {
+      const double* own = facts_->own(kind, i);
+      const bool placed = kind < kFirstPlace;
+      *out++ = {static_cast<int16_t>(kind), static_cast<int16_t>(i),
+                static_cast<int16_t>(facts_->place(kind, i).subject),
+                static_cast<int16_t>(placed ? own[Placed::east] : 0),
+                static_cast<int16_t>(placed ? own[Placed::south] : 0),
+                static_cast<int16_t>(own[0])};  // Placed::distance and PlaceFact::steps
+    }
+  }
+  std::fill(out, end, ObjectRow{-1, -1, -1, 0, 0, 0});
 }
 
 }  // namespace tedg::nethack

@@ -1,22 +1,39 @@
-// Grounding of a fixed group of games (grounding.py), one observation of one game at a time: so a
-// game's map stays in the nearest cache while everything is read off it.
+// Grounding of a fixed group of games, one observation of one game at a time: so a game's map stays
+// in the nearest cache while everything is read off it. Observation → memory → facts → conditions →
+// rules that apply.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "facts/facts.h"
 #include "memory.h"
 #include "messages.h"
 #include "paths.h"
+#include "rules/matcher.h"
 #include "scene.h"
 #include "tables.h"
 
 namespace tedg::nethack {
 
+// An object as a policy sees it.
+struct ObjectRow {
+  int16_t kind;      // place in the vocabulary; -1: none
+  int16_t index;     // place among the objects of its kind
+  int16_t subject;   // kind of monster, or whose corpse; -1 unknown
+  int16_t east, south;
+  int16_t steps;     // of the way to a place; distance of anything else
+};
+
+inline constexpr int kInstances = 64;  // an observation holds so many instances
+inline constexpr int kObjects = 32;    // and objects: monsters, items, corpses, then places
+
 // One game's rows of the policy's observation.
 struct ObservationRow {
   uint8_t* active_bits;  // [ceil(conditions / 8)], the first condition in the highest bit
+  Instance* instances;   // [kInstances], without a rule beyond those that apply
+  ObjectRow* objects;    // [kObjects]
   float* features;       // [Tables::num_features()]
   uint8_t* crop;         // [kCrop * kCrop]
   uint8_t* action_mask;  // bool [Action::NUM_ACTIONS]
@@ -24,18 +41,24 @@ struct ObservationRow {
 
 class Grounder {
  public:
-  // conditions: of each condition of the hypergraph, its place in condition_names().
-  Grounder(int num_games, Tables tables, const std::vector<int>& conditions);
+  Grounder(int num_games, Tables tables, Matcher matcher);
 
   int num_games() const { return static_cast<int>(games_.size()); }
-  int num_conditions() const { return num_conditions_; }
   const Tables& tables() const { return tables_; }
   const MessageReader& reader() const { return reader_; }
+  const Matcher& matcher() const { return matcher_; }
 
   // Forgets a game: its next observation is the first of a new one.
   void reset(int game);
   // Takes in one observation of a game and writes the policy's view of it.
   void ground(int game, const RawRow& raw, int64_t last_action, const ObservationRow& out);
+
+  // Of the observation grounded last.
+  const Facts& facts() const { return *facts_; }
+
+  // How often something did not fit, over all observations: objects of a kind, and instances.
+  int64_t left_out_objects() const { return left_out_objects_; }
+  int64_t left_out_instances() const { return left_out_instances_; }
 
  private:
   struct Game {
@@ -47,11 +70,14 @@ class Grounder {
     explicit Game(const Tables& tables) : memory(tables) {}
   };
 
+  void write_objects(ObjectRow* out) const;
+
   Tables tables_;
   MessageReader reader_;
-  int num_conditions_;
-  std::vector<int> bit_of_condition_;  // [place in condition_names()]: bit in active_bits, or -1
+  Matcher matcher_;
+  std::unique_ptr<Facts> facts_ = std::make_unique<Facts>();
   std::vector<std::unique_ptr<Game>> games_;
+  int64_t left_out_objects_ = 0, left_out_instances_ = 0;
 };
 
 }  // namespace tedg::nethack

@@ -6,8 +6,8 @@
 namespace tedg::nethack {
 namespace {
 
-constexpr std::array<uint8_t, Terrain::COUNT> kinds_of_terrain() {
-  std::array<uint8_t, Terrain::COUNT> kinds{};
+constexpr std::array<uint16_t, Terrain::COUNT> kinds_of_terrain() {
+  std::array<uint16_t, Terrain::COUNT> kinds{};
   for (int t = 0; t < Terrain::COUNT; ++t) {
     unsigned bits = 0;
     if (t == Terrain::UNKNOWN) bits |= 1u << LevelMap::kUnknown;
@@ -15,22 +15,26 @@ constexpr std::array<uint8_t, Terrain::COUNT> kinds_of_terrain() {
     if (t == Terrain::CLOSED_DOOR) bits |= 1u << LevelMap::kClosed;
     if (t == Terrain::CLOSED_DOOR || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kFrame;
     if (t == Terrain::STAIRS_DOWN || t == Terrain::HOLE) bits |= 1u << LevelMap::kDown;
+    if (t == Terrain::STAIRS_UP) bits |= 1u << LevelMap::kUp;
     if (t == Terrain::CORRIDOR) bits |= 1u << LevelMap::kCorridor;
     if (t == Terrain::DOORWAY || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kDoor;
     if (t == Terrain::WALL) bits |= 1u << LevelMap::kWall;
-    kinds[t] = static_cast<uint8_t>(bits);
+    if (t == Terrain::TRAP || t == Terrain::PIT) bits |= 1u << LevelMap::kTrap;
+    kinds[t] = static_cast<uint16_t>(bits);
   }
   return kinds;
 }
 
 constexpr auto kKindsOfTerrain = kinds_of_terrain();
 constexpr uint32_t kSightFlags[LevelMap::kSights] = {
-    Flag::GOLD, Flag::UNTOUCHABLE | Flag::KEEPER, Flag::HOSTILE, Flag::MEAL};
+    Flag::GOLD, Flag::SHUNNED, Flag::HOSTILE, Flag::MEAL,
+    kAnyMonster, Flag::ITEM, Flag::CORPSE};
 constexpr uint32_t kAnySight =
-    kSightFlags[0] | kSightFlags[1] | kSightFlags[2] | kSightFlags[3];
+    kSightFlags[0] | kSightFlags[1] | kSightFlags[3] | kSightFlags[4] | kSightFlags[5] |
+    kSightFlags[6];
 constexpr uint8_t kMarkBits[LevelMap::kMarkKinds] = {Mark::VISITED, Mark::BLOCKED,
                                                      Mark::NO_DIAGONAL, Mark::LOCKED,
-                                                     Mark::TASTED};
+                                                     Mark::TASTED, Mark::BRANCH, Mark::STALE};
 
 }  // namespace
 
@@ -57,7 +61,8 @@ void LevelMap::clear(const Tables& tables) {
   const uint32_t stone = tables.properties[tables.stone];
   for (int bit = 0; bit < kTerrainShift; ++bit) showing_[bit] = (stone >> bit & 1) * kSquares;
   seen_ = stone & kFlagBits;
-  known_ = stairs_down_ = told_ = 0;
+  known_ = told_ = 0;
+  searches_ = 0;
 }
 
 void LevelMap::see(const Tables& tables, const uint8_t* glyphs) {
@@ -111,7 +116,6 @@ void LevelMap::set_terrain(int square, uint8_t terrain) {
     kinds_[std::countr_zero(bits)].flip(at);
   }
   known_ += (terrain != Terrain::UNKNOWN) - (before != Terrain::UNKNOWN);
-  stairs_down_ += (terrain == Terrain::STAIRS_DOWN) - (before == Terrain::STAIRS_DOWN);
 }
 
 void LevelMap::set_class(const Tables& tables, int square) {
@@ -127,6 +131,11 @@ void LevelMap::set_told_terrain(const Tables& tables, int square, uint8_t terrai
   told_ = square;
 }
 
+void LevelMap::set_trap(const Tables& tables, int square) {
+  set_terrain(square, Terrain::TRAP);
+  set_class(tables, square);
+}
+
 void LevelMap::mark(int square, uint8_t bits) {
   const unsigned added = bits & ~marks_[square];
   if (added == 0) return;
@@ -137,8 +146,9 @@ void LevelMap::mark(int square, uint8_t bits) {
 }
 
 void LevelMap::count_search(int square) {
+  ++searches_;
   if (searched_[square] == 255) return;
-  if (++searched_[square] == kSearches) much_searched_.flip(place_of(square));
+  if (++searched_[square] == kLeastSearches) much_searched_.flip(place_of(square));
 }
 
 uint16_t LevelMap::glyph(int square) const {

@@ -53,6 +53,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::IN_THE_WAY, "move out of ", Then::kWay);
   add(Said::KILLED, "You {kill|destroy} ");
   add(Said::KILLED, "is {killed|destroyed}");
+  add(Said::UNDEAD_KILLED, "{zombie|mummy}!");
   add(Said::HIT_ME, "{bites|hits|stings|touches you|claws|kicks|butts|burns|zaps|stabs}",
       Then::kExclamation);
   add(Said::MISSED_ME, "misses", Then::kEndOfMiss);
@@ -62,6 +63,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::OBJECT_HERE, "{several|many} objects here");
   add(Said::CORPSE_HERE, "{see|feel} here ", Then::kCorpse);
   add(Said::CORPSE_HERE, "{corpse|corpses} here; eat");
+  add(Said::MEAL_HERE, "{see|feel} here", Then::kMeal);
   add(Said::TRAPPED, "You {fall into|land on|are still in|crawl to|are stuck|cannot pull}");
   add(Said::TRAPPED, "in {a|the} {|spiked |bear }{pit|trap|web}");
   add(Said::TRAPPED, "{bear trap|trapdoor|trap door|cannot escape|held by|stuck to}");
@@ -72,12 +74,17 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::STAIRS_UP_HERE, "{staircase|ladder} up here");
   add(Said::DEADLY_FOOD, "{cockatrice|chickatrice|Medusa|green slime} {corpse|egg}");
   add(Said::RISKY_FOOD,
-      "{kobold|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra|moccasin|viper"
-      "|jelly|mold|acid blob|gremlin|spider|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
+      "{jelly|mold|acid blob|gremlin|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
       "|elf|leprechaun|nymph|stalker|mimic|zombie|mummy} corpse");
+  add(Said::POISONOUS_FOOD,
+      "{kobold|kobold lord|kobold shaman|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra"
+      "|moccasin|viper|spider|rabid rat} corpse");
   add(Said::PAIN, "{Ouch!|That hurts|Your leg}");
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");
+
+  add(Said::NO_FOOD, "have anything to eat");
+  add(Said::GUARD, "{follow me|Follow me|Hello stranger|I don't know you}");
 
   std::sort(phrases_.begin(), phrases_.end(),
             [](const Phrase& a, const Phrase& b) { return a.words < b.words; });
@@ -92,7 +99,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   }
 }
 
-void MessageReader::add(uint32_t said, std::string_view pattern, Then then) {
+void MessageReader::add(uint64_t said, std::string_view pattern, Then then) {
   for (std::string& words : expand(pattern)) phrases_.push_back({std::move(words), said, then});
 }
 
@@ -128,6 +135,15 @@ bool MessageReader::goes_on(Then then, std::string_view text, size_t begin, size
       return after_gap(rest, 1, 40, " way");
     case Then::kCorpse:
       return after_gap(rest, 0, 60, "corpse");
+    case Then::kMeal:
+      for (const std::string_view meal :
+           {" ration", "-ration", " apple", " orange", " pear", " melon", " banana", " carrot",
+            " candy bar", " fortune cookie", " pancake", " lembas wafer", " slime mold",
+            " royal jelly", " cream pie", " kelp frond", " eucalyptus lea", " meatball",
+            " meat stick", " chunk of meat", " garlic"}) {
+        if (after_gap(rest, 0, 40, meal)) return true;
+      }
+      return false;
     case Then::kOutside:
       return after_gap(rest, 1, 20, " outside");
     case Then::kExclamation:

@@ -11,6 +11,7 @@
 #include "board.h"
 #include "constants.h"
 #include "memory.h"
+#include "reach.h"
 
 namespace tedg::nethack {
 
@@ -18,18 +19,15 @@ namespace tedg::nethack {
 struct Way {
   int direction;  // index (0-7) of the first step, -1 where there is none
   int steps;      // length of the way, 0 on the goal, or kUnreached
+  int straight;   // so many steps of it go in that direction before it turns
   bool reachable() const { return steps != kUnreached; }
 };
 
 struct Ways {
   Way to[Goal::COUNT];
+  bool down_known;  // a way down is known that is not known to leave this branch
+  int rounds;       // how often every search spot within reach was used up
   const Way& operator[](int goal) const { return to[goal]; }
-};
-
-struct Ground {
-  Board passable;
-  Board upright;   // passable, and diagonal steps onto and off it are possible
-  Board no_slant;  // no diagonal step onto or off it
 };
 
 class Field {
@@ -42,6 +40,7 @@ class Field {
 
  private:
   bool grow(const Ground& ground);
+  int straight_from(Place at, int direction, int steps, const Ground& ground) const;
 
   static constexpr int kLongest = 200;  // longer ways count as unreachable
   std::unique_ptr<Board[]> within_;     // [k]: at most k steps from a goal, up to filled_
@@ -52,15 +51,15 @@ class Field {
 class Paths {
  public:
   Paths();
+  const Ground& ground() const { return ground_; }
   // Brings the fields up to date and reads the player's way to each goal from them.
-  Ways update(const Scene& scene, const Memory& memory);
+  Ways update(const Tables& tables, const Scene& scene, const Memory& memory);
 
  private:
   Board search_spots(const LevelMap& map, const Board& passable) const;
 
   Ground ground_;
   Field fields_[Goal::COUNT];
-  bool explored_ = false;  // the last call found no frontier within reach
   int round_ = 0;          // how often every search spot within reach was used up
 };
 

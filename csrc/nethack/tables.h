@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "constants.h"
+#include "facts/vocabulary.h"
 
 namespace tedg::nethack {
 
@@ -22,9 +23,18 @@ struct Tables {
   std::array<uint8_t, Terrain::COUNT> class_of_terrain;
   uint16_t stone;  // the glyph of what has not been seen; unknown terrain, a blank class
   std::array<uint8_t, Action::NUM_ACTIONS> keys;
+  std::vector<uint16_t> subject;         // [65536]: kind of monster shown, or whose corpse; 0xffff
+  std::vector<uint8_t> class_of_object;  // [65536]: place among the words of item.class
+  std::vector<double> monsters;          // [num_monsters, MonsterTable::COUNT]
+  int num_monsters = 0;
+  std::vector<uint8_t> role_of_monster;  // [num_monsters]: place among the words of me.role
+  std::vector<double> speed_of_role;
+  std::vector<double> poison_proof_from;  // [role]: experience level
   std::vector<Scaled> scaled;
   std::vector<int> log_columns;
   std::vector<float> logs;  // [i]: the feature of value i; the last entry stands for all beyond
+
+  const double* monster(int kind) const { return monsters.data() + kind * MonsterTable::COUNT; }
 
   int num_features() const {
     constexpr int kStanding = 3;

@@ -12,7 +12,7 @@ from vector_games import make_env
 
 from tedg_fast import cli
 from tedg_fast.evaluate.agents import find_agent
-from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.train import checkpoint
 
 FEW = ["--episodes", 5, "--max-steps", 30, "--num-envs", 3, "--seed", 4]

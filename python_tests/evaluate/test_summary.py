@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tedg_fast.evaluate.summary import compare, summarise
-from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.games.episode import Episode
 
 
 def episode(number, score, ending="death", killer="jackal"):

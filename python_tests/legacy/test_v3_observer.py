@@ -6,7 +6,7 @@ from nle import nethack
 from v3_files import small_hypergraph
 
 from tedg_fast.legacy import LegacyError, Observer, V3Grounder
-from tedg_fast.nethack.grounding import RawObservation
+from tedg_fast.nethack.facts.observation import RawObservation
 
 
 @pytest.fixture(scope="module")

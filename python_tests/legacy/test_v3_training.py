@@ -12,7 +12,7 @@ from v3_files import checkpoint_content, real_files, small_hypergraph
 
 from tedg_fast.legacy import V3Checkpoint, V3Grounder, V3Hypergraph, V3Policy
 from tedg_fast.nethack.actions import WAIT
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig

@@ -7,7 +7,7 @@ from nle.env.tasks import TASK_ACTIONS
 
 from tedg_fast.hypergraph import ACTIONS
 from tedg_fast.nethack import actions
-from tedg_fast.nethack.glyphs import (
+from tedg_fast.nethack.facts.glyphs import (
     CLASS_OF_GLYPH,
     EDGE_GLYPH,
     NUM_GLYPH_CLASSES,

@@ -10,7 +10,7 @@ import pytest
 from nle import nethack
 from nle.env.tasks import NetHackScore
 
-from tedg_fast.nethack.game import Game
+from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
 
 CHARACTER = "mon-hum-neu-mal"

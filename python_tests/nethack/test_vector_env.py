@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from vector_games import allowed_actions, assert_same, make_env, play
 
-from tedg_fast.nethack.episode import episode_seeds
-from tedg_fast.nethack.worker_pool import share_out
+from tedg_fast.nethack.games.episode import episode_seeds
+from tedg_fast.nethack.games.worker_pool import share_out
 
 
 def test_the_number_of_workers_changes_nothing():
@@ -267,7 +267,7 @@ def test_the_console_stays_silent_and_the_folder_empty(tmp_path):
     program = """
 import numpy as np
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 env = VectorEnv(load_hypergraph(), num_envs=4, num_workers=2, run_seed=0, max_steps=40)
 env.start()
 rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from vector_games import allowed_actions, assert_same, make_env
 
-from tedg_fast.nethack.worker_process import WorkerError
+from tedg_fast.nethack.games.worker_process import WorkerError
 
 # Five environments in groups of three and two; the rows of the second worker of so many.
 ROWS = {2: [3, 4], 3: [1, 4]}
@@ -247,7 +247,7 @@ ORPHANS = """
 import sys, time
 import numpy as np
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 env = VectorEnv(load_hypergraph(), num_envs=4, num_workers=2, run_seed=0, max_steps=40)
 env.start()
 print(*env.worker_pids, flush=True)

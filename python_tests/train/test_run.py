@@ -15,7 +15,7 @@ from run_results import forget_timings
 from exact import differences
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train import checkpoint, limits
 from tedg_fast.train.config import TrainConfig
 

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
-from tedg_fast.nethack.observation import Observation
-from tedg_fast.policy import Policy, Routing, RulePolicy, player_of
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.policy import Policy, Routing, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
@@ -23,16 +23,16 @@ BUILT_IN = ("random", "random-allowed", "rules")
 
 
 class Choice(NamedTuple):
-    """What an agent would do: ``probabilities`` [B, 23] float64, the sum of a row is positive;
-    ``alpha`` [B, K] float32, the weights of its experts, None if it has none."""
+    """What an agent does: ``actions`` [B] int64; ``alpha`` [B, K] float32, the weights of its
+    experts, None if it has none."""
 
-    probabilities: np.ndarray
+    actions: np.ndarray
     alpha: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Agent:
-    """Turns observations into action probabilities.
+    """Turns observations into actions.
 
     ``rules`` ground the observations it is to be given; with ``use_mask`` their action mask forbids
     what certainly does nothing. ``origin`` says where the agent comes from, for the record.
@@ -43,31 +43,29 @@ class Agent:
     use_mask: bool
     origin: dict[str, Any]
 
-    def __call__(self, observation: Observation) -> Choice:
-        """The choice for each of the B games of ``observation`` [B, ...]."""
+    def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
+        """The choice for each of the B games of ``observation`` [B, ...]; ``draws`` [B] float64,
+        uniform in [0, 1), decide what is left to chance."""
         raise NotImplementedError
 
 
 class Chance(Agent):
     """Uniform over the actions that the mask allows: all of them without ``use_mask``."""
 
-    def __call__(self, observation: Observation) -> Choice:
-        return Choice(observation.action_mask.astype(np.float64))
+    def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
+        return Choice(choose(observation.action_mask.astype(np.float64), draws))
 
 
 @dataclass(frozen=True)
 class ByTheRules(Agent):
-    """What the rules that apply propose, by their priorities; nothing is learned."""
+    """What the rules that apply propose: the highest priority, equals by chance; nothing is
+    learned."""
 
-    policy: RulePolicy
-    greedy: bool
+    def __post_init__(self):
+        object.__setattr__(self, "_grounder", Grounder(self.rules, 0))
 
-    @torch.inference_mode()
-    def __call__(self, observation: Observation) -> Choice:
-        count = self.rules.num_conditions
-        holds = np.unpackbits(observation.active_bits, axis=1, count=count)
-        mask = torch.from_numpy(observation.action_mask)
-        return Choice(_distribution(self.policy(torch.from_numpy(holds), mask), self.greedy))
+    def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
+        return Choice(self._grounder.choose(observation, draws)[0])
 
 
 @dataclass(frozen=True)
@@ -83,16 +81,19 @@ class Trained(Agent):
             object.__setattr__(self, "_player", player_of(self.policy, self.routing))
 
     @torch.inference_mode()
-    def __call__(self, observation: Observation) -> Choice:
+    def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
         play = self._player(observation)
-        return Choice(_distribution(play.logits, self.greedy), play.alpha.numpy())
+        if self.greedy:
+            return Choice(play.logits.argmax(1).numpy(), play.alpha.numpy())
+        probabilities = play.logits.double().softmax(1).numpy()
+        return Choice(choose(probabilities, draws), play.alpha.numpy())
 
 
-def _distribution(logits: Tensor, greedy: bool) -> np.ndarray:
-    """Probabilities [B, A] of ``logits`` [B, A]; all on the most probable action if ``greedy``."""
-    if greedy:
-        return np.eye(logits.shape[1])[logits.argmax(1).numpy()]
-    return logits.double().softmax(1).numpy()
+def choose(probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Inverse transform sampling: actions int64 [B] of ``probabilities`` [B, A] (rows need not sum
+    to 1) for ``draws`` [B] in [0, 1). An action of probability 0 is never chosen."""
+    below = probabilities.cumsum(1)
+    return (below <= draws[:, None] * below[:, -1:]).sum(1)
 
 
 def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
@@ -108,8 +109,7 @@ def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
             return Chance(name, rules, name == "random-allowed", {})
         if isinstance(rules, V3Hypergraph):
             raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
-        origin = {"hypergraph": rules.digest, "greedy": greedy}
-        return ByTheRules(name, rules, True, origin, RulePolicy(rules), greedy)
+        return ByTheRules(name, rules, True, {"hypergraph": rules.digest})
     source = find_checkpoint(Path(name))
     if isinstance(source, V3Checkpoint):
         return _of_v3(name, source, hypergraph, greedy)

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tedg_fast.evaluate.play import Trace
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.nethack.facts.features import HP_SHARE
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.train.health import expert_name
 
-CONTEXTS = {
-    "HP low": ("hp_low", "hp_critical"),
-    "monster adjacent": ("hostile_adjacent",),
-    "unexplored nearby": ("frontier_near",),
-}
-"""Each context holds while one of these conditions does."""
+CONTEXTS = ("HP low", "monster adjacent", "unexplored nearby")
+"""HP below two fifths; a monster on a neighbouring square; unseen ground at most four steps away."""
+LOW_HP, NEAR = 0.4, 4
 ALL = "all of them together"
 SHUFFLES = 200
 
@@ -41,41 +38,44 @@ class Relation:
     control_95: float
 
 
-def expert_use(trace: Trace, rules: Hypergraph | V3Hypergraph) -> dict[str, Any]:
-    """What the experts were used for, as plain values.
+def expert_use(
+    leading: np.ndarray, usage: np.ndarray, contexts: np.ndarray
+) -> dict[str, Any]:
+    """What the experts were used for, as plain values: of S steps ``leading`` [S], the expert of
+    the largest α; ``usage`` [K], mean α; ``contexts`` bool [S, len(CONTEXTS)], none for V3's.
 
-    ``steps``; ``usage`` (mean α) and ``leading`` (share of steps led) by expert; ``contexts``: name
-    → ``Relation``'s fields. Without ``contexts`` whose conditions the rules know it is empty, as
-    for V3's.
+    ``steps``; ``usage`` and ``leading`` (share of steps led) by expert; ``contexts``: name →
+    ``Relation``'s fields, empty where no contexts were seen.
     """
-    count = len(trace.usage)
+    count = len(usage)
     names = [expert_name(k) for k in range(count)]
-    led = np.bincount(trace.leading, minlength=count) / len(trace.leading)
-    found = situations(trace.active_bits, rules)
+    led = np.bincount(leading, minlength=count) / len(leading)
+    found = dict(zip(CONTEXTS, contexts.T)) if contexts.shape[1] else {}
     return {
-        "steps": len(trace.leading),
-        "usage": dict(zip(names, trace.usage.tolist())),
+        "steps": len(leading),
+        "usage": dict(zip(names, usage.tolist())),
         "leading": dict(zip(names, led.tolist())),
         "contexts": {
-            name: asdict(relation)
-            for name, relation in relations(trace.leading, found, count).items()
+            name: asdict(relation) for name, relation in relations(leading, found, count).items()
         },
     }
 
 
-def situations(
-    active_bits: np.ndarray, rules: Hypergraph | V3Hypergraph
-) -> dict[str, np.ndarray]:
-    """Context → whether it holds, bool [S], for the packed conditions uint8 [S, ceil(C/8)]."""
-    if isinstance(rules, V3Hypergraph):
-        return {}
-    holding = {}
-    for name, conditions in CONTEXTS.items():
-        bits = [rules.condition_index[c] for c in conditions if c in rules.condition_index]
-        if bits:
-            holds = [active_bits[:, bit // 8] >> (7 - bit % 8) & 1 for bit in bits]
-            holding[name] = np.bitwise_or.reduce(holds).astype(bool)
-    return holding
+def contexts_of(observation: Observation) -> np.ndarray:
+    """Which contexts an observation [B, ...] is in: bool [B, len(CONTEXTS)], [B, 0] for V3's, which
+    show no objects."""
+    if observation.objects.shape[1] == 0:
+        return np.zeros((len(observation.objects), 0), bool)
+    kind, steps = observation.objects[..., 0], observation.objects[..., 5]
+    number = {name: kind.number for name, kind in vocabulary().kind.items()}
+    return np.stack(
+        (
+            observation.features[:, HP_SHARE] < LOW_HP,
+            ((kind == number["monster"]) & (steps == 1)).any(1),
+            ((kind == number["frontier"]) & (steps <= NEAR)).any(1),
+        ),
+        axis=1,
+    )
 
 
 def relations(

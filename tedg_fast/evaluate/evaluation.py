@@ -18,7 +18,7 @@ from tedg_fast.evaluate.agents import Agent, find_agent
 from tedg_fast.evaluate.contexts import expert_use
 from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
-from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.train.config import cores
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag
@@ -136,8 +136,11 @@ def _entry(agent: Agent, played: Played, seconds: float) -> dict[str, Any]:
         "origin": agent.origin,
         "seconds": seconds,
         "summary": summarise(played.episodes) if episodes else None,
-        "experts": None if played.trace is None else expert_use(played.trace, agent.rules),
+        "experts": None if played.trace is None else expert_use(
+            played.trace.leading, played.trace.usage, played.trace.contexts
+        ),
         "lost": played.lost,
+        "left_out": dict(zip(("objects", "instances"), played.left_out)),
         "episodes": {
             name: [getattr(episode, name) for episode in episodes]
             for name in (field.name for field in fields(Episode))
@@ -172,6 +175,12 @@ def show(record: dict[str, Any]) -> None:
     for name, entry in entries.items():
         for loss in entry["lost"]:
             print(f"{name}: {loss}")
+        objects, instances = entry["left_out"].values()
+        if objects or instances:
+            print(
+                f"{name}: {objects} objects and {instances} instances of rules were beyond the "
+                "limits of an observation and left out"
+            )
 
 
 def _row(name: str, summary: dict[str, Any]) -> list[str]:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tedg_fast.evaluate.agents import Agent
-from tedg_fast.nethack.episode import Episode
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.evaluate.contexts import contexts_of
+from tedg_fast.nethack.games.episode import Episode, draws_of
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.model import grounder_of
 
 
@@ -33,11 +35,11 @@ class Games:
 class Trace:
     """What the router did at each of S steps, game after game in their order.
 
-    ``active_bits`` uint8 [S, ceil(C/8)], ``leading`` uint8 [S] (the expert with the largest α),
-    ``usage`` [K] (mean α).
+    ``contexts`` bool [S, len(CONTEXTS)] (which situations it was in), ``leading`` uint8 [S] (the
+    expert with the largest α), ``usage`` [K] (mean α).
     """
 
-    active_bits: np.ndarray
+    contexts: np.ndarray
     leading: np.ndarray
     usage: np.ndarray
 
@@ -45,11 +47,13 @@ class Trace:
 @dataclass(frozen=True)
 class Played:
     """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
-    says; ``trace`` is None for an agent without experts."""
+    says; ``trace`` is None for an agent without experts; ``left_out`` counts objects and rule
+    instances beyond the limits of an observation, in these games and those begun beside them."""
 
     episodes: dict[int, Episode]
     lost: list[str]
     trace: Trace | None
+    left_out: tuple[int, int] = (0, 0)
 
 
 def play(
@@ -91,12 +95,12 @@ def play(
                 for row in begun:
                     draws[row] = draws_of(games.seed, number[row], games.max_steps)
             if (number >= games.episodes).all():
-                return Played(episodes, lost, record.trace())
+                return Played(episodes, lost, record.trace(), env.left_out)
             observation = env.observation
-            choice = agent(observation)
+            choice = agent(observation, draws[np.arange(num_envs), length])
             if choice.alpha is not None:
-                record.add(number, observation.active_bits, choice.alpha)
-            step = env.step(choose(choice.probabilities, draws[np.arange(num_envs), length]))
+                record.add(number, observation, choice.alpha)
+            step = env.step(choice.actions)
             length += 1
             lost += step.lost
             for episode in step.episodes:
@@ -106,22 +110,9 @@ def play(
             begun = np.flatnonzero(step.terminated | step.truncated)
 
 
-def choose(probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Inverse transform sampling: actions int64 [B] of ``probabilities`` [B, A] (rows need not sum
-    to 1) for ``draws`` [B] in [0, 1). An action of probability 0 is never chosen."""
-    below = probabilities.cumsum(1)
-    return (below <= draws[:, None] * below[:, -1:]).sum(1)
-
-
 def _numbers(env: VectorEnv) -> np.ndarray:
     """The number of the game that each environment plays, int64 [E]."""
     return np.array([game.episode for game in env.games()])
-
-
-def draws_of(seed: int, number: int, count: int) -> np.ndarray:
-    """The uniform draws of a game, one a step; other streams than its seeds."""
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(number), 1))
-    return np.random.default_rng(sequence).random(count)
 
 
 class _Record:
@@ -130,15 +121,15 @@ class _Record:
     def __init__(self, episodes: int):
         self.episodes = episodes
         self.number: list[np.ndarray] = []
-        self.active_bits: list[np.ndarray] = []
+        self.contexts: list[np.ndarray] = []
         self.leading: list[np.ndarray] = []
         self.alpha: np.ndarray | float = 0.0
 
-    def add(self, number: np.ndarray, active_bits: np.ndarray, alpha: np.ndarray) -> None:
+    def add(self, number: np.ndarray, observation: Observation, alpha: np.ndarray) -> None:
         """One step of every game; those beyond the wanted ones do not count."""
         wanted = number < self.episodes
         self.number.append(number[wanted])
-        self.active_bits.append(active_bits[wanted])
+        self.contexts.append(contexts_of(observation)[wanted])
         self.leading.append(alpha[wanted].argmax(1).astype(np.uint8))
         self.alpha = self.alpha + alpha[wanted].sum(0, dtype=np.float64)
 
@@ -147,5 +138,5 @@ class _Record:
         if not self.number:
             return None
         order = np.concatenate(self.number).argsort(kind="stable")
-        bits, leading = np.concatenate(self.active_bits), np.concatenate(self.leading)
-        return Trace(bits[order], leading[order], self.alpha / len(order))
+        contexts, leading = np.concatenate(self.contexts), np.concatenate(self.leading)
+        return Trace(contexts[order], leading[order], self.alpha / len(order))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.report.statistics import difference_interval, mean_interval, paired_p_value
 
 MEASURES = ("true_score", "last_observation_score", "depth", "length")

@@ -1,4 +1,4 @@
-"""Hypergraphs of rules: the JSON format (see README.md in this folder), its loader, its graph."""
+"""Rules that people write: the language (see README.md in this folder), its loader, its graph."""
 
 from tedg_fast.hypergraph.loader import load_hypergraph
 from tedg_fast.hypergraph.schema import (
@@ -10,16 +10,26 @@ from tedg_fast.hypergraph.schema import (
     Hypergraph,
     HypergraphError,
     Operator,
+    Use,
 )
+from tedg_fast.hypergraph.templates import Do, Keyboard, Template
+from tedg_fast.hypergraph.vocabulary import Attribute, Kind, Vocabulary
 
 __all__ = [
     "ACTIONS",
     "EXPERTS",
     "RELATIONS",
+    "Attribute",
     "Condition",
+    "Do",
     "Effect",
     "Hypergraph",
     "HypergraphError",
+    "Keyboard",
+    "Kind",
     "Operator",
+    "Template",
+    "Use",
+    "Vocabulary",
     "load_hypergraph",
 ]

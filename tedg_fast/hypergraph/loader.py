@@ -1,16 +1,27 @@
-"""Reads a hypergraph file and refuses, in one precise line, whatever is wrong with it."""
+"""Loads a rule file and refuses, in one precise line, whatever is wrong with it."""
 
-import difflib
 import hashlib
 import json
-import re
+import keyword
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from tedg_fast.hypergraph.conditions import Conditions
+from tedg_fast.hypergraph.document import Document, Table, is_name, shown_value
+from tedg_fast.hypergraph.expander import RESERVED
+from tedg_fast.hypergraph.limits import (
+    MAX_ACTIONS,
+    MAX_EFFECTS,
+    MAX_RULES,
+    MAX_VARIABLES,
+    MAX_WHEN,
+    PRIORITIES,
+)
+from tedg_fast.hypergraph.names import hint
+from tedg_fast.hypergraph.parse import ExpressionError
 from tedg_fast.hypergraph.schema import (
     ACTIONS,
-    CONDITION_KINDS,
     EXPERTS,
     Condition,
     Effect,
@@ -18,229 +29,266 @@ from tedg_fast.hypergraph.schema import (
     HypergraphError,
     Operator,
 )
+from tedg_fast.hypergraph.templates import Keyboard, TemplateError, parse_template
+from tedg_fast.hypergraph.vocabulary import Vocabulary
 
-FORMAT = "tedg-hypergraph"
-VERSION = 2
-PRIORITIES = (-20, 20)
+FORMAT = "tedg-rules"
+VERSION = 3
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TOP_KEYS = ("format", "version", "name", "description", "conditions", "effects", "operators")
-_OPERATOR_KEYS = (
-    "name", "description", "expert", "priority", "conditions", "effects", "actions",
-)  # fmt: skip
+_TOP_KEYS = ("format", "version", "name", "description", "effects", "rule")
+_RULE_KEYS = ("name", "why", "expert", "when", "do", "effects")
+_RULE_OPTIONS = ("each", "priority", "decide")
 
 
-def load_hypergraph(path: str | Path | None = None) -> Hypergraph:
-    """Reads and validates a hypergraph file; `None` means the packaged NetHack hypergraph.
+def load_hypergraph(
+    path: str | Path | None = None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    keyboard: Keyboard | None = None,
+) -> Hypergraph:
+    """Reads and checks a rule file; `None` means the packaged NetHack rules.
 
-    Raises HypergraphError: unreadable file, malformed JSON, or content that breaks the format.
+    `vocabulary` and `keyboard` are NetHack's by default. Raises HypergraphError: unreadable file,
+    malformed TOML, or content that breaks the format; one line with file, line, place, remedy.
     """
     if path is None:
-        path = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.json")
-    where = str(path)
-    try:
-        text = (Path(path) if isinstance(path, str) else path).read_bytes().decode("utf-8")
-    except OSError as error:
-        raise HypergraphError(
-            f"{where}: cannot read the hypergraph file ({error.strerror or error})"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise HypergraphError(
-            f"{where}: byte {error.start} is not UTF-8; a hypergraph file is JSON text in UTF-8"
-        ) from None
-    return _Validator(where).hypergraph(_parse(text, where))
+        path = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.toml")
+    document = Document(Path(path) if isinstance(path, str) else path, str(path))
+    loader = _Loader(document, vocabulary or nethack_vocabulary(), keyboard or nethack_keyboard())
+    return loader.hypergraph()
 
 
-def _parse(text: str, where: str) -> object:
-    if not text.strip():
-        raise HypergraphError(f"{where}: the file is empty; expected a JSON object")
+def nethack_vocabulary() -> Vocabulary:
+    """The vocabulary of the compiled facts."""
+    from tedg_fast.nethack.facts.vocabulary import vocabulary
 
-    def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise HypergraphError(f"{where}: key '{twice}' appears twice in one JSON object")
-        return content
-
-    try:
-        return json.loads(text, object_pairs_hook=unique_keys)
-    except json.JSONDecodeError as error:
-        raise HypergraphError(
-            f"{where}: line {error.lineno} column {error.colno}: not valid JSON ({error.msg})"
-        ) from None
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, HypergraphError):
-            raise
-        raise HypergraphError(
-            f"{where}: not usable JSON (nested too deeply or a number too long)"
-        ) from None
+    return vocabulary()
 
 
-def _hint(word: str, known: Sequence[str]) -> str:
-    """The closest known word as a question, else (when they are few) all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; expected one of {', '.join(known)}" if 0 < len(known) <= 23 else ""
+def nethack_keyboard() -> Keyboard:
+    """NetHackScore-v0's actions and their keys."""
+    from tedg_fast.nethack.actions import KEYS
+
+    return Keyboard(ACTIONS, KEYS)
 
 
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=True)
-    return text if len(text) <= 60 else text[:57] + "..."
+class _Loader:
+    """Checks a document from the top down and builds the hypergraph on the way."""
 
+    def __init__(self, document: Document, vocabulary: Vocabulary, keyboard: Keyboard):
+        self.document, self.vocabulary, self.keyboard = document, vocabulary, keyboard
+        self.conditions = Conditions(vocabulary)
 
-class _Validator:
-    """Checks a parsed document from the top down and builds the hypergraph on the way."""
-
-    def __init__(self, where: str):
-        self.where = where
-
-    def fail(self, place: str, problem: str) -> None:
-        raise HypergraphError(f"{self.where}: {place}: {problem}")
-
-    def hypergraph(self, document: object) -> Hypergraph:
-        content = self.object(document, "top level", _TOP_KEYS)
-        if content["format"] != FORMAT:
-            self.fail("format", f"is {_shown(content['format'])}; expected \"{FORMAT}\"")
-        if content["version"] != VERSION or isinstance(content["version"], bool):
-            self.fail(
-                "version",
-                f"is {_shown(content['version'])}; this release reads version {VERSION} only",
-            )
-        name = self.text(content["name"], "name")
-        self.text(content["description"], "description")
-        conditions = [self.condition(*entry) for entry in self.entries(content, "conditions")]
-        self.unique("conditions", [c.name for c in conditions])
-        self.kinds = {c.name: c.kind for c in conditions}
-        effects = [self.effect(*entry) for entry in self.entries(content, "effects")]
-        self.unique("effects", [e.name for e in effects])
-        self.effect_names = [e.name for e in effects]
-        operators = [self.operator(*entry) for entry in self.entries(content, "operators")]
-        self.unique("operators", [o.name for o in operators])
-        self.all_used("conditions", list(self.kinds), [o.conditions for o in operators])
-        self.all_used("effects", self.effect_names, [o.effects for o in operators])
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    def hypergraph(self) -> Hypergraph:
+        top = Table(self.document, self.document.content, "", "")
+        if "format" not in top.content and "version" not in top.content:
+            top.fail("", f'is no rule file; it begins with format = "{FORMAT}"', place="top level")
+        top.only(_TOP_KEYS, ("conditions",))
+        if top.content["format"] != FORMAT:
+            top.fail("format", f'is {shown_value(top.content["format"])}; expected "{FORMAT}"')
+        version = top.content["version"]
+        if version != VERSION or isinstance(version, bool):
+            top.fail("version", f"is {shown_value(version)}; this release reads version {VERSION}")
+        name = top.line_of_text("name")
+        top.text("description")
+        self.name_conditions(top)
+        effects = self.effect_tables(top)
+        operators = self.operators(top, list(effects))
+        shown = tuple(self.effect(name, table) for name, table in effects.items())
+        self.require_used(top, effects, operators)
+        conditions = tuple(self.conditions.listed)
         return Hypergraph(
             name=name,
-            conditions=tuple(conditions),
-            operators=tuple(operators),
-            effects=tuple(effects),
-            digest=hashlib.sha256(canonical.encode()).hexdigest(),
+            conditions=conditions,
+            operators=operators,
+            effects=shown,
+            digest=_digest(conditions, operators, shown),
+            constants=self.conditions.table(),
         )
 
-    def condition(self, entry: object, place: str) -> Condition:
-        content = self.object(entry, place, ("name", "kind", "description"))
-        kind = self.choice(content["kind"], f"{place}.kind", "kind", CONDITION_KINDS)
-        return Condition(*self.named(content, place)[:1], kind, content["description"])
+    def name_conditions(self, top: Table) -> None:
+        if "conditions" not in top.content:
+            return
+        table = top.table("conditions", "conditions")
+        for name in table.content:
+            self.require_name(table, name, "condition", f"condition '{name}'")
+            if not isinstance(table.content[name], str) or not table.text(name):
+                table.text(name)
+        self.condition_table = table
 
-    def effect(self, entry: object, place: str) -> Effect:
-        content = self.object(entry, place, ("name", "description", "shown_by"))
-        name, description = self.named(content, place)
-        where = f"{place} '{name}'.shown_by"
-        shown_by = self.labels(content["shown_by"], where, "condition", list(self.kinds))
-        return Effect(name, description, shown_by)
+        def fail(name: str, problem: str) -> None:
+            line = self.document.lines.of("conditions", name)
+            self.document.fail(line, f"condition '{name}'", problem)
 
-    def operator(self, entry: object, place: str) -> Operator:
-        content = self.object(entry, place, _OPERATOR_KEYS)
-        name, description = self.named(content, place)
-        place = f"{place} '{name}'"
-        expert = self.choice(content["expert"], f"{place}.expert", "expert", EXPERTS)
-        priority = self.number(content["priority"], f"{place}.priority", *PRIORITIES)
-        by_kind = self.object(content["conditions"], f"{place}.conditions", CONDITION_KINDS)
-        labels = {
-            kind: self.conditions_of(by_kind[kind], f"{place}.conditions.{kind}", kind)
-            for kind in CONDITION_KINDS
-        }
-        if not labels["state"] and not labels["scene"]:
-            self.fail(f"{place}.conditions", "lists no condition; a rule needs at least one")
-        effects = self.labels(content["effects"], f"{place}.effects", "effect", self.effect_names)
-        actions = self.labels(content["actions"], f"{place}.actions", "action", ACTIONS)
-        for key, values in (("effects", effects), ("actions", actions)):
-            if not values:
-                self.fail(f"{place}.{key}", "is empty; a rule needs at least one")
+        self.conditions.name_all(dict(table.content), fail)
+
+    def require_name(self, table: Table, name: str, what: str, shown: str) -> None:
+        line = self.document.lines.of(table.name, name)
+        if not is_name(name):
+            self.document.fail(
+                line, f"{what} {shown_value(name)}",
+                "a name consists of lower-case letters, digits and underscores",
+            )  # fmt: skip
+        if what == "condition" and self.is_taken(name):
+            self.document.fail(line, shown, "the name is part of the language; choose another")
+
+    def is_taken(self, name: str) -> bool:
+        return name in RESERVED or name in self.vocabulary.kind or keyword.iskeyword(name)
+
+    def effect_tables(self, top: Table) -> dict[str, Table]:
+        effects = top.table("effects", "effects")
+        if not effects.content:
+            effects.fail("", "is empty; expected at least one effect")
+        for name in effects.content:
+            self.require_name(effects, name, "effect", f"effect '{name}'")
+        return {name: effects.table(name, f"effect '{name}'") for name in effects.content}
+
+    def effect(self, name: str, table: Table) -> Effect:
+        table.only(("meaning", "shown_by"))
+        meaning = table.line_of_text("meaning")
+        shown_by = []
+        for i, text in enumerate(table.texts("shown_by", MAX_WHEN)):
+            place = f"shown_by[{i}]"
+            try:
+                use, _ = self.conditions.use(text, {})
+            except ExpressionError as error:
+                table.fail("shown_by", str(error), text, place)
+            shown_by.append(use.condition)
+        return Effect(name, meaning, tuple(dict.fromkeys(shown_by)))
+
+    def operators(self, top: Table, effects: Sequence[str]) -> tuple[Operator, ...]:
+        rules = top.content["rule"]
+        if not isinstance(rules, list) or not rules:
+            top.fail("rule", "expected rules, each beginning with [[rule]]")
+        if len(rules) > MAX_RULES:
+            top.fail("rule", f"there are {len(rules)} rules; at most {MAX_RULES}")
+        operators: dict[str, Operator] = {}
+        for i, content in enumerate(rules):
+            table = Table(self.document, content, f"rule[{i}]", f"rule[{i}]")
+            if "name" in table.content:
+                name = table.line_of_text("name")
+                if not is_name(name):
+                    table.fail(
+                        "name", f"is {shown_value(name)}; expected lower-case letters, digits"
+                        " and underscores",
+                    )  # fmt: skip
+                table.shown = f"rule '{name}'"
+            table.only(_RULE_KEYS, _RULE_OPTIONS)
+            if name in operators:
+                first = self.document.lines.of(f"rule[{list(operators).index(name)}]", "name")
+                table.fail("name", f"is taken by the rule on line {first}; choose another")
+            operators[name] = self.operator(name, table, effects)
+        return tuple(operators.values())
+
+    def operator(self, name: str, table: Table, effects: Sequence[str]) -> Operator:
+        variables = self.variables(table)
+        used: set[str] = set()
+        uses = []
+        why, expert = table.line_of_text("why"), table.choice("expert", "expert", EXPERTS)
+        for i, text in enumerate(self.at_least_one(table, "when", MAX_WHEN)):
+            try:
+                use, names = self.conditions.use(text, variables)
+            except ExpressionError as error:
+                table.fail("when", str(error), text, f"when[{i}]")
+            if use in uses:
+                problem = f"says the same as when[{uses.index(use)}]; remove one"
+                table.fail("when", problem, text, f"when[{i}]")
+            uses.append(use)
+            used |= names
+        actions = []
+        for i, text in enumerate(self.at_least_one(table, "do", MAX_ACTIONS, single=True)):
+            try:
+                template = parse_template(text, variables, self.vocabulary, self.keyboard)
+            except TemplateError as error:
+                place = f"do[{i}]" if isinstance(table.content["do"], list) else "do"
+                table.fail("do", str(error), text, place)
+            actions.append(template)
+            if template.variable >= 0:
+                used.add(list(variables)[template.variable])
+        for variable in variables:
+            if variable not in used:
+                table.fail("each", f"variable '{variable}' is never used; use it or remove it")
+        caused = self.at_least_one(table, "effects", MAX_EFFECTS)
+        for i, effect in enumerate(caused):
+            if effect not in effects:
+                problem = f"unknown effect '{effect}'{hint(effect, effects)}"
+                table.fail("effects", problem, effect, f"effects[{i}]")
         return Operator(
-            name, description, expert, priority, **labels, effects=effects, actions=actions
+            name=name,
+            why=why,
+            expert=expert,
+            conditions=tuple(uses),
+            effects=tuple(caused),
+            actions=tuple(actions),
+            priority=table.number("priority", *PRIORITIES) if "priority" in table.content else None,
+            variables=tuple(variables.values()),
+            variable_names=tuple(variables),
+            decide=table.truth("decide") if "decide" in table.content else False,
         )
 
-    def conditions_of(self, value: object, place: str, kind: str) -> tuple[str, ...]:
-        names = self.labels(value, place, "condition", list(self.kinds))
-        for name in names:
-            if self.kinds[name] != kind:
-                self.fail(
-                    place,
-                    f"condition '{name}' is declared with kind \"{self.kinds[name]}\"; "
-                    f"list it under conditions.{self.kinds[name]}",
-                )
-        return names
-
-    def labels(
-        self, value: object, place: str, what: str, known: Sequence[str]
-    ) -> tuple[str, ...]:
-        """A list of distinct, known names."""
-        names = [
-            self.choice(item, f"{place}[{i}]", what, known)
-            for i, item in enumerate(self.list(value, place))
-        ]
-        self.unique(place, names)
-        return tuple(names)
-
-    def choice(self, value: object, place: str, what: str, known: Sequence[str]) -> str:
-        word = self.text(value, place)
-        if word not in known:
-            self.fail(place, f"unknown {what} '{word}'{_hint(word, known)}")
-        return word
-
-    def named(self, content: dict[str, object], place: str) -> tuple[str, str]:
-        name = self.text(content["name"], f"{place}.name")
-        if not _NAME.fullmatch(name):
-            self.fail(
-                f"{place}.name",
-                f"is {_shown(name)}; expected lower-case letters, digits and underscores",
-            )
-        return name, self.text(content["description"], f"{place} '{name}'.description")
-
-    def entries(self, content: dict[str, object], key: str) -> list[tuple[object, str]]:
-        values = self.list(content[key], key)
+    def at_least_one(self, table: Table, key: str, most: int, single: bool = False) -> list[str]:
+        values = table.texts(key, most, single)
         if not values:
-            self.fail(key, "is empty; expected at least one entry")
-        return [(value, f"{key}[{i}]") for i, value in enumerate(values)]
+            table.fail(key, "is empty; a rule needs at least one")
+        return values
 
-    def object(self, value: object, place: str, keys: Sequence[str]) -> dict[str, object]:
-        """A JSON object with exactly these keys."""
-        if not isinstance(value, dict):
-            self.fail(place, f"is {_shown(value)}; expected an object with {', '.join(keys)}")
-        for key in value:
-            if key not in keys:
-                self.fail(place, f"unknown key '{key}'{_hint(key, keys)}")
-        for key in keys:
-            if key not in value:
-                self.fail(place, f"key '{key}' is missing")
-        return value
+    def variables(self, table: Table) -> dict[str, str]:
+        """The rule's variables: name -> kind."""
+        if "each" not in table.content:
+            return {}
+        variables: dict[str, str] = {}
+        for text in table.texts("each", MAX_VARIABLES, single=True):
+            name, colon, kind = (part.strip() for part in text.partition(":"))
+            if not colon or not is_name(name) or not kind:
+                problem = f"is '{text}'; expected a variable and its kind: m: monster"
+                table.fail("each", problem, text)
+            if self.is_taken(name) or name in self.conditions.named:
+                table.fail("each", f"variable '{name}' has a name with a meaning; rename it", text)
+            if name in variables:
+                table.fail("each", f"variable '{name}' is declared twice; rename one", text)
+            if kind in self.vocabulary.singletons:
+                table.fail("each", f"there is one '{kind}' only; write {kind}.… without a variable")
+            if kind not in self.vocabulary.objects:
+                known = tuple(self.vocabulary.objects)
+                table.fail("each", f"unknown kind '{kind}'{hint(kind, known)}", text)
+            variables[name] = kind
+        return variables
 
-    def list(self, value: object, place: str) -> list[object]:
-        if not isinstance(value, list):
-            self.fail(place, f"is {_shown(value)}; expected a list")
-        return value
+    def require_used(
+        self, top: Table, effects: dict[str, Table], operators: Sequence[Operator]
+    ) -> None:
+        for name in self.conditions.unused():
+            line = self.document.lines.of("conditions", name)
+            self.document.fail(
+                line, f"condition '{name}'", "is used by no rule; use it or remove it"
+            )
+        caused = {effect for operator in operators for effect in operator.effects}
+        for name, table in effects.items():
+            if name not in caused:
+                table.fail("", "is used by no rule; use it or remove it")
 
-    def number(self, value: object, place: str, low: float, high: float) -> float:
-        numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not numeric or not low <= value <= high:
-            self.fail(place, f"is {_shown(value)}; expected a number from {low} to {high}")
-        return float(value)
 
-    def text(self, value: object, place: str) -> str:
-        if not isinstance(value, str) or not value.strip():
-            self.fail(place, f"is {_shown(value)}; expected a non-empty string")
-        return value
-
-    def unique(self, place: str, names: Sequence[str]) -> None:
-        for i, name in enumerate(names):
-            if name in names[:i]:
-                self.fail(place, f"'{name}' appears twice (entries {names.index(name)} and {i})")
-
-    def all_used(self, place: str, names: Sequence[str], used: Sequence[tuple[str, ...]]) -> None:
-        union = {name for group in used for name in group}
-        for name in names:
-            if name not in union:
-                self.fail(place, f"'{name}' is used by no operator; use it or remove it")
+def _digest(
+    conditions: Sequence[Condition], operators: Sequence[Operator], effects: Sequence[Effect]
+) -> str:
+    """SHA-256 (hex) of the rules themselves, not of their names, explanations and layout."""
+    numbers = {effect.name: i for i, effect in enumerate(effects)}
+    content = {
+        "version": VERSION,
+        "conditions": [[c.text, c.kinds] for c in conditions],
+        "rules": [
+            [
+                EXPERTS.index(rule.expert),
+                rule.priority,
+                rule.variables,
+                [[use.condition, use.variables] for use in rule.conditions],
+                [numbers[effect] for effect in rule.effects],
+                [[int(do.kind), do.variable, do.action] for do in rule.actions],
+                rule.decide,
+            ]
+            for rule in operators
+        ],
+        "effects": [effect.shown_by for effect in effects],
+    }
+    canonical = json.dumps(content, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,18 +1,20 @@
 """The parts of a hypergraph of rules, and the typed graph they span.
 
-A rule (operator) says: when these conditions hold, these actions carry the rule out and cause
-these effects; one of four experts is responsible for it. Nodes are numbered conditions first,
-then operators, then effects. Nothing here needs NLE or PyTorch.
+A rule (operator) says: for each binding of these variables for which these conditions hold, these
+actions carry the rule out and cause these effects; one of four experts is responsible for it.
+Nodes are numbered conditions first, then operators, then effects. Nothing here needs PyTorch.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from tedg_fast.hypergraph.program import Op
+from tedg_fast.hypergraph.templates import Template
+
 EXPERTS = ("survival", "combat", "exploration", "general")
-CONDITION_KINDS = ("state", "scene")
 
 _COMPASS = ("north", "east", "south", "west", "northeast", "southeast", "southwest", "northwest")
 # NetHackScore-v0's actions in its own order; kept here so that rules can be checked without NLE.
@@ -27,62 +29,85 @@ RELATIONS = (
 )  # fmt: skip
 
 NODE_CONDITION, NODE_OPERATOR, NODE_EFFECT = 0, 1, 2
+_OVER_OBJECTS = (Op.COUNT, Op.ANY, Op.TOTAL, Op.MOST, Op.NEAREST)
 
 
 class HypergraphError(ValueError):
-    """A hypergraph file cannot be used; the message is one line: file, place, problem, remedy."""
+    """A rule file cannot be used; the message is one line: file, line, place, problem, remedy."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Something that holds or not: about the player ("state") or the surroundings ("scene")."""
+    """An expression that holds or not, for each binding of the objects that it is about.
+
+    `name` is how it is shown; `text` its canonical form, by which rules share it; `kinds` the
+    kinds of the objects in its slots 0 and 1; `code` its program, int32 [n, 4].
+    """
 
     name: str
-    kind: str
-    description: str
+    text: str
+    kinds: tuple[str, ...] = ()
+    code: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 4), np.int32), compare=False, repr=False
+    )
+
+    @property
+    def kind(self) -> str:
+        """Either "scene", if it speaks of objects around the player, or "state"."""
+        aggregates = np.isin(self.code[:, 0], _OVER_OBJECTS).any()
+        return "scene" if self.kinds or aggregates else "state"
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Something that carrying out an operator brings about.
+    """Something that carrying out a rule brings about.
 
-    It shows in the next observation when any of the conditions `shown_by` holds there; where
-    that is empty it cannot be told from one observation.
+    It shows in the next observation when any of the conditions `shown_by` (their numbers) holds
+    there; where that is empty it cannot be told from one observation.
     """
 
     name: str
-    description: str
-    shown_by: tuple[str, ...] = ()
+    meaning: str
+    shown_by: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Use:
+    """One element of `when`: the condition's number, which variable of the rule stands in each of
+    the condition's slots, and how the rule writes it."""
+
+    condition: int
+    variables: tuple[int, ...] = ()
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One rule: conditions by kind, the effects it causes, the actions that carry it out.
+    """One rule; it has an instance for every binding of its variables to different objects.
 
-    Among rules that apply, one of priority p weighs e^p times as much as one of priority 0.
+    `variables` are the kinds that the variables range over, `variable_names` what the file calls
+    them. Among rules that apply, one of priority p weighs e^p times as much as one of priority 0;
+    None counts as 0. Where `decide` is set, the network is asked when the rule applies.
     """
 
     name: str
-    description: str
+    why: str
     expert: str
-    priority: float
-    state: tuple[str, ...]
-    scene: tuple[str, ...]
+    conditions: tuple[Use, ...]
     effects: tuple[str, ...]
-    actions: tuple[str, ...]
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """Every condition's name, those about the player first."""
-        return self.state + self.scene
+    actions: tuple[Template, ...]
+    priority: float | None = None
+    variables: tuple[str, ...] = ()
+    variable_names: tuple[str, ...] = ()
+    decide: bool = False
 
 
 @dataclass(frozen=True)
 class Hypergraph:
     """Validated rules. Build it with `load_hypergraph`, which guarantees that names resolve.
 
-    `digest` is the SHA-256 (hex) of the canonical JSON content: two files that differ only in
-    layout have the same digest.
+    `constants` (float64) is the table that all programs share. `digest` is the SHA-256 (hex) of
+    what matters for play and for the graph: not of names, explanations and layout.
     """
 
     name: str
@@ -90,6 +115,9 @@ class Hypergraph:
     operators: tuple[Operator, ...]
     effects: tuple[Effect, ...]
     digest: str
+    constants: np.ndarray = field(
+        default_factory=lambda: np.zeros(0), compare=False, repr=False
+    )
 
     @property
     def num_conditions(self) -> int:
@@ -129,25 +157,24 @@ class Hypergraph:
 
     @cached_property
     def operator_priority(self) -> np.ndarray:
-        """float32 [O]: how loudly each operator speaks when it applies."""
-        return np.array([op.priority for op in self.operators], dtype=np.float32)
+        """float32 [O]: how loudly each operator speaks when it applies; 0 where none is given."""
+        return np.array([op.priority or 0.0 for op in self.operators], dtype=np.float32)
+
+    @cached_property
+    def operator_decide(self) -> np.ndarray:
+        """bool [O]: whether the network is asked when the operator applies."""
+        return np.array([op.decide for op in self.operators], dtype=bool)
 
     @cached_property
     def operator_conditions(self) -> np.ndarray:
         """bool [O, C]: the conditions that each operator lists."""
-        conditions = [op.conditions for op in self.operators]
-        return _membership(conditions, self.condition_index.__getitem__, self.num_conditions)
-
-    @cached_property
-    def operator_actions(self) -> np.ndarray:
-        """bool [O, 23]: the actions that carry each operator out."""
-        return _membership([op.actions for op in self.operators], ACTIONS.index, len(ACTIONS))
+        listed = [[use.condition for use in op.conditions] for op in self.operators]
+        return _membership(listed, self.num_conditions)
 
     @cached_property
     def effect_conditions(self) -> np.ndarray:
         """bool [F, C]: the conditions any of which shows each effect."""
-        shown_by = [effect.shown_by for effect in self.effects]
-        return _membership(shown_by, self.condition_index.__getitem__, self.num_conditions)
+        return _membership([effect.shown_by for effect in self.effects], self.num_conditions)
 
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
         """The typed graph, every edge in both directions.
@@ -158,11 +185,13 @@ class Hypergraph:
         """
         effect_index = {effect.name: i for i, effect in enumerate(self.effects)}
         first_effect = self.num_conditions + self.num_operators
+        joined = {"state": "requires", "scene": "context"}
+        kinds = [joined[condition.kind] for condition in self.conditions]
         triples: list[tuple[int, int, str]] = []
         for i, operator in enumerate(self.operators):
             node = self.num_conditions + i
-            triples += [(self.condition_index[c], node, "requires") for c in operator.state]
-            triples += [(self.condition_index[c], node, "context") for c in operator.scene]
+            for number in dict.fromkeys(use.condition for use in operator.conditions):
+                triples.append((number, node, kinds[number]))
             triples += [(node, first_effect + effect_index[e], "causes") for e in operator.effects]
         triples += [(target, source, f"{name}_reverse") for source, target, name in triples]
         edge_index = np.array([t[:2] for t in triples], dtype=np.int64).T
@@ -170,11 +199,9 @@ class Hypergraph:
         return np.ascontiguousarray(edge_index), relation
 
 
-def _membership(
-    groups: Sequence[tuple[str, ...]], number_of: Callable[[str], int], width: int
-) -> np.ndarray:
-    """bool [len(groups), width]: which numbers the names of each group have."""
+def _membership(groups: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """bool [len(groups), width]: which numbers are in each group."""
     table = np.zeros((len(groups), width), dtype=bool)
-    for row, names in enumerate(groups):
-        table[row, [number_of(name) for name in names]] = True
+    for row, numbers in enumerate(groups):
+        table[row, list(numbers)] = True
     return table

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from tedg_fast.legacy.experts import operator_expert
 from tedg_fast.legacy.hypergraph import NODE_TYPES, V3Hypergraph
+from tedg_fast.policy.instances import Active
 
 HIDDEN = 256
 HEADS = 4
@@ -166,18 +167,18 @@ class V3Manager(nn.Module):
         conditions, rows, _ = self._evaluate()
         return V3Rules(torch.linalg.vector_norm(rows, dim=1), conditions[1])
 
-    def forward(self, rules: V3Rules, active: Tensor) -> V3Logic:
-        """What ``rules`` say to samples with the active nodes ``active`` [B, N] (bool)."""
-        active = self._conditions(active)
-        rows = self.table.rows(active)
+    def forward(self, rules: V3Rules, active: Active) -> V3Logic:
+        """What ``rules`` say to the samples whose ``active`` nodes [B, N] are given."""
+        conditions = self._conditions(active)
+        rows = self.table.rows(conditions)
         # Unlike indexing with [rows], this has a backward pass whose sums have a fixed order.
         scores = rules.scores.index_select(0, rows.flatten()).view_as(rows)
-        count = active.sum(1, keepdim=True)
+        count = conditions.sum(1, keepdim=True)
         h_logic = self.readout(count * rules.active / (count + 1e-8))
         return V3Logic(h_logic, scores, self._advice(scores))
 
-    def _conditions(self, active: Tensor) -> Tensor:
-        return (active & (self._node_types == _CONDITION)).to(self.table.incoming.dtype)
+    def _conditions(self, active: Active) -> Tensor:
+        return (active.nodes & (self._node_types == _CONDITION)).to(self.table.incoming.dtype)
 
     def _advice(self, scores: Tensor) -> Tensor:
         """Operator scores [B, O] → advice scores [B, K]."""
@@ -190,11 +191,11 @@ class V3Manager(nn.Module):
         return advice
 
     @torch.no_grad()
-    def attention_variance(self, active: Tensor) -> float:
+    def attention_variance(self, active: Active) -> float:
         """How far the operators' attention in the last round is from uniform, 0 to 1.
 
         As ``tedg_fast.policy.Manager.attention_variance`` defines it, self-loops included; the
-        mean over heads, operators and the samples ``active`` [B, N] bool.
+        mean over heads, operators and the samples of ``active``.
         """
         _, _, attention = self._evaluate()
         edges = self.table.edges.unsqueeze(1)

@@ -4,15 +4,15 @@ import numpy as np
 
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
-from tedg_fast.nethack.grounding import RawObservation
-from tedg_fast.nethack.observation import Observation, ObservationSpec
+from tedg_fast.nethack.facts.observation import RawObservation
+from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 
 
 class V3ObservationSpec(ObservationSpec):
     """Rows of V3's observations; ``num_conditions`` counts all nodes of its hypergraph.
 
     ``active_bits``: packed active nodes; ``features``: the 115; ``action_mask``: all true, as V3's
-    was; ``crop``: a single unused 0, since V3 had none.
+    was; ``crop``: a single unused 0, and no instances and objects, since V3 had none.
     """
 
     def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -20,6 +20,8 @@ class V3ObservationSpec(ObservationSpec):
         return super().fields() | {
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((1,), np.dtype(np.uint8)),
+            "instances": ((0, 8), np.dtype(np.uint8)),
+            "objects": ((0, 6), np.dtype(np.int16)),
         }
 
 
@@ -34,6 +36,9 @@ class V3Grounder:
         self.spec = V3ObservationSpec(hypergraph.num_nodes)
         self._observer = Observer(hypergraph)
         self._step = np.zeros(num_games, np.int64)
+
+    left_out = (0, 0)
+    """V3's nodes are counted, not listed: nothing is beyond a limit."""
 
     def reset(self, game: int) -> None:
         """The game's next observation is the first of a new game."""

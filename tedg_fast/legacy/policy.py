@@ -15,7 +15,8 @@ from tedg_fast.legacy.gat import HIDDEN, V3Logic, V3Manager
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.ops import route
-from tedg_fast.policy import PolicyOutput, Routing, StateInput
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.policy import Active, Instances, PolicyOutput, Routing, StateInput
 
 _LOGIT_LIMIT = 20.0
 V3_ROUTING = Routing("softmax", 1.0)
@@ -43,7 +44,7 @@ class V3Policy(nn.Module):
         features, active = policy.observe(glyphs, blstats, step)
         output = policy(features, active)          # V3Output
 
-    In training it takes the place of ``tedg_fast.policy.Policy``: ``manager``, ``unpack``,
+    In training it takes the place of ``tedg_fast.policy.Policy``: ``manager``, ``active``,
     ``device`` and ``policy(state, logic, routing)`` are that class's, with the active bits of
     ``V3Grounder``'s observations standing for all N nodes. V3's dropout is left out.
     """
@@ -107,10 +108,11 @@ class V3Policy(nn.Module):
         """Which of V3's atoms hold, before they are looked up in the hypergraph."""
         return self.observer.atoms(_array(glyphs), _array(blstats))
 
-    def unpack(self, active_bits: np.ndarray) -> Tensor:
-        """Packed active nodes [U, ceil(N/8)] uint8 → [U, N] bool on the policy's device."""
-        bits = np.unpackbits(active_bits, axis=1, count=self.observer.num_nodes)
-        return torch.from_numpy(bits).to(self.device).bool()
+    def active(self, observation: Observation) -> Active:
+        """The active nodes of an observation [B, ...] of ``V3Grounder``, on the policy's device."""
+        bits = np.unpackbits(observation.active_bits, axis=1, count=self.observer.num_nodes)
+        nodes = torch.from_numpy(bits).to(self.device).bool()
+        return Active(nodes, Instances.none(len(nodes), self.device))
 
     @overload
     def forward(self, state: Tensor, logic: Tensor) -> V3Output: ...
@@ -125,7 +127,7 @@ class V3Policy(nn.Module):
             output = self._evaluate(state.features, logic, routing)
             lowest = torch.finfo(output.logits.dtype).min
             return output._replace(logits=output.logits.masked_fill(~state.action_mask, lowest))
-        logic = self.gat(self.gat.rules(), logic)
+        logic = self.gat(self.gat.rules(), Active(logic, Instances.none(len(logic), self.device)))
         output = self._evaluate(state, logic, routing)
         return V3Output(
             output.logits,

@@ -1,11 +1,13 @@
 """The graph-guided mixture-of-experts policy: Manager (GAT), router, experts, critic."""
 
 from tedg_fast.policy.gat import Logic, Manager, Rules
+from tedg_fast.policy.instances import Active, Instances
 from tedg_fast.policy.player import Play, Player, player_of
 from tedg_fast.policy.policy import Policy, PolicyConfig, PolicyOutput, Routing, StateInput
-from tedg_fast.policy.proposals import RulePolicy
 
 __all__ = [
+    "Active",
+    "Instances",
     "Logic",
     "Manager",
     "Play",
@@ -14,7 +16,6 @@ __all__ = [
     "PolicyConfig",
     "PolicyOutput",
     "Routing",
-    "RulePolicy",
     "Rules",
     "StateInput",
     "player_of",

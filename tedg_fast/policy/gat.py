@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from tedg_fast.hypergraph import RELATIONS, Hypergraph
 from tedg_fast.hypergraph.schema import NODE_CONDITION, NODE_OPERATOR
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
+from tedg_fast.policy.instances import Active, active_of
 from tedg_fast.policy.proposals import Proposals
 
 
@@ -17,13 +19,13 @@ class Rules(NamedTuple):
     """What the Manager makes of the rules, for any sample: a function of its parameters alone.
 
     ``facts`` [C, width]: features of each condition while it holds; ``operators`` [O, width + 1]:
-    each operator's features times how much it is heard if it applies, and that weight; ``claims``
-    [O, K, A]: what it adds to the experts' actions; ``effects`` [F, width].
+    each operator's features times how much it is heard if it applies, and that weight; ``strength``
+    [O]: how much each of its instances adds to its actions; ``effects`` [F, width].
     """
 
     facts: Tensor
     operators: Tensor
-    claims: Tensor
+    strength: Tensor
     effects: Tensor
 
     def pool(self, chosen: Tensor) -> Tensor:
@@ -82,8 +84,8 @@ class GraphAttention(nn.Module):
 class Manager(nn.Module):
     """Two rounds of graph attention over the hypergraph, read out at the active nodes.
 
-    A sample's active nodes are the conditions that hold and the operators that apply, that is,
-    whose conditions all hold. Node input: identity + type + activation embedding (only
+    A sample's active nodes are the conditions that hold and the operators that apply, to whichever
+    objects. Node input: identity + type + activation embedding (only
     conditions start active). All nodes hear their neighbours in round 1, the operators again in round 2.
 
     Only active nodes are read, and what two rounds bring to them is the same in every sample: an
@@ -134,9 +136,11 @@ class Manager(nn.Module):
         self.graph = self.graph.to(self.traits.device)
         return self
 
-    def active(self, holds: Tensor) -> Tensor:
-        """Conditions that hold [B, C] (0 or 1) → active nodes [B, C + O] (bool)."""
-        return torch.cat([holds.bool(), self.proposals.applies(holds)], 1)
+    def active(self, active_bits: np.ndarray, instances: np.ndarray) -> Active:
+        """An observation's conditions [B, ceil(C/8)] and instances [B, I, 8], both uint8 → what is
+        active, on the Manager's device."""
+        found = active_of(active_bits, instances, self.num_conditions, self.num_operators)
+        return found.to(self.traits.device)
 
     def _round_one(self) -> Tensor:
         """Features of all nodes [N, width] after round 1, with every condition holding."""
@@ -150,18 +154,18 @@ class Manager(nn.Module):
         facts, _, effects = nodes.split(sizes)
         operators = self.second(nodes, self.graph).split(sizes)[1]
         learned = self.score(operators)
-        claims = self.proposals.claims(self.proposals.priority + learned.squeeze(1))
+        strength = (self.proposals.priority + learned.squeeze(1)).exp()
         weight = learned.exp()
-        return Rules(facts, torch.cat([weight * operators, weight], 1), claims, effects)
+        return Rules(facts, torch.cat([weight * operators, weight], 1), strength, effects)
 
-    def forward(self, rules: Rules, active: Tensor) -> Logic:
-        """What ``rules`` say to samples with the ``active`` nodes [B, C + O] (0 or 1, any dtype)."""
-        active = active.to(rules.facts.dtype)
-        holds, applies = active[:, : self.num_conditions], active[:, self.num_conditions :]
+    def forward(self, rules: Rules, active: Active) -> Logic:
+        """What ``rules`` say to the samples whose ``active`` nodes and instances are given."""
+        nodes = active.nodes.to(rules.facts.dtype)
+        holds, applies = nodes[:, : self.num_conditions], nodes[:, self.num_conditions :]
         operators = rules.pool(applies)
         facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)
         h_logic = self.readout(torch.cat([operators, facts], 1))
-        return Logic(h_logic, *self.proposals(applies, rules.claims))
+        return Logic(h_logic, *self.proposals(active.instances, rules.strength))
 
     @torch.no_grad()
     def edge_attention(self) -> Tensor:
@@ -173,13 +177,13 @@ class Manager(nn.Module):
         return self.second.weights(self._round_one(), self.graph)[self.into_operators]
 
     @torch.no_grad()
-    def attention_variance(self, active: Tensor) -> float:
+    def attention_variance(self, active: Active) -> float:
         """How far attention is from uniform: 0 uniform, 1 all weight on one edge.
 
         For an operator with d ≥ 2 neighbours and weights a (sum 1) in the last round, the variance
         of a divided by the largest variance d weights can have, ``(Σ a² − 1/d) / (1 − 1/d)``, so
         that operators of 2 and of 200 neighbours count alike; the mean over heads and over the
-        operators that apply to the samples with the ``active`` nodes [B, C + O]. NaN if none does.
+        operators that apply to the samples of ``active``. NaN if none does.
         """
         weights = self.second.weights(self._round_one(), self.graph)
         chosen = slice(self.num_conditions, self.num_conditions + self.num_operators)
@@ -190,7 +194,7 @@ class Manager(nn.Module):
         degree, energy = degree[chosen], energy[chosen]
         uniform = 1.0 / degree.unsqueeze(1)
         variance = ((energy - uniform) / (1 - uniform)).mean(1)
-        times = active[:, self.num_conditions :].sum(0) * (degree >= 2)
+        times = active.nodes[:, self.num_conditions :].sum(0) * (degree >= 2)
         return ((variance.nan_to_num() * times).sum() / times.sum()).item()
 
 

@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tedg_fast.nethack.observation import Observation
+from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy.gat import Manager
 from tedg_fast.policy.policy import Policy, Routing, StateInput
 
@@ -29,7 +28,7 @@ class Player:
     def __call__(self, observation: Observation) -> Play:
         """What the policy makes of the B games of ``observation`` [B, ...]."""
         state = StateInput.of(observation, self.policy.device)
-        logic = self.policy.manager(self.rules, self.policy.unpack(observation.active_bits))
+        logic = self.policy.manager(self.rules, self.policy.active(observation))
         output = self.policy(state, logic, self.routing)
         return Play(output.logits.cpu(), output.value.cpu(), output.alpha.cpu())
 
@@ -45,10 +44,10 @@ class CompiledPlayer(Player):
     def __init__(self, policy: Policy, routing: Routing):
         super().__init__(policy, routing)
         experts = (*_layer(policy.experts.hidden), policy.experts.weight, policy.experts.bias)
-        rules = (self.rules.facts, self.rules.operators, self.rules.claims)
+        rules = (self.rules.facts, self.rules.operators, self.rules.strength)
         tensors = (
-            _rows_of_words(policy.manager.proposals.requires),
             rules,
+            policy.manager.proposals.owner,
             policy.state.glyphs.weight,
             _layers(policy.state.mlp),
             _layers(policy.manager.readout),
@@ -68,8 +67,8 @@ class CompiledPlayer(Player):
     def arguments(self, observation: Observation) -> tuple:
         """What the op is called with."""
         fields = (
-            observation.active_bits, observation.features, observation.crop,
-            observation.action_mask,
+            observation.active_bits, observation.instances, observation.features,
+            observation.crop, observation.action_mask,
         )  # fmt: skip
         return (
             *map(torch.from_numpy, fields),
@@ -112,11 +111,3 @@ def _layers(network: nn.Sequential) -> tuple[Tensor, ...]:
             tensors += _layer(module, norm if isinstance(norm, nn.LayerNorm) else None)
     return tensors
 
-
-def _rows_of_words(requires: Tensor) -> Tensor:
-    """``Proposals.requires`` [C, O] → its columns packed like active bits, in 64-bit words:
-    uint8 [O, 8·⌈C/64⌉]."""
-    bits = np.packbits(requires.T.numpy().astype(bool), axis=1)
-    words = np.zeros((len(bits), -(-bits.shape[1] // 8) * 8), np.uint8)
-    words[:, : bits.shape[1]] = bits
-    return torch.from_numpy(words)

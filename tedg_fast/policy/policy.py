@@ -4,19 +4,19 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.nethack.features import NUM_FEATURES
-from tedg_fast.nethack.glyphs import NUM_GLYPH_CLASSES
-from tedg_fast.nethack.observation import CROP, Observation
+from tedg_fast.nethack.facts.features import NUM_FEATURES
+from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
+from tedg_fast.nethack.facts.observation import CROP, Observation
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import concat_embedding, route
 from tedg_fast.policy.effects import EffectPredictor
 from tedg_fast.policy.gat import Logic, Manager
+from tedg_fast.policy.instances import Active
 from tedg_fast.policy.no_manager import NoManager
 
 
@@ -135,7 +135,9 @@ class Policy(nn.Module):
                 num_experts=num_experts,
             )
         else:
-            self.manager = NoManager(hypergraph.num_conditions, hidden, num_experts)
+            self.manager = NoManager(
+                hypergraph.num_conditions, hypergraph.num_operators, hidden, num_experts
+            )
         self.effects = None
         if config.graph and hypergraph.effect_conditions.any():
             width = config.gat_heads * config.gat_head_size
@@ -155,11 +157,10 @@ class Policy(nn.Module):
     def device(self) -> torch.device:
         return self.proposal_gain.device
 
-    def unpack(self, active_bits: np.ndarray) -> Tensor:
-        """Packed active conditions [B, ceil(C/8)] uint8 → the Manager's active nodes [B, C + O]
-        (bool), on the policy's device."""
-        bits = np.unpackbits(active_bits, axis=1, count=self.manager.num_conditions)
-        return self.manager.active(torch.from_numpy(bits).to(self.device))
+    def active(self, observation: Observation) -> Active:
+        """What holds and applies in an observation with one leading dimension, on the policy's
+        device."""
+        return self.manager.active(observation.active_bits, observation.instances)
 
     def forward(self, state: StateInput, logic: Logic, routing: Routing) -> PolicyOutput:
         """One row of ``logic`` for each row of ``state``."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 import torch
 from torch import Tensor
 
-from tedg_fast.nethack.episode import Episode
+from tedg_fast.nethack.games.episode import Episode
 
 
 class Mismatch(ValueError):

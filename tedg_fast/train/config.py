@@ -75,7 +75,7 @@ class TrainConfig:
     threads: int = field(default_factory=lambda: min(2, cores_per_rank()))
     """Threads of the update: at most 2, as the default network's products are small."""
     hypergraph: str | None = None
-    """JSON file of rules; the packaged NetHack hypergraph if not given."""
+    """Rule file (docs/writing_rules.md); the packaged NetHack rules if not given."""
     character: str = "mon-hum-neu-mal"
     """NetHack role-race-alignment-gender."""
     num_experts: int = 4

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tedg_fast.nethack.games.character import can_be_played
+
 if TYPE_CHECKING:
     from tedg_fast.train.config import TrainConfig
 
@@ -66,16 +68,6 @@ RANGES = {
 
 MAX_ROLLOUT_ROWS = 1 << 22
 """Most transitions of one rank's rollout, ``num_envs`` times ``ppo.rollout_steps``."""
-
-# NetHack plays a random role, race or alignment instead of one that it does not know or allow.
-_ROLES = {
-    "arc": ("hum dwa gno", "law neu"), "bar": ("hum orc", "neu cha"),
-    "cav": ("hum dwa gno", "law neu"), "hea": ("hum gno", "neu"), "kni": ("hum", "law"),
-    "mon": ("hum", "law neu cha"), "pri": ("hum elf", "law neu cha"), "rog": ("hum orc", "cha"),
-    "ran": ("hum elf gno orc", "neu cha"), "sam": ("hum", "law"), "tou": ("hum", "neu"),
-    "val": ("hum dwa", "law neu"), "wiz": ("hum elf gno orc", "neu cha"),
-}  # fmt: skip
-_RACES = {"hum": "law neu cha", "elf": "cha", "dwa": "law", "gno": "neu", "orc": "cha"}
 
 
 def check_config(config: "TrainConfig", ranks: int = 1) -> None:
@@ -143,11 +135,7 @@ def check_device(name: str) -> torch.device:
 
 def check_character(character: str) -> None:
     """Raise ``ConfigError`` unless NetHack can play exactly this ``character``."""
-    role, race, alignment, gender = (character.split("-") + [""] * 4)[:4]
-    races, alignments = (words.split() for words in _ROLES.get(role, ("", "")))
-    known = character.count("-") == 3 and race in races and gender in ("mal", "fem")
-    possible = known and alignment in alignments and alignment in _RACES[race].split()
-    if not possible or (role, gender) == ("val", "mal"):
+    if not can_be_played(character):
         raise ConfigError(
             f"--character is {character!r}; expected role-race-alignment-gender in NetHack's "
             "three-letter words, in a combination that it allows, as mon-hum-neu-mal"

@@ -7,13 +7,13 @@ import torch
 
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.legacy import V3Grounder, V3Hypergraph, V3Policy, is_v3_hypergraph
-from tedg_fast.nethack.native_grounding import NativeGrounder
+from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.policy import Policy
 from tedg_fast.train.config import TrainConfig
 
 
 def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
-    """The hypergraph at ``path``: a JSON file of rules, or a folder with V3's two files.
+    """The hypergraph at ``path``: a rule file, or a folder with V3's two files.
 
     ``None`` is the packaged one. Raises ``HypergraphError`` or ``LegacyError``.
     """
@@ -24,9 +24,9 @@ def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
 
 def grounder_of(
     hypergraph: Hypergraph | V3Hypergraph,
-) -> type[NativeGrounder] | type[V3Grounder]:
+) -> type[Grounder] | type[V3Grounder]:
     """The class that turns NLE's observations into those that the hypergraph's policy reads."""
-    return V3Grounder if isinstance(hypergraph, V3Hypergraph) else NativeGrounder
+    return V3Grounder if isinstance(hypergraph, V3Hypergraph) else Grounder
 
 
 def build_policy(

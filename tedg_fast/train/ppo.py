@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -48,21 +47,15 @@ class Batch:
         self.log_prob = rollout.log_prob.flatten().to(device)
         self.done = torch.from_numpy(rollout.done).flatten().to(device)
         observation = rollout.observation
-        flat = [
-            np.ascontiguousarray(field).reshape(-1, field.shape[-1])
-            for field in (observation.features, observation.crop, observation.action_mask)
-        ]
-        self.state = StateInput(*(torch.from_numpy(field).to(device) for field in flat))
-        bits = observation.active_bits
-        # As a byte each: minibatches are gathered from a quarter of the memory.
-        self.active = policy.unpack(bits.reshape(-1, bits.shape[-1])).bool()
+        self.state = StateInput.of(observation.flat(), device)
+        self.active = policy.active(observation.flat())
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
             self.effects = self._effects(rollout, policy)
 
     def _effects(self, rollout: Rollout, policy: Policy) -> tuple[Tensor, Tensor]:
         """The effects that the observation after each row shows, and where there is one."""
-        steps = self.active.unflatten(0, (rollout.steps, rollout.num_envs))
+        steps = self.active.nodes.unflatten(0, (rollout.steps, rollout.num_envs))
         next_holds = steps[:, :, : policy.manager.num_conditions].roll(-1, 0).flatten(0, 1)
         follows = ~self.done
         follows[-rollout.num_envs :] = False
@@ -181,7 +174,7 @@ class PPO:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         lap = self.watch.lap
         rules = self.policy.manager.rules()
-        active = batch.active.index_select(0, rows)
+        active = batch.active.select(rows)
         logic = self.policy.manager(rules, active)
         lap("graph")
         state = StateInput(*(field.index_select(0, rows) for field in batch.state))
@@ -198,9 +191,8 @@ class PPO:
         )
         effects = torch.zeros(())
         if batch.effects is not None:
-            applies = active[:, self.policy.manager.num_conditions :]
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
-            logits = self.policy.effects(rules, applies, minibatch.action)
+            logits = self.policy.effects(rules, active, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}

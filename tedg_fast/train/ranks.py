@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tedg_fast.nethack.vector_env import GameState
+from tedg_fast.nethack.games.vector_env import GameState
 from tedg_fast.train.distributed import World
 from tedg_fast.train.rollout import Played
 

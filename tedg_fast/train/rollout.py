@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from tedg_fast.nethack.actions import NUM_ACTIONS
-from tedg_fast.nethack.episode import Episode
-from tedg_fast.nethack.observation import Observation
-from tedg_fast.nethack.vector_env import VectorEnv
+from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.advantages import RewardNormaliser
 

@@ -13,7 +13,7 @@ import torch
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
-from tedg_fast.nethack.vector_env import GameState, VectorEnv
+from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
@@ -353,7 +353,7 @@ class Trainer:
         signals: dict[str, float],
         speed: float,
     ) -> None:
-        active = self.policy.unpack(rollout.observation.active_bits[:, 0][:ATTENTION_SAMPLE])
+        active = self.policy.active(rollout.observation[:ATTENTION_SAMPLE, 0])
         variance = self.policy.manager.attention_variance(active)
         usage = np.mean([share.usage for share in shares], 0).tolist()
         changes, pairs = np.sum([share.switching for share in shares], 0).tolist()

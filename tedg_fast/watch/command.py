@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, track
 
-from tedg_fast.evaluate.agents import BUILT_IN, Trained, find_agent
+from tedg_fast.evaluate.agents import BUILT_IN, ByTheRules, Trained, find_agent
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.watch.graph import graph_picture
@@ -30,7 +30,8 @@ from tedg_fast.watch.view import SIZE
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """Watch an agent play: the map, the conditions that hold, the rules that apply, the experts.
+    """Watch an agent play: the map, the conditions that hold, which rules apply to what, and the
+    experts.
 
     In a terminal: space plays and pauses, n or → goes one step on, + and - change the speed,
     q quits. Elsewhere one line is printed for each step.
@@ -39,11 +40,13 @@ class WatchConfig:
       tedg-watch results/quick_manager
       tedg-watch results/quick_manager/checkpoints/best_model.pth --seed 7 --steps 200 --record game
       tedg-watch game.cast
+      tedg-watch rules --hypergraph my.toml --seed 7
       tedg-watch results/quick_manager --seed 7 --steps 60 --graph moment.svg
     """
 
     what: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint, run folder (its newest checkpoint), or a recording (.cast)."""
+    """Checkpoint, run folder (its newest checkpoint), a recording (.cast), or "rules": the rules
+    alone, without a network."""
     seed: int = 0
     """Run seed of the game; tedg-eval plays the same games under the same seeds."""
     game: int = 0
@@ -57,7 +60,7 @@ class WatchConfig:
     character: str = "mon-hum-neu-mal"
     """NetHack role-race-alignment-gender."""
     hypergraph: str | None = None
-    """JSON file of rules, where a checkpoint's own is no longer in its place."""
+    """Rule file, for "rules" or where a checkpoint's own is no longer in its place."""
     record: Path | None = None
     """Write NAME.cast (for this command or asciinema) and NAME.gif."""
     graph: Path | None = None
@@ -101,7 +104,7 @@ def _check(config: WatchConfig) -> None:
     if config.graph and config.graph.suffix not in (".svg", ".pdf", ".png"):
         raise WatchError(f"--graph is {config.graph}; its ending must be .svg, .pdf or .png")
     if config.graph and config.what.suffix == ".cast":
-        raise WatchError("--graph needs a checkpoint: a recording holds no graph")
+        raise WatchError("--graph needs a checkpoint or rules: a recording holds no graph")
     for path in (config.record, config.graph):
         if path and not path.parent.is_dir():
             raise WatchError(f"{path.parent} is no folder to write {path.name} to")
@@ -120,9 +123,9 @@ def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
         game.close()
 
 
-def _agent(config: WatchConfig) -> Trained:
-    if str(config.what) in BUILT_IN:
-        raise WatchError(f"{config.what} has no graph to look into: give a checkpoint")
+def _agent(config: WatchConfig) -> Trained | ByTheRules:
+    if str(config.what) in BUILT_IN and str(config.what) != "rules":
+        raise WatchError(f"{config.what} has no rules to look into: give a checkpoint, or rules")
     agent = find_agent(str(config.what), config.hypergraph, greedy=False)
     if isinstance(agent.rules, V3Hypergraph):
         raise CheckpointError(

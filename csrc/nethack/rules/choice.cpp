@@ -1,0 +1,49 @@
+#include "choice.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace tedg::nethack {
+namespace {
+
+// One of `count` by a draw in [0, 1).
+int pick(int count, double draw) {
+  return std::clamp(static_cast<int>(draw * count), 0, count - 1);
+}
+
+}  // namespace
+
+Choice choose(const Matcher& matcher, const Instance* instances, int capacity, uint32_t allowed,
+              double draw) {
+  auto each_allowed = [&](int begin, int end, auto visit) {
+    for (int i = begin; i < end; ++i) {
+      for (const uint8_t action : instances[i].actions) {
+        if (action != Instance::kNone && (allowed >> action & 1)) visit(i, action);
+      }
+    }
+  };
+  // Instances lie in the order of their priority; the first group with anything allowed decides.
+  for (int begin = 0; begin < capacity && instances[begin].rule < matcher.num_rules();) {
+    const double priority = matcher.rule(instances[begin].rule).priority;
+    int end = begin, count = 0;
+    while (end < capacity && instances[end].rule < matcher.num_rules() &&
+           matcher.rule(instances[end].rule).priority == priority) {
+      ++end;
+    }
+    each_allowed(begin, end, [&](int, uint8_t) { ++count; });
+    if (count > 0) {
+      int left = pick(count, draw);
+      Choice choice{-1, -1};
+      each_allowed(begin, end, [&](int i, uint8_t action) {
+        if (left-- == 0) choice = {action, i};
+      });
+      return choice;
+    }
+    begin = end;
+  }
+  int left = pick(std::popcount(allowed), draw);
+  while (left-- > 0) allowed &= allowed - 1;
+  return {std::countr_zero(allowed), -1};
+}
+
+}  // namespace tedg::nethack

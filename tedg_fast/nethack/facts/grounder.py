@@ -1,0 +1,156 @@
+"""Grounding: NLE's observations → facts → rules that apply, and the policy's other inputs.
+
+The work is done in C++ (csrc/nethack/). All tables that come from NLE are computed here in Python
+and handed over, so that there is one of each.
+"""
+
+import numpy as np
+from nle import nethack
+
+from tedg_fast.hypergraph.schema import Hypergraph
+from tedg_fast.nethack.actions import KEYS
+from tedg_fast.nethack.facts.features import LOG_TABLE, LOGS, SCALED
+from tedg_fast.nethack.facts.glyphs import CLASS_OF_GLYPH, CLASS_OF_TERRAIN, PROPERTIES_OF_GLYPH
+from tedg_fast.nethack.facts.observation import Observation, ObservationSpec, RawObservation
+from tedg_fast.nethack.facts.tables import monster_tables
+from tedg_fast.nethack.facts.vocabulary import vocabulary
+
+try:
+    from tedg_fast.nethack._native_grounding import Grounder as _Native
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "the compiled grounding is not built (_native_grounding is missing in tedg_fast.nethack): "
+        "run 'pip install -e .' in the repository"
+    ) from error
+
+
+class Grounder:
+    """Observations of a fixed group of games -> Observation rows.
+
+    What has been seen of each game is remembered (csrc/nethack/memory.h), so observations must
+    come in order, and `reset` must be called when a game begins. A game's rows depend on its own
+    observations and actions only. A call holds no lock of the interpreter while it works, and
+    allocates nothing but for levels that are new. One instance must not be called by two threads
+    at once.
+    """
+
+    def __init__(self, hypergraph: Hypergraph, num_games: int):
+        self.spec = ObservationSpec(hypergraph.num_conditions)
+        tables = monster_tables()
+        conditions, rules = _compiled(hypergraph)
+        self._native = _Native(
+            num_games=num_games,
+            properties=PROPERTIES_OF_GLYPH,
+            classes=CLASS_OF_GLYPH,
+            class_of_terrain=CLASS_OF_TERRAIN.tobytes(),
+            stone=nethack.GLYPH_CMAP_OFF,
+            keys=KEYS,
+            scaled=SCALED,
+            log_columns=LOGS,
+            logs=LOG_TABLE,
+            subject=tables.subject,
+            class_of_object=tables.class_of_object,
+            monsters=tables.values,
+            role_of_monster=tables.role,
+            speed_of_role=tables.speed_of_role,
+            poison_proof_from=tables.poison_proof_from,
+            constants=hypergraph.constants,
+            conditions=conditions,
+            rules=rules,
+        )
+
+    def reset(self, game: int) -> None:
+        """Forgets a game: its next observation is the first of a new one.
+
+        Raises IndexError where there is no such game.
+        """
+        self._native.reset(game)
+
+    def __call__(
+        self,
+        raw: RawObservation,
+        last_action: np.ndarray,
+        out: Observation,
+        games: np.ndarray | None = None,
+    ) -> None:
+        """Takes in one observation of each game and writes the policy's view of it to `out`.
+
+        raw: NLE's arrays, one row per game; last_action: int64 [G], the action that led here, -1
+        at the start; games: int64, which games the rows belong to, all in order if None. Arrays
+        may be views of every other row or the like, but rows must be dense. Raises ValueError for
+        arrays of other shapes or dtypes, IndexError for games that there are not.
+        """
+        self._native.ground(
+            raw.glyphs, raw.blstats, raw.message, raw.misc, last_action,
+            out.active_bits, out.instances, out.objects, out.features, out.crop, out.action_mask,
+            games,
+        )  # fmt: skip
+
+    def choose(
+        self, observation: Observation, draws: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What the rules alone would do, for observations with one leading dimension [B].
+
+        The highest priority of what applies decides; `draws` float64 [B] in [0, 1) decide among
+        equals. Returns actions and, for each, the place of its instance (-1: no rule says
+        anything allowed, and the draw chooses among all allowed actions), int64 [B] each.
+        """
+        return self._native.choose(observation.instances, observation.action_mask, draws)
+
+    @property
+    def facts(self) -> dict[str, list[dict[str, float]]]:
+        """The facts of the observation that was grounded last: kind -> its objects, nearest first.
+
+        A truth is 0 or 1, a word its place among the attribute's words.
+        """
+        return self._native.facts()
+
+    def holds(self, condition: int, objects: tuple[int, ...]) -> bool:
+        """Whether a condition held of the objects with these places among those of their kinds, in
+        the observation that was grounded last. Raises IndexError where there is no such thing."""
+        return self._native.holds(condition, (*objects, 0, 0)[:2])
+
+    def value(
+        self,
+        code: np.ndarray,
+        constants: np.ndarray,
+        kinds: tuple[str, ...],
+        objects: tuple[int, ...],
+    ) -> float:
+        """What an expression's program (int32 [n, 4], float64 constants) gives for the objects of
+        these kinds with these places, in the observation that was grounded last.
+
+        Raises ValueError for a program that does not fit the kinds.
+        """
+        numbers = tuple(vocabulary().kind[kind].number for kind in kinds)
+        return self._native.value(code, constants, _pair(numbers), _pair(objects))
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """Objects beyond their kind's limit and rule instances beyond an observation's, summed over
+        all observations so far."""
+        return self._native.left_out
+
+
+def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:
+    """Conditions and rules as csrc/nethack/module.cpp takes them."""
+    number = {name: kind.number for name, kind in vocabulary().kind.items()}
+
+    conditions = [
+        (condition.code, _pair(tuple(number[kind] for kind in condition.kinds)))
+        for condition in hypergraph.conditions
+    ]
+    rules = [
+        (
+            operator.priority or 0.0,
+            _pair(tuple(number[kind] for kind in operator.variables)),
+            [(use.condition, _pair(use.variables)) for use in operator.conditions],
+            [(int(do.kind), do.variable, do.action) for do in operator.actions],
+        )
+        for operator in hypergraph.operators
+    ]
+    return conditions, rules
+
+
+def _pair(values: tuple[int, ...]) -> tuple[int, int]:
+    return (*values, -1, -1)[:2]

@@ -1,0 +1,82 @@
+"""What a policy sees of one game, and NLE's arrays that it is read from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.nethack.facts.features import NUM_FEATURES
+from tedg_fast.nethack.rows import Rows
+
+CROP = 9
+INSTANCES = 64
+OBJECTS = 32
+
+OBSERVATION_KEYS = ("glyphs", "blstats", "message", "misc")
+
+# A rule that applies: its number (NO_RULE: none), the places of the objects that it is about among those
+# of their kinds, and the actions that carry it out (NOTHING: fewer). csrc/nethack/rules/matcher.h
+INSTANCE = np.dtype(
+    [("rule", np.uint16), ("objects", np.uint8, (2,)), ("actions", np.uint8, (4,))]
+)
+NO_RULE, NOTHING = 0xFFFF, 0xFF
+
+
+@dataclass
+class RawObservation(Rows):
+    """NLE's arrays of G games, stacked; only the keys in OBSERVATION_KEYS are asked for."""
+
+    glyphs: np.ndarray  # int16 [G, 21, 79]
+    blstats: np.ndarray  # int64 [G, 27]
+    message: np.ndarray  # uint8 [G, 256]
+    misc: np.ndarray  # int32 [G, 3]: in a yes/no prompt, in a text prompt, at --More--
+
+
+@dataclass
+class Observation(Rows):
+    """One row per game; every field has the same leading dimensions [...]."""
+
+    active_bits: np.ndarray  # uint8 [..., ceil(C / 8)]: active conditions, np.packbits order
+    instances: np.ndarray  # uint8 [..., INSTANCES, 8]: rules that apply, see `instances_of`
+    objects: np.ndarray  # int16 [..., OBJECTS, 6]: kind, place in it, monster, east, south, steps
+    features: np.ndarray  # float32 [..., NUM_FEATURES]: see features.py
+    crop: np.ndarray  # uint8 [..., CROP * CROP]: glyph classes around the player, row-major
+    action_mask: np.ndarray  # bool [..., 23]: True = allowed; never an all-False row
+
+    def flat(self) -> "Observation":
+        """The same rows with their two leading dimensions made one."""
+        fields = (self.active_bits, self.instances, self.objects, self.features, self.crop,
+                  self.action_mask)  # fmt: skip
+        return Observation(
+            *(np.ascontiguousarray(field).reshape(-1, *field.shape[2:]) for field in fields)
+        )
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """Shapes and dtypes of an Observation's row for a hypergraph of so many conditions."""
+
+    num_conditions: int
+
+    def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Name -> (shape of one row, dtype), in the order of Observation's fields."""
+        return {
+            "active_bits": ((-(-self.num_conditions // 8),), np.dtype(np.uint8)),
+            "instances": ((INSTANCES, INSTANCE.itemsize), np.dtype(np.uint8)),
+            "objects": ((OBJECTS, 6), np.dtype(np.int16)),
+            "features": ((NUM_FEATURES,), np.dtype(np.float32)),
+            "crop": ((CROP * CROP,), np.dtype(np.uint8)),
+            "action_mask": ((NUM_ACTIONS,), np.dtype(bool)),
+        }
+
+    def empty(self, *leading: int) -> Observation:
+        """An observation of zeros with the given leading dimensions."""
+        return Observation(
+            *(np.zeros(leading + shape, dtype) for shape, dtype in self.fields().values())
+        )
+
+
+def instances_of(observation: Observation) -> np.ndarray:
+    """The rules that apply: INSTANCE [..., INSTANCES], a view; those of higher priority first, and
+    of one rule those about nearer objects. Beyond the last one `rule` is NO_RULE."""
+    return observation.instances.view(INSTANCE)[..., 0]

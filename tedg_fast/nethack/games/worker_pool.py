@@ -1,0 +1,120 @@
+"""The processes that play the games: who plays which, and what takes the place of a lost one."""
+
+import os
+import pickle
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+from tedg_fast.nethack.games.worker import WorkerSetup
+from tedg_fast.nethack.games.worker_process import WorkerProcess
+
+
+class WorkerPool:
+    """`num_workers` processes that share out the groups of environments.
+
+    Parameters
+    ----------
+    memory : file descriptor of the shared memory; it is closed with the pool.
+    groups : the environments of each group.
+    timeout : seconds after which a worker that does not answer counts as lost.
+
+    Attributes: `workers`, and `losses`, the number of those replaced so far.
+    """
+
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        memory: int,
+        groups: Sequence[range],
+        num_workers: int,
+        timeout: float,
+    ) -> None:
+        self.workers: list[WorkerProcess] = []
+        self.losses = 0
+        self._timeout = timeout
+        self._memory = memory
+        self._setup = os.memfd_create("tedg-setup")
+        os.write(self._setup, pickle.dumps(setup))
+        self._directory = Path(tempfile.mkdtemp(prefix="tedg-games-"))
+        self._release = weakref.finalize(
+            self, _release, self.workers, [memory, self._setup], self._directory
+        )
+        for shares in share_out(groups, num_workers):
+            self.workers.append(self._start(shares))
+
+    def _start(self, shares: Sequence[range]) -> WorkerProcess:
+        directory = Path(tempfile.mkdtemp(dir=self._directory))
+        return WorkerProcess(self._memory, self._setup, shares, directory)
+
+    @property
+    def closed(self) -> bool:
+        return not self._release.alive
+
+    def close(self) -> None:
+        """End the workers and free everything they held. May be called twice."""
+        self._release()
+
+    def receive(
+        self, command: bytes, workers: Sequence[WorkerProcess], extra_seconds: float = 0.0
+    ) -> dict[WorkerProcess, str]:
+        """Wait until `workers` have carried out a command they were given.
+
+        Returns those that are lost, each with its cause.
+        """
+        deadline = time.monotonic() + self._timeout + extra_seconds
+        lost = {}
+        for worker in workers:
+            cause = worker.receive(command, deadline)
+            if cause is not None:
+                lost[worker] = cause
+        return lost
+
+    def exchange(
+        self, command: bytes, workers: Sequence[WorkerProcess], extra_seconds: float = 0.0
+    ) -> dict[WorkerProcess, str]:
+        """Have `workers` carry out a command; returns as `receive`."""
+        for worker in workers:
+            worker.send(command)
+        return self.receive(command, workers, extra_seconds)
+
+    def replace(self, worker: WorkerProcess) -> None:
+        """Start a new worker, without games yet, for a lost one."""
+        self.workers[self.workers.index(worker)] = self._start(worker.shares)
+        self.losses += 1
+
+
+def share_out(groups: Sequence[range], num_workers: int) -> list[list[range]]:
+    """For each worker its part of every group, which may be empty.
+
+    As many workers as groups play one each: who thinks about a group has the core of the worker
+    that waits for it. Else all have part of every group: contiguous, and nearly equal in number.
+    What does not divide evenly is dealt to the workers in turn across the groups, so none is left
+    without a game if there are as many games as workers.
+    """
+    if num_workers == len(groups):
+        return [[rows if rows is own else rows[:0] for rows in groups] for own in groups]
+    shares: list[list[range]] = [[] for _ in range(num_workers)]
+    turn = 0
+    for group in groups:
+        size, extra = divmod(len(group), num_workers)
+        start = group.start
+        for number, share in enumerate(shares):
+            stop = start + size + ((number - turn) % num_workers < extra)
+            share.append(range(start, stop))
+            start = stop
+        turn += extra
+    return shares
+
+
+def _release(workers: list[WorkerProcess], descriptors: list[int], directory: Path) -> None:
+    for worker in workers:
+        worker.hang_up()
+    for worker in workers:
+        worker.join()
+    for descriptor in descriptors:
+        os.close(descriptor)
+    shutil.rmtree(directory, ignore_errors=True)
