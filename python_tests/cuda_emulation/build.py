@@ -28,7 +28,7 @@ def library(folder: Path) -> Path:
     torch_folder = Path(torch.__file__).parent
     ops = [*(ROOT / "csrc/cuda").glob("*.cpp"), ROOT / "csrc/ops/schemas.cpp",
            HERE / "device_stream.cpp"]
-    defines = ["-DTEDG_DISPATCH_KEY=CPU", "-DUSE_CUDA",
+    defines = ["-DTEDG_DISPATCH_KEY=CPU", "-DUSE_CUDA", "-DTEDG_CUDA_ARCHITECTURES=\"emulated\"",
                "-DTORCH_TARGET_VERSION=0x020a000000000000",
                "-isystem", str(torch_folder / "include")]
     jobs = [(kernels, "-O1", *SANITIZERS, *EMULATION, "-fvisibility=hidden")

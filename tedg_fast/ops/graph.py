@@ -73,7 +73,7 @@ class Graph:
         _check_range("edge_index[0] (sources)", edge_index[0], num_sources)
         _check_range("edge_index[1] (targets)", edge_index[1], num_targets)
         build = _build_by_sorting
-        if has_kernel(edge_index.device.type, "build_graph"):
+        if has_kernel(edge_index.device, "build_graph"):
             build = torch.ops.tedg.build_graph.default
         arrays = build(edge_index, num_sources, num_targets)
         tensors = dict(zip(_TENSORS, arrays, strict=False))
