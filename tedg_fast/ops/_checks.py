@@ -77,7 +77,8 @@ def number(name: str, value: float) -> None:
 
 def slope(negative_slope: float) -> None:
     number("negative_slope", negative_slope)
-    if not math.isfinite(negative_slope):
+    # No math.isfinite, at which torch.compile breaks the graph where the number is dynamic.
+    if not -math.inf < negative_slope < math.inf:
         raise ValueError(f"negative_slope must be finite, got {negative_slope}")
 
 
