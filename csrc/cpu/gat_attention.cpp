@@ -72,6 +72,7 @@ GatProblem checked(Arguments& a) {
     }
   }
   check_optional("edge_id", a.edge_id, {p.edges}, ScalarType::Int, like);
+  check_slope(a.negative_slope);
   check_dropout(a.dropout, a.dropout_seed, like);
 
   a.x = packed(a.x);

@@ -22,6 +22,7 @@ GatV2Problem checked(Arguments& a, double negative_slope) {
   p.heads = a.x_src.size(2);
   p.width = a.x_src.size(3);
   p.targets = a.x_dst.size(1);
+  check_slope(negative_slope);
   p.negative_slope = negative_slope;
   check_tensor("x_dst", a.x_dst, {p.batch, p.targets, p.heads, p.width}, type, a.x_src);
   check_tensor("att", a.att, {p.heads, p.width}, type, a.x_src);

@@ -159,6 +159,12 @@ inline void check_dropout(double p, const OptionalTensor& seed, const Tensor& li
   check_optional("dropout_seed", seed, {}, ScalarType::Long, like);
 }
 
+inline void check_slope(double negative_slope) {
+  if (!std::isfinite(negative_slope)) {
+    refuse("negative_slope must be a finite number, got ", negative_slope);
+  }
+}
+
 inline void check_temperature(double temperature) {
   if (!(temperature > 0) || std::isinf(temperature)) {
     refuse("temperature must be a positive finite number, got ", temperature);

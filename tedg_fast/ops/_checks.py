@@ -4,19 +4,27 @@ Each raises ValueError naming the argument, what it was and what was expected. T
 repeats them for direct calls of ``torch.ops.tedg`` (csrc/ops/checks.h).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from tedg_fast.ops.graph import Graph
+from tedg_fast.ops.graph import Graph, stored  # noqa: F401
 from tedg_fast.ops.reference import accumulate_dtype
 
 MAPPINGS = ("softmax", "sparsemax")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def floating(name: str, tensor: Tensor) -> None:
+def _tensor(name: str, tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got layout {tensor.layout}")
+
+
+def floating(name: str, tensor: Tensor) -> None:
+    _tensor(name, tensor)
     if tensor.dtype not in _DTYPES:
         raise ValueError(
             f"{name} must be float32, bfloat16, float16 or float64, got {tensor.dtype}"
@@ -25,8 +33,7 @@ def floating(name: str, tensor: Tensor) -> None:
 
 def like(name: str, tensor: Tensor, shape: tuple[int, ...], other_name: str, other: Tensor) -> None:
     """``tensor`` has ``shape``, and the dtype and device of ``other``."""
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    _tensor(name, tensor)
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {list(shape)}, got {list(tensor.shape)}")
     if tensor.dtype != other.dtype:
@@ -39,8 +46,7 @@ def like(name: str, tensor: Tensor, shape: tuple[int, ...], other_name: str, oth
 def boolean(
     name: str, tensor: Tensor, shape: tuple[int, ...], other_name: str, other: Tensor
 ) -> None:
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    _tensor(name, tensor)
     if tensor.dtype != torch.bool:
         raise ValueError(f"{name} must have dtype torch.bool, got {tensor.dtype}")
     if tuple(tensor.shape) != tuple(shape):
@@ -54,7 +60,7 @@ def _same_device(name: str, tensor: Tensor, other_name: str, device: torch.devic
 
 
 def mapping(name: str) -> None:
-    if name not in MAPPINGS:
+    if not isinstance(name, str) or name not in MAPPINGS:
         raise ValueError(f"mapping must be 'softmax' or 'sparsemax', got {name!r}")
 
 
@@ -69,14 +75,20 @@ def number(name: str, value: float) -> None:
         raise ValueError(f"{name} must be a Python number, got {type(value).__name__}")
 
 
+def slope(negative_slope: float) -> None:
+    number("negative_slope", negative_slope)
+    if not math.isfinite(negative_slope):
+        raise ValueError(f"negative_slope must be finite, got {negative_slope}")
+
+
 def is_graph(graph: Graph) -> None:
     if not isinstance(graph, Graph):
         raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
 
 
 def edge_scores(score_edge: Tensor, score_src: Tensor, graph: Graph) -> None:
-    if not isinstance(score_edge, Tensor):
-        raise ValueError(f"score_edge must be a tensor, got {type(score_edge).__name__}")
+    _tensor("score_edge", score_edge)
+    stored("score_edge", score_edge)
     batch, _, heads = score_src.shape
     shared = (graph.num_edges, heads)
     if tuple(score_edge.shape) not in (shared, (batch, *shared)):

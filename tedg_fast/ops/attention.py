@@ -154,7 +154,7 @@ def _edge_arguments(
     dropout_seed: Tensor | int | None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """``score_edge`` and ``dropout_seed`` checked, as the native op takes them."""
-    _checks.number("negative_slope", negative_slope)
+    _checks.slope(negative_slope)
     _checks.dropout(dropout_p, dropout_seed, score_src.device)
     if score_edge is not None:
         _checks.edge_scores(score_edge, score_src, graph)

@@ -132,12 +132,32 @@ class Graph:
         return _unflatten([None if t is None else t.to(device) for t in tensors], counts)
 
 
+def stored(name: str, tensor: Tensor) -> None:
+    """The memory of ``tensor`` is there, before PyTorch reads it without looking."""
+    if tensor.numel() == 0 or torch.compiler.is_compiling():
+        return
+    last = tensor.storage_offset()
+    last += sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    wanted = (last + 1) * tensor.element_size()
+    if tensor.untyped_storage().nbytes() < wanted:
+        raise ValueError(
+            f"{name} must have its memory, but its storage was freed or cut to "
+            f"{tensor.untyped_storage().nbytes()} of {wanted} bytes"
+        )
+
+
 def _integers(name: str, value: object) -> Tensor:
     """``value`` as an int64 tensor, refusing what would have to be rounded."""
-    tensor = torch.as_tensor(value)
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must hold integers, got {type(value).__name__}") from error
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got layout {tensor.layout}")
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         if tensor.numel():
             raise ValueError(f"{name} must hold integers, got dtype {tensor.dtype}")
+    stored(name, tensor)
     return tensor.detach().to(torch.int64)
 
 

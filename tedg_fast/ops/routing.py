@@ -25,6 +25,7 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
         IndexError: ``dim`` is out of range.
     """
     _checks.floating("x", x)
+    _checks.stored("x", x)
     rows = x.movedim(dim, -1)
     _checks.rows("x", rows)
     if not has_kernel(x.device.type):
