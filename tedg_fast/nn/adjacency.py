@@ -116,7 +116,9 @@ def num_targets(adjacency: Any) -> int | None:
     """How many targets a Graph or a sparse matrix has; an ``edge_index`` does not know."""
     if isinstance(adjacency, Graph):
         return adjacency.num_targets
-    return adjacency.size(0) if is_sparse(adjacency) else None
+    # Of something else altogether, edges_of will say what is wrong.
+    known = isinstance(adjacency, Tensor) or is_sparse_tensor(adjacency)
+    return adjacency.size(0) if known and is_sparse(adjacency) else None
 
 
 def is_sparse_tensor(adjacency: Any) -> bool:
@@ -126,18 +128,15 @@ def is_sparse_tensor(adjacency: Any) -> bool:
 
 def is_sparse(adjacency: Any) -> bool:
     """Whether it is a sparse matrix [targets, sources] of any kind."""
-    strided = isinstance(adjacency, Tensor) and adjacency.layout == torch.strided
-    return not strided and not isinstance(adjacency, Graph)
+    return not (isinstance(adjacency, Tensor) and adjacency.layout == torch.strided)
 
 
 def edges_of(adjacency: Any) -> Edges:
-    """The edges of an ``edge_index``, a sparse matrix or a Graph.
+    """The edges of an ``edge_index`` or a sparse matrix.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is neither.
     """
-    if isinstance(adjacency, Graph):
-        return Edges(index_of(adjacency), size=(adjacency.num_sources, adjacency.num_targets))
     if not is_sparse(adjacency):
         if adjacency.dim() != 2 or adjacency.shape[0] != 2:
             raise ValueError(f"edge_index must have shape [2, E], got {list(adjacency.shape)}")
@@ -210,7 +209,7 @@ def labelled(adjacency: Any, walked: Adjacency, weight: Tensor) -> Any:
     sparse matrices, and for a ``SparseTensor`` that type, holding the weights.
     """
     index = walked.edge_index
-    if not is_sparse(adjacency):
+    if isinstance(adjacency, Graph) or not is_sparse(adjacency):
         return index, weight
     if is_sparse_tensor(adjacency):
         matrix = adjacency if walked.picked is None else adjacency.set_diag()
