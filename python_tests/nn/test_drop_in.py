@@ -283,9 +283,9 @@ def test_flow(layer):
 @both
 @pytest.mark.parametrize("loops", [True, False])
 def test_dropout_drops_the_weights_it_says(layer, loops):
-    mine, _ = pair(layer, 12, 5, 2, dropout=0.4, add_self_loops=loops, bias=False)
+    mine = pair(layer, 12, 5, 2, dropout=0.4, add_self_loops=loops, bias=False)[0].double()
     index = edges(60, 60, 2000)
-    x = torch.randn(60, 12)
+    x = torch.randn(60, 12, dtype=torch.float64)
     kept = mine.eval()(x, index, return_attention_weights=True)[1][1]
     torch.manual_seed(1)
     out, (walked, weight) = mine.train()(x, index, return_attention_weights=True)
@@ -294,7 +294,7 @@ def test_dropout_drops_the_weights_it_says(layer, loops):
     close(weight[~dropped], kept[~dropped] / 0.6)
     # The output is what these weights give.
     sent = (mine.lin if layer == "GATConv" else mine.lin_l)(x).view(60, 2, 5)[walked[0]]
-    messages = torch.zeros(60, 2, 5).index_add(0, walked[1], weight[:, :, None] * sent)
+    messages = torch.zeros(60, 2, 5, dtype=torch.float64).index_add(0, walked[1], weight[:, :, None] * sent)
     close(out, messages.flatten(1))
     torch.manual_seed(1)
     assert torch.equal(mine(x, index), out)
@@ -304,7 +304,7 @@ def test_dropout_drops_the_weights_it_says(layer, loops):
     again, (_, weight) = mine(x, index, return_attention_weights=True)
     by_op = torch.autograd.grad(again.square().sum(), list(mine.parameters()), retain_graph=True)
     sent = (mine.lin if layer == "GATConv" else mine.lin_l)(x).view(60, 2, 5)[walked[0]]
-    messages = torch.zeros(60, 2, 5).index_add(0, walked[1], weight[:, :, None] * sent)
+    messages = torch.zeros(60, 2, 5, dtype=torch.float64).index_add(0, walked[1], weight[:, :, None] * sent)
     by_hand = torch.autograd.grad(messages.square().sum(), list(mine.parameters()))
     for a, e in zip(by_op, by_hand, strict=True):
         close(a, e)
