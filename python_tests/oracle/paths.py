@@ -116,7 +116,7 @@ class Paths:
             # From there every square of a room's walls is within reach of a search.
             along, across = wall.north | wall.south, wall.west | wall.east
             edges = along & _THIRD_COLUMNS | across & _THIRD_ROWS | along & across
-            # Not among things lying about: a shop's mimics look like them, and its one door is known.
+            # Not among things lying about: a shop's mimics look like them, its door is known.
             items = set_of(scene.flags & Flag.ITEM != 0)
             edges &= passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
             edges &= ~dead_ends
