@@ -107,6 +107,23 @@ def test_ties_and_masked_proposals_are_told(tmp_path, capsys):
     assert "The rules proposed only what is masked, so the draw chose among the" in text
 
 
+def test_what_is_beyond_the_limits_is_told(tmp_path, capsys):
+    many = [rule(f"r{i}", "search", ["d.run >= 0"], ["d: direction"]) for i in range(9)]
+    text = explained(capsys, written(tmp_path, *many), "--seed", 3)
+    assert "  … and the same rules for 40 more combinations of objects" in text
+    assert "  (beyond the limits and left out: 8 instances of rules and " in text
+
+
+def test_a_program_of_other_kinds_is_refused(tmp_path):
+    rules = small(tmp_path, PET)
+    game = GroundedGame(rules, 3, 0, 10, CHARACTER)
+    code = rules.conditions[0].code
+    assert game.grounder.value(code, rules.constants, ("monster",), (0,)) == 1.0
+    with pytest.raises(ValueError, match="an empty slot"):
+        game.grounder.value(code, rules.constants, (), ())
+    game.close()
+
+
 def test_the_moment_is_one_of_the_evaluated_game(capsys):
     agent = find_agent("rules", None, greedy=False)
     steps, number = 60, 1

@@ -14,6 +14,7 @@ from tedg_fast.rules.telling import (
     MOST_MISSES,
     applied_lines,
     known_lines,
+    left_out_lines,
     map_lines,
     miss_lines,
     played_lines,
@@ -81,7 +82,7 @@ def _told(
     else:
         parts += [
             played_lines(situation, choice),
-            applied_lines(situation, choice),
+            [*applied_lines(situation, choice), *left_out_lines(*game.left_out)],
             miss_lines(situation, most),
         ]
     for lines in parts:

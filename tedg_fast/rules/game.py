@@ -18,7 +18,8 @@ class GroundedGame:
     """Game `number` of run seed `seed`: the very game that `tedg-eval` plays under these.
 
     `observation` [1, ...] is grounded anew after each step; of a game that is over it is the last
-    one. Not thread-safe; `close` frees the game's files.
+    one. `left_out`: objects and rule instances beyond the limits of it. Not thread-safe; `close`
+    frees the game's files.
     """
 
     def __init__(
@@ -71,7 +72,10 @@ class GroundedGame:
 
     def _ground(self, last_action: int) -> None:
         raw = RawObservation(**{key: getattr(self._raw, key)[None] for key in OBSERVATION_KEYS})
+        before = self.grounder.left_out
         self.grounder(raw, np.array([last_action]), self.observation)
+        objects, instances = np.subtract(self.grounder.left_out, before).tolist()
+        self.left_out = objects, instances
         if not self._use_mask:
             self.observation.action_mask[:] = True
 

@@ -137,6 +137,15 @@ def applied_lines(situation: Situation, choice: Choice) -> Iterator[str]:
         yield f"  … and the same rules for {more} more combinations of objects"
 
 
+def left_out_lines(objects: int, instances: int) -> Iterator[str]:
+    """What did not fit into the observation."""
+    if objects or instances:
+        yield (
+            f"  (beyond the limits and left out: {instances} instances of rules and {objects}"
+            " objects, the farthest)"
+        )
+
+
 def instance_lines(situation: Situation, instance: Instance, won: bool = False) -> Iterator[str]:
     operator = situation.rules.operators[instance.rule]
     actions = ", ".join(

@@ -25,6 +25,8 @@ _WIDTH, _ROW = 11.5, 0.27
 _PLACES = (0.27, 0.41, 0.71, 0.84)
 """Where conditions and objects end, rules begin and end, and effects begin, as shares of the
 width."""
+_FITS = 46
+"""Characters that fit into a rule's box; a longer line is written smaller."""
 _FAINT = "#9a9a9a"
 _OBJECT = "#1f6f8b"
 _BINDS = "#7fb3c4"
@@ -162,8 +164,9 @@ def _box(
     )  # fmt: skip
     for i, line in enumerate(lines):
         weight = "bold" if line.startswith("▶") else "normal"
+        size = min(8, 8 * _FITS / len(line))
         axes.text(
-            centre, first + 1 + i, line, ha="center", va="center", fontsize=8, zorder=4,
+            centre, first + 1 + i, line, ha="center", va="center", fontsize=size, zorder=4,
             weight=weight,
         )  # fmt: skip
 
