@@ -1,16 +1,17 @@
 """Builds the native libraries: finds torch and nvcc, then hands over to CMake and ninja.
 
 All sources and flags are in CMakeLists.txt. Environment variables: TEDG_CUDA=1 builds the CUDA
-ops even against a CPU-only torch, TEDG_CUDA=0 never builds them; MAX_JOBS limits the compile jobs.
+ops even against a CPU-only torch, TEDG_CUDA=0 never builds them; TEDG_CUDA_ARCHITECTURES names the
+GPUs to build them for, as CMake does ("90-real"); MAX_JOBS limits the compile jobs.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from cuda_toolkit import nvcc, wants_cuda
 from setuptools import Extension
 from setuptools.command.build_ext import build_ext
 from torch_location import find_torch
@@ -18,29 +19,6 @@ from torch_location import find_torch
 ROOT = Path(__file__).resolve().parent.parent
 # The extension has no sources of its own: it makes setuptools run the build and tag the wheel.
 EXTENSIONS = [Extension("tedg_fast.ops.native", sources=[])]
-
-
-def nvcc() -> str | None:
-    """The CUDA compiler on PATH, in CUDA_HOME or in the usual place."""
-    home = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
-    return shutil.which("nvcc") or shutil.which("nvcc", path=str(home / "bin"))
-
-
-def wants_cuda(torch_cuda: str | None) -> bool:
-    """Decides on the CUDA ops, saying in one line why they are left out."""
-    asked = os.environ.get("TEDG_CUDA", "")
-    if asked not in ("", "0", "1"):
-        raise SystemExit(f"TEDG_CUDA must be 0 or 1, got {asked!r}")
-    if asked == "1":
-        if nvcc() is None:
-            raise SystemExit("TEDG_CUDA=1 needs nvcc on PATH or in CUDA_HOME, found none")
-        return True
-    if asked == "0" or torch_cuda is None:
-        return False
-    if nvcc() is None:
-        print("tedg_fast: no nvcc found, building the CPU ops only", file=sys.stderr)
-        return False
-    return True
 
 
 class CMakeBuild(build_ext):
@@ -70,6 +48,8 @@ class CMakeBuild(build_ext):
                 configure.append(f"-Dpybind11_DIR={pybind11.get_cmake_dir()}")
             if cuda:
                 configure.append(f"-DCMAKE_CUDA_COMPILER={nvcc()}")
+                if architectures := os.environ.get("TEDG_CUDA_ARCHITECTURES"):
+                    configure.append(f"-DTEDG_CUDA_ARCHITECTURES={architectures}")
             subprocess.run(configure, check=True)
             parallel = ["--parallel", jobs] if jobs else []
             subprocess.run(["cmake", "--build", folder, *parallel], check=True)

@@ -1,5 +1,6 @@
 """Small rule files for tests, over NetHack's own vocabulary."""
 
+import json
 from pathlib import Path
 
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
@@ -18,16 +19,12 @@ shown_by = ["me.still == 0"]
 
 def rule(name: str, do: str | list[str], when: list[str] = (), each: list[str] = (),
          priority: float | None = None, expert: str = "general") -> str:  # fmt: skip
-    """One rule's text; strings are written as TOML literals, so expressions may hold quotes."""
-    def quoted(texts: str | list[str]) -> str:
-        if isinstance(texts, str):
-            return f"'{texts}'"
-        return "[" + ", ".join(f"'{text}'" for text in texts) + "]"
-
+    """One rule's text. TOML writes strings and lists of them as JSON does."""
     lines = [f"[[rule]]\nname = '{name}'\nwhy = 'For tests.'\nexpert = '{expert}'",
-             f"when = {quoted(list(when))}", f"do = {quoted(do)}", "effects = ['done']"]  # fmt: skip
+             f"when = {json.dumps(list(when))}", f"do = {json.dumps(do)}",
+             "effects = ['done']"]  # fmt: skip
     if each:
-        lines.append(f"each = {quoted(list(each))}")
+        lines.append(f"each = {json.dumps(list(each))}")
     if priority is not None:
         lines.append(f"priority = {priority}")
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from oracle import Look
 
 from tedg_fast.hypergraph import ACTIONS, Hypergraph, load_hypergraph
 from tedg_fast.nethack.actions import COMPASS, STEPS
+from tedg_fast.nethack.facts.glyphs import PROPERTIES_OF_GLYPH, Flag
 
 _MONSTERS = [nethack.permonst(i).mname for i in range(nethack.NUMMONS)]
 _OBJECTS = [nethack.OBJ_NAME(nethack.objclass(i)) for i in range(nethack.NUM_OBJECTS)]
@@ -73,6 +74,14 @@ class Stage:
         row, column = STEPS[COMPASS.index(way)] * squares
         x, y = self.position()
         self.raw.glyphs[0, y + row, x + column] = glyph
+
+    def send_hostiles_away(self) -> None:
+        """Leaves floor where hostile monsters were shown."""
+        x, y = self.position()
+        player = self.raw.glyphs[0, y, x]
+        shown = PROPERTIES_OF_GLYPH[self.raw.glyphs.view(np.uint16)]
+        self.raw.glyphs[shown & Flag.HOSTILE != 0] = symbol("floor of a room")
+        self.raw.glyphs[0, y, x] = player
 
     def walk(self, way: str) -> None:
         """Moves the player one step, one turn later."""

@@ -49,8 +49,9 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
     enter(tables, scene);
     forget(tables, scene);
   }
-  if (!new_level && last_action == Action::DOWN && scene.time == time && !scene.prompt) {
-    map().remember(tables, position, Terrain::FLOOR);  // nothing leads down here
+  const bool climbed = last_action == Action::DOWN || last_action == Action::UP;
+  if (!new_level && climbed && scene.time == time && !scene.prompt) {
+    map().remember(tables, position, Terrain::FLOOR);  // no stairs here
   }
   see(tables, scene, glyphs, new_level, implied);
   if (branched && is_stairs(map().terrain(scene.position))) {
@@ -215,8 +216,8 @@ void Memory::note_corpses(const Tables& tables, const Scene& scene) {
     if (kill.square < 0 || kill.square == scene.position) continue;
     const uint16_t glyph = map().glyph(kill.square);
     const uint32_t flags = tables.properties[glyph];
-    if (flags & Flag::CORPSE) kill.corpse = tables.subject[glyph];
-    else if (!(flags & kAnyMonster)) kill.corpse = -1;
+    if (flags & Flag::CORPSE) kill.kind = tables.subject[glyph];
+    else if (!(flags & kAnyMonster)) kill.kind = -1;
   }
   const Board& corpses = map().of(LevelMap::kCorpse);
   const Board& stale = map().of(LevelMap::kStale);
@@ -232,12 +233,12 @@ int Memory::fresh_corpse(const Tables& tables, int square, int64_t now) const {
   if (map().marks(square) & (Mark::STALE | Mark::TASTED)) return -1;
   for (const Event& kill : kills) {
     const bool fresh = wrap_sub(now, kill.time) < kFresh;
-    if (kill.square != square || !fresh || kill.corpse < 0 || kill.corpse >= tables.num_monsters) {
+    if (kill.square != square || !fresh || kill.kind < 0 || kill.kind >= tables.num_monsters) {
       continue;
     }
-    const double* kind = tables.monster(kill.corpse);
+    const double* kind = tables.monster(kill.kind);
     const bool poisoned = kind[MonsterTable::poisonous] != 0 && !poison_proof;
-    if (kind[MonsterTable::unwise_to_eat] == 0 && !poisoned) return kill.corpse;
+    if (kind[MonsterTable::unwise_to_eat] == 0 && !poisoned) return kill.kind;
   }
   return -1;
 }
@@ -250,21 +251,26 @@ void Memory::note_shunned(const Tables& tables, const Scene& scene) {
   for (Event& seen : shunned) {
     const Place place = place_of(seen.square);
     const bool near = std::abs(place.row - at.row) <= 1 && std::abs(place.column - at.column) <= 1;
-    if (near && !shown.has(place)) seen = {};
+    if (near && !shown.has(place) && !spares(map().glyph(seen.square), scene.time)) seen = {};
   }
+  const Board& monsters = map().of(LevelMap::kMonster);
   for (int column = 1; column <= kColumns; ++column) {
-    for (uint32_t bits = shown[column] & kMapRows; bits; bits &= bits - 1) {
+    const uint32_t maybe = shown[column] | (sparing() ? monsters[column] : 0);
+    for (uint32_t bits = maybe & kMapRows; bits; bits &= bits - 1) {
       const int square = std::countr_zero(bits) * kWidth + column;
-      // Keepers move about.
-      const bool keeper = tables.properties[map().glyph(square)] & Flag::KEEPER;
-      if (keeper || square == scene.position) continue;
-      auto known = std::find_if(shunned.begin(), shunned.end(),
-                                [&](const Event& seen) { return seen.square == square; });
+      const uint16_t glyph = map().glyph(square);
+      const bool peaceful =
+          (tables.properties[glyph] & Flag::KEEPER) != 0 || spares(glyph, scene.time);
+      if (square == scene.position || !(peaceful || shown.has(place_of(square)))) continue;
+      // Who is peaceful moves about: of a kind, the one seen last counts.
+      auto known = std::find_if(shunned.begin(), shunned.end(), [&](const Event& seen) {
+        return peaceful ? seen.square != 0 && seen.kind == glyph : seen.square == square;
+      });
       if (known == shunned.end()) {
         known = shunned.begin() + next_shunned;
         next_shunned = (next_shunned + 1) % kKills;
       }
-      *known = {square, scene.time, -1};
+      *known = {square, scene.time, glyph};
     }
   }
 }

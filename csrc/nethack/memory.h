@@ -15,7 +15,7 @@ namespace tedg::nethack {
 struct Event {
   int square = -1;  // none
   int64_t time = 0;
-  int corpse = -1;  // of a kill: the kind of monster whose corpse was seen there, -1 if none was
+  int kind = -1;  // of a kill: the monster whose corpse was seen there, -1 if none; else the glyph seen
 };
 
 // A kind of monster that the game has called peaceful.

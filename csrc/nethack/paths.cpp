@@ -265,7 +265,7 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
     const uint32_t through = (above & below) | (left & right);
     // A door with a way on one side only seldom leads nowhere.
     const uint32_t dead_end = (corridor[column] & ~through) | (door[column] & ~(twice & two_sides));
-    uint32_t found = visited[column] & dead_end, edges = 0;
+    uint32_t found = p & visited[column] & dead_end, edges = 0;
     if (round_ > 0) {
       // From there every square of a room's walls is within reach of a search.
       const uint32_t beside = wall[column - 1] | wall[column + 1];

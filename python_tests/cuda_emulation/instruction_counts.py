@@ -121,15 +121,12 @@ def loops(kernel: str, dtype: str, architecture: int = 90) -> list[Loop]:
     return loops_of(found[0], without=("bias",))
 
 
-def count(kernel: str, dtype: str, shape: Shape, architecture: int = 90) -> list[tuple[str, int, int]]:
+def count(kernel: str, dtype: str, shape: Shape, found: list[Loop]) -> list[tuple[str, int, int]]:
     """(loop, its instructions, rounds of all warps a tile); raises KeyError at an unknown loop."""
     warps = {"forward": 16, "backward": 24}[kernel]
     known = rounds_of(kernel, shape, SIZES[dtype], warps)
     known |= {loop.replace(" of ", " of bias of ", 1): 0 for loop in known if " of " in loop}
-    return [
-        (loop.name, len(loop.instructions), known[loop.name])
-        for loop in loops(kernel, dtype, architecture)
-    ]
+    return [(loop.name, len(loop.instructions), known[loop.name]) for loop in found]
 
 
 def main() -> None:
@@ -138,7 +135,8 @@ def main() -> None:
     parser.add_argument("--dtype", choices=MANGLED, default="float32")
     options = parser.parse_args()
     for kernel in ("forward", "backward"):
-        table = count(kernel, options.dtype, Shape.headline(), options.architecture)
+        found = loops(kernel, options.dtype, options.architecture)
+        table = count(kernel, options.dtype, Shape.headline(), found)
         print(f"{kernel}, {options.dtype}, sm_{options.architecture}: warp instructions a tile")
         for name, size, times in sorted(table, key=lambda row: -row[1] * row[2]):
             if times:

@@ -24,8 +24,8 @@ def pytest_configure(config):
     ctypes.CDLL(path).tedg_emulation_schedule(config.getoption("--thread-order"))
     native = types.ModuleType(NATIVE)
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
-    native.has_kernel = lambda device_type, op="gat_attention": (
-        device_type == "cpu" and has_kernel(f"tedg::{op}", "CPU")
+    native.has_kernel = lambda device, op="gat_attention": (
+        device.type == "cpu" and has_kernel(f"tedg::{op}", "CPU")
     )
     native.EMULATED = True
     sys.modules[NATIVE] = native

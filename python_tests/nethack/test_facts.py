@@ -7,6 +7,7 @@ import pytest
 from grounded_games import GroundedGames, play
 from nle import nethack
 from oracle import Look
+from oracle.paths import GOALS
 from staged_scenes import Stage, corpse, monster, pet, symbol, thing
 
 from tedg_fast.nethack.actions import COMPASS
@@ -103,6 +104,10 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "me.on=furniture": _stand_on("fountain"),
     "me.on=stairs_down": _says("There is a staircase down here."),
     "me.on_kill": _walk_onto_kill,
+    "me.on_corpse": lambda stage: (_see_the_kill(stage), stage.show(), stage.walk("east")),
+    "me.on_meal": lambda stage: (_drop(thing("food ration"))(stage), stage.show(),
+                                 stage.walk("east")),
+    "me.poison_proof": _stats(nethack.NLE_BL_XP, 3),
     "prompt.kind=more": lambda stage: stage.raw.misc.__setitem__((0, 2), 1),
     "prompt.kind=direction": _says("In what direction? ", prompt=True),
     "prompt.kind=eat_item": _ask("fh"),
@@ -127,7 +132,8 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "told.shop": _says('"Hello, Agent!  Welcome to Asidonhopo\'s general store!"'),
     "told.found": _says("You find a hidden passage."),
     "told.deadly_food": _says("There is a cockatrice corpse here; eat it? [ynq] (n) ", prompt=True),
-    "told.risky_food": _says("There is a kobold corpse here; eat it? [ynq] (n) ", prompt=True),
+    "told.risky_food": _says("There is a dog corpse here; eat it? [ynq] (n) ", prompt=True),
+    "told.poisonous_food": _says("You see here a kobold corpse."),
     "told.pain": _says("Ouch!  That hurts!"),
     "told.noise": _says("You hear a door open."),
     "told.overfull": _says("You're having a hard time getting all of it down."),
@@ -135,17 +141,16 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "direction.boulder": _beside(thing("boulder")),
     "direction.terrain=trap": _beside(symbol("bear trap")),
     "direction.terrain=liquid": _beside(symbol("water")),
-    "direction.threats": _beside(monster("jackal")),
+    "direction.threats": _beside(monster("jackal"), COMPASS[:2]),
     "direction.hostile": _beside(nethack.GLYPH_INVISIBLE),
     "direction.kill": _see_the_kill,
-    "monster.hostile": _beside(monster("troll")),
     "monster.peaceful": _meet_peaceful,
     "monster.keeper": _beside(monster("shopkeeper")),
     "monster.unseen": _beside(nethack.GLYPH_INVISIBLE),
     "monster.explodes": _beside(monster("gas spore")),
     "monster.stones": _beside(monster("cockatrice")),
     "monster.steals": _beside(monster("water nymph")),
-    "monster.name=newt": _beside(monster("newt")),
+    "monster.name=jabberwock": _beside(monster("jabberwock")),
     "monster.passive_damage": _beside(monster("acid blob")),
     "monster.paralyzes": _beside(monster("floating eye")),
     "monster.sticks": _beside(monster("lichen")),
@@ -171,9 +176,15 @@ def holds(facts: dict, name: str) -> bool:
 @pytest.mark.parametrize("name", sorted(STAGED))
 def test_a_staged_scene_shows_in_its_fact(name):
     stage = Stage()
+    stage.send_hostiles_away()
     assert not holds(stage.facts(), name), "it holds before the scene is set"
     STAGED[name](stage)
     assert holds(stage.facts(), name)
+
+
+def asked(kind: str, name: str) -> str:
+    """Kinds of places have their attributes in common."""
+    return f"{'place' if kind in GOALS else kind}.{name}"
 
 
 def test_every_other_attribute_varies_in_real_games():
@@ -183,16 +194,19 @@ def test_every_other_attribute_varies_in_real_games():
         for kind, objects in look.facts.objects.items():
             for thing_ in objects:
                 for name, value in thing_.items():
-                    seen.setdefault(f"{kind}.{name}", set()).add(value)
+                    seen.setdefault(asked(kind, name), set()).add(value)
 
     play(games, 300, np.random.default_rng(0), watch)
     games.close()
     staged = {name.split("=")[0] for name in STAGED}
-    # Three attributes are the same for every monk, or need a longer game than this.
-    constant = {"me.role", "me.speed", "me.alignment", "me.strength", "me.constitution", "me.energy"}
+    # The same for every monk, or of a longer game than this, or with a test of its own below.
+    constant = {
+        "me.role", "me.speed", "me.alignment", "me.strength", "me.constitution", "me.energy",
+        "me.armor_class", "me.may_have_food",
+    }  # fmt: skip
     silent = {
-        f"{kind.name}.{a.name}" for kind in vocabulary().kinds for a in kind.attributes
-        if not a.table and len(seen.get(f"{kind.name}.{a.name}", ())) < 2
+        asked(kind.name, a.name) for kind in vocabulary().kinds for a in kind.attributes
+        if not a.table and len(seen.get(asked(kind.name, a.name), ())) < 2
     } - staged - constant  # fmt: skip
     assert silent == set()
 

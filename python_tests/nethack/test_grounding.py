@@ -134,6 +134,16 @@ def test_the_spec_is_what_comes_out(graph):
         assert getattr(out, name).shape[2:] == shape and getattr(out, name).dtype == dtype
 
 
+def test_two_leading_dimensions_become_one(graph):
+    out = Grounder(graph, 2).spec.empty(3, 2)
+    out.crop[:] = np.arange(6).reshape(3, 2, 1)
+    flat = out.flat()
+    assert flat.crop[:, 0].tolist() == list(range(6))
+    assert flat.instances.shape == (6, INSTANCES, 8)
+    out.objects = out.objects[:, :, :0]  # as where there are none
+    assert out.flat().objects.shape == (6, 0, 6)
+
+
 def test_views_and_copies_of_an_observation(graph):
     out = Grounder(graph, 2).spec.empty(4)
     out[1].features[:] = 3

@@ -183,6 +183,7 @@ def test_a_hit_or_a_pit_may_hold_the_player():
 
 def test_the_spared_peaceful_is_no_target_for_a_while():
     stage = Stage()
+    stage.send_hostiles_away()
     stage.put("east", monster("gnome"))
     east = ACTIONS.index("east") - 1
     assert stage.facts()["direction"][east]["hostile"]
@@ -191,10 +192,12 @@ def test_the_spared_peaceful_is_no_target_for_a_while():
     stage.say("")
     stage.pass_turns(PEACEFUL_TURNS)
     facts = stage.facts()
-    assert not facts["direction"][east]["hostile"] and facts["monster"][0]["peaceful"]
+    (gnome,) = (m for m in facts["monster"] if m["gnome"])
+    assert not facts["direction"][east]["hostile"] and gnome["peaceful"] and not gnome["hostile"]
     stage.pass_turns(1)  # later it may be another one
     facts = stage.facts()
-    assert facts["direction"][east]["hostile"] and facts["monster"][0]["hostile"]
+    (gnome,) = (m for m in facts["monster"] if m["gnome"])
+    assert facts["direction"][east]["hostile"] and gnome["hostile"] and not gnome["peaceful"]
 
 
 def test_kills_are_remembered_each_with_its_age():
@@ -214,3 +217,50 @@ def test_kills_are_remembered_each_with_its_age():
     assert stage.facts("north")["me"][0]["on_kill"]
     stage.pass_turns(10)
     assert not stage.facts()["me"][0]["on_kill"]
+
+
+def test_a_wound_ends_all_sparing():
+    """Whoever dealt it may be of the kind that was peaceful."""
+    stage = Stage()
+    stage.send_hostiles_away()
+    stage.put("east", monster("gnome"))
+    stage.say("Really attack the gnome? [yn] (n) ", prompt=True)
+    stage.show("east")
+    stage.say("")
+    stage.raw.blstats[0, nethack.NLE_BL_HP] -= 1
+    (gnome,) = (m for m in stage.facts()["monster"] if m["gnome"])
+    assert gnome["hostile"]
+
+
+def test_a_long_move_round_a_bend_visits_what_lies_between():
+    stage = Stage()
+    stage.room(["####", "#   ", "#@  "])
+    start = stage.show(-1).scene.position
+    stage.raw.blstats[0, nethack.NLE_BL_X] += 2
+    stage.raw.blstats[0, nethack.NLE_BL_Y] -= 2
+    stage.pass_turns(4)
+    visited = stage.show("far_west").memory.here.marks & MARKS["VISITED"] != 0
+    assert visited.sum() == 6 and visited[start - 1]
+
+
+def test_what_must_not_be_touched_is_walked_round_while_out_of_sight():
+    stage = Stage()
+    stage.room(["------", "|@...|", "|....|", "------"])
+    stage.put("east", monster("floating eye"), 2)
+    stage.show(-1)
+    square = stage.show().scene.position + 2
+    stage.put("east", symbol("floor of a room"), 2)
+    assert not stage.show().ways.ground.passable >> square & 1
+    stage.walk("east")
+    assert stage.show("east").ways.ground.passable >> square & 1  # it is seen to be gone
+
+
+def test_a_hurtful_step_without_an_enemy_met_a_trap():
+    stage = Stage()
+    stage.room(["------", "|@...|", "|....|", "------"])
+    stage.show(-1)
+    stage.raw.blstats[0, nethack.NLE_BL_HP] -= 2
+    stage.walk("east")
+    assert ground(stage.show("east")) == Terrain.TRAP
+    stage.walk("east")
+    assert not stage.facts("east")["direction"][ACTIONS.index("west") - 1]["free"]

@@ -41,7 +41,7 @@ def test_ways_are_the_shortest():
     checked = Counter()
 
     def watch(_: int, look: Look) -> None:
-        if rng.random() > 0.25:
+        if rng.random() > 0.5:
             return
         ground, start = look.ways.ground, look.scene.position
         for goal in GOALS:
@@ -60,7 +60,7 @@ def test_ways_are_the_shortest():
 
     play(games, 400, rng, watch)
     games.close()
-    often = set(GOALS) - {"meal", "fresh_corpse"}  # nobody is hungry or kills so soon
+    often = set(GOALS) - {"meal", "fresh_corpse", "side_stairs"}  # rare so soon
     assert all(checked[goal] >= 5 for goal in often), checked
 
 

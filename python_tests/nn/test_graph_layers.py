@@ -72,7 +72,7 @@ def test_an_edge_index_is_built_once_and_noticed_when_it_changes(monkeypatch):
     index.numpy()[0] = (index.numpy()[0] + 1) % 9  # behind PyTorch's back
     close(first(x, index), first(x, index.clone()))
     assert len(built) == 3
-    alive = weakref.ref(adjacency._built[index][(9, 9), 9, False].graph)
+    alive = weakref.ref(adjacency._built[index][9, 9, 9, False].graph)
     del index
     gc.collect()
     assert alive() is None
@@ -92,15 +92,26 @@ def test_compiles_whole_with_a_graph_as_argument(layer):
 
 
 @both
-def test_compiles_around_an_edge_index(layer):
+@pytest.mark.parametrize("loops", [True, False])
+def test_compiles_whole_with_an_edge_index(layer, loops):
     torch._dynamo.reset()
-    module = make(layer, 6, 4, 2, edge_dim=3, dropout=0.3)
-    compiled = torch.compile(module, backend="aot_eager")
+    module = make(layer, 6, 4, 2, edge_dim=3, dropout=0.3, add_self_loops=loops)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     index, x = edges(9, 9, 30), torch.randn(9, 6)
     attr = torch.randn(index.shape[1], 3)
     compiled(x, index, attr).sum().backward()
     module.eval()
     close(compiled(x, index, attr), module(x, index, attr))
+    close(compiled(x, index.flip(0), attr), module(x, index.flip(0), attr))
+
+
+@both
+def test_exports_with_an_edge_index(layer):
+    module = make(layer, 6, 4, 2).eval()
+    index, x = edges(9, 9, 30), torch.randn(9, 6)
+    program = torch.export.export(module, (x, index)).module()
+    for changed in (index, index.flip(0), torch.arange(9).repeat(2, 5)[:, : index.shape[1]]):
+        close(program(x, changed), module(x, changed))
 
 
 @both
@@ -114,6 +125,22 @@ def test_exports_with_a_graph_as_argument(layer):
     for g in (graph, other):
         changed = (torch.randn(9, 6), g, arguments[2])
         close(program.module()(*changed), module(*changed))
+
+
+@both
+def test_a_second_derivative_is_refused(layer):
+    module, x = make(layer, 6, 4, 2), torch.randn(9, 6, requires_grad=True)
+    out = module(x, edges(9, 9, 30))
+    (grad,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once"):
+        grad.sum().backward()
+
+
+@both
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_scripting_is_refused(layer):
+    with pytest.raises((RuntimeError, torch.jit.frontend.FrontendError)):
+        torch.jit.script(make(layer, 6, 4))
 
 
 _ALONE = """

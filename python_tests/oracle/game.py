@@ -7,7 +7,7 @@ from nle import nethack
 
 from oracle.action_mask import allowed_actions
 from oracle.facts import Facts, facts_of
-from oracle.memory import Memory
+from oracle.memory import MARKS, Memory
 from oracle.paths import GOALS, Paths, Ways
 from oracle.scene import Scene
 from oracle.squares import COLUMNS, ROWS, WIDTH, wrap
@@ -93,6 +93,7 @@ class Oracle:
     def __init__(self) -> None:
         self.memory = Memory()
         self.paths = Paths()
+        self.rounds = 0  # of searching, on this level
 
     def reset(self) -> None:
         """Forgets the game: the next observation is the first of a new one."""
@@ -103,5 +104,9 @@ class Oracle:
         scene = Scene(raw)
         self.memory.update(scene, last_action)
         ways = self.paths.update(scene, self.memory)
+        if ways.rounds > self.rounds:
+            # What could not be moved may be free by now: boulders with a monster behind them.
+            self.memory.here.marks &= ~np.uint8(MARKS["BLOCKED"] | MARKS["TRIED"])
+        self.rounds = ways.rounds
         facts = facts_of(scene, self.memory, ways)
         return Look(scene, self.memory, ways, facts, last_action)

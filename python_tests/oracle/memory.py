@@ -11,7 +11,7 @@ from oracle.squares import (
     AREA, DIAGONAL, NEIGHBOURS, NUMBERS, PADDING, WIDTH, distance, set_of, wrap,
 )  # fmt: skip
 from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, SEARCH, UP
-from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, Flag, Terrain
+from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, PROPERTIES_OF_GLYPH, Flag, Terrain
 from tedg_fast.nethack.facts.tables import ROLES, monster_tables
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 
@@ -25,6 +25,7 @@ SHUNNED = 8  # squares with something to be walked round
 WARY = 150  # turns for which what was out of sight is walked round
 LONG_AGO = 1000
 FARTHEST_RUN = 48
+SHOP = 10  # columns; no shop is wider
 STAIRS = (Terrain.STAIRS_UP, Terrain.STAIRS_DOWN)
 FRAMES = (Terrain.CLOSED_DOOR, Terrain.OPEN_DOOR)
 _STONE = nethack.GLYPH_CMAP_OFF
@@ -114,8 +115,13 @@ class Memory:
         branched = not self.fresh and new_level and scene.level >> 8 != self.level >> 8
         if branched and self.here.terrain[self.position] in STAIRS:
             self._mark(self.position, "BRANCH")
+        if moved:
+            self._note_meal(scene, new_level)
         if new_level:
             self._enter(scene)
+        if (not new_level and last_action == DOWN and scene.time == self.time
+                and not scene.prompt):  # fmt: skip
+            self.here.terrain[self.position] = Terrain.FLOOR  # nothing leads down here
         self._see(scene, new_level, implied)
         if branched and self.here.terrain[scene.position] in STAIRS:
             self._mark(scene.position, "BRANCH")
@@ -129,6 +135,8 @@ class Memory:
         self.poison_proof = level >= monster_tables().poison_proof_from[self.role]
         if moved and not new_level:
             self._note_sprung(scene)
+        if scene.says("SHOP"):
+            self._note_wares(scene)
         if not new_level and last_action == EAT:
             self._mark(scene.position, "TASTED")
         if scene.asks("EAT_ITEM_PROMPT"):
@@ -143,7 +151,7 @@ class Memory:
 
     def _begin(self, scene: Scene) -> None:
         self.levels.clear()
-        self.prompt = self.no_meal = False
+        self.prompt = self.no_meal = self.on_meal = False
         self.position = 0
         self.hp, self.gold = scene.hp, scene.gold
         self.experience, self.time = scene.experience, scene.time
@@ -306,6 +314,24 @@ class Memory:
             passed = [start + step, *(ground.walk_back(around, scene.position) or [])]
         for square in passed:
             self._mark(square, "VISITED")
+
+    def _note_meal(self, scene: Scene, new_level: bool) -> None:
+        """Remembers whether food that keeps was last seen on the square that was moved to. What was
+        left untouched on the square before is of no use."""
+        if self.fresh or new_level:
+            shown = False
+        else:
+            shown = PROPERTIES_OF_GLYPH[self.here.glyphs[scene.position]] & Flag.MEAL != 0
+        if not self.fresh and self.on_meal:
+            self._mark(self.position, "TASTED")
+        self.on_meal = shown and not self.here.marks[scene.position] & MARKS["TASTED"]
+
+    def _note_wares(self, scene: Scene) -> None:
+        """Food in a shop is not to be had: marks what lies around as tried."""
+        for square in np.flatnonzero(scene.flags & Flag.MEAL).tolist():
+            if abs(square % WIDTH - scene.position % WIDTH) <= SHOP:
+                self._mark(square, "TASTED")
+        self._mark(scene.position, "TASTED")
 
     def _note_sprung(self, scene: Scene) -> None:
         """A step that hurt although no enemy is near met a trap, which what fell out of it may

@@ -28,9 +28,6 @@ PATTERNS = {
     "I_MISSED": rb"You miss|Your kick misses|clumsy kick",
     "OBJECT_HERE": rb"You (see|feel) here|(several|many) objects here",
     "CORPSE_HERE": rb"(see|feel) here .{0,60}corpse|corpses? here; eat",
-    "MEAL_HERE": rb"(see|feel) here.{0,40}([ -]ration| (apple|orange|pear|melon|banana|carrot"
-    rb"|candy bar|fortune cookie|pancake|lembas wafer|slime mold|royal jelly|cream pie|kelp frond"
-    rb"|eucalyptus lea|meatball|meat stick|chunk of meat|garlic))",
     "TRAPPED": rb"You (fall into|land on|are still in|crawl to|are stuck|cannot pull)"
     rb"|in (a|the) (spiked |bear )?(pit|trap|web)|bear trap|trap ?door|cannot escape|held by"
     rb"|stuck to",

@@ -10,7 +10,7 @@ from oracle.scene import Scene
 from oracle.squares import (
     AREA, COLUMNS, DIAGONAL, NEIGHBOURS, NUMBERS, ROWS, WIDTH, set_of, slanted, straight, wrap,
 )  # fmt: skip
-from tedg_fast.nethack.facts.glyphs import Flag, Terrain
+from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, Flag, Terrain
 
 GOALS = [name.removeprefix("Goal.").lower() for name in NUMBERS if name.startswith("Goal.")][:-1]
 UNREACHED = 255
@@ -68,14 +68,16 @@ class Paths:
         meals = set_of(others & Flag.MEAL != 0) & ~level.marked("TASTED")
         fresh = sum({1 << kill.square for kill in memory.kills
                      if memory.fresh_corpse(kill.square, scene.time)})  # fmt: skip
+        down, branch = level.on(Terrain.STAIRS_DOWN, Terrain.HOLE), level.marked("BRANCH")
         goals = {
-            "stairs_down": level.on(Terrain.STAIRS_DOWN, Terrain.HOLE) & ~level.marked("BRANCH"),
+            "stairs_down": down & ~branch,
             "frontier": ground.passable & beside_unknown & ~level.marked("VISITED"),
             "gold": ground.passable & set_of(others & Flag.GOLD != 0),
             "search_spot": 0,
             "meal": ground.passable & meals,
             "stairs_up": level.on(Terrain.STAIRS_UP),
             "fresh_corpse": ground.passable & fresh,
+            "side_stairs": down & branch,
         }
         ways = {name: way_from(scene.position, goals[name], ground) for name in GOALS}
         # Where nothing is left to explore: what is left to search, in this round or the next ones.
@@ -150,6 +152,9 @@ def _ground(scene: Scene, memory: Memory) -> Ground:
     shunned = set_of(scene.flags & Flag.SHUNNED != 0)
     for square, seen_at in memory.shunned:
         if wrap(scene.time - seen_at) <= WARY:
+            shunned |= 1 << square
+    for square in np.flatnonzero(scene.flags & ANY_MONSTER).tolist():
+        if memory.spares(int(scene.glyphs[square]), scene.time):
             shunned |= 1 << square
     shunned &= ~(1 << scene.position)
     # A trap is walked round where a row of three squares beside it allows that.

@@ -5,7 +5,6 @@ transposed adjacency [targets, sources]: torch's own (COO or CSR) or torch-spars
 ``SparseTensor``. A :class:`~tedg_fast.ops.Graph` is walked as it is.
 """
 
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from tedg_fast.ops import Graph
+from tedg_fast.ops.graph import build
 
 REDUCTIONS = {
     "add": "sum", "sum": "sum", "mean": "mean", "min": "amin", "max": "amax", "mul": "prod",
@@ -34,34 +34,33 @@ class Adjacency:
     """The edges that a layer walks: the caller's, or those with every self-loop replaced.
 
     Args:
-        given: [2, E] the caller's edges; None for those of ``graph``.
         graph: the edges walked, by receiving node.
-        num_loops: self-loops were replaced by one at each of the first nodes, that many; None if
-            the edges were left as they are.
-        sort: edges stay sorted by target and source, loops among them, as in a sparse matrix.
+        given: [2, E] the caller's edges; None for those of ``graph``.
+        index: [2, E'] source and target of each edge walked; None for those of ``graph``.
+        picked: which of the caller's edges, followed by the loops, are walked; None for all.
+        num_loops: so many self-loops replaced the caller's, one at each of the first nodes.
     """
 
     def __init__(
-        self, given: Tensor | None, graph: Graph, num_loops: int | None = None, sort: bool = False
+        self,
+        graph: Graph,
+        given: Tensor | None = None,
+        index: Tensor | None = None,
+        picked: Tensor | None = None,
+        num_loops: int = 0,
     ) -> None:
-        self.given, self.graph, self.num_loops, self.sort = given, graph, num_loops, sort
+        self.graph, self.given, self.index = graph, given, index
+        self.picked, self.num_loops = picked, num_loops
 
     @property
     def num_given(self) -> int:
         """How many edges the caller gave."""
         return self.graph.num_edges if self.given is None else self.given.shape[1]
 
-    @cached_property
+    @property
     def edge_index(self) -> Tensor:
-        """[2, E] source and target of each edge walked: the caller's, then the loops."""
-        if self.given is None:
-            return index_of(self.graph)
-        return replace_loops(self.given, self.num_loops, self.sort)[0]
-
-    @cached_property
-    def _picked(self) -> Tensor:
-        """Of the caller's edges followed by the loops, those that are walked."""
-        return replace_loops(self.given, self.num_loops, self.sort)[1]
+        """[2, E'] source and target of each edge walked: the caller's, then the loops."""
+        return index_of(self.graph) if self.index is None else self.index
 
     def attributes(self, edge_attr: Tensor, fill_value: float | Tensor | str) -> Tensor:
         """``edge_attr`` [E, D] of the caller's edges, as that of the edges walked.
@@ -69,7 +68,7 @@ class Adjacency:
         A self-loop gets ``fill_value``, or the reduction of that name over the attributes of the
         caller's other edges that end at its node.
         """
-        if self.num_loops is None:
+        if self.picked is None:
             return edge_attr
         shape = (self.num_loops, *edge_attr.shape[1:])
         if isinstance(fill_value, str):
@@ -78,7 +77,7 @@ class Adjacency:
             loops = fill_value.to(edge_attr).expand(shape)
         else:
             loops = edge_attr.new_full(shape, fill_value)
-        return torch.cat([edge_attr, loops])[self._picked]
+        return torch.cat([edge_attr, loops])[self.picked]
 
     def _reduce(self, value: Tensor, name: str) -> Tensor:
         source, target = self.given
@@ -117,7 +116,9 @@ def num_targets(adjacency: Any) -> int | None:
     """How many targets a Graph or a sparse matrix has; an ``edge_index`` does not know."""
     if isinstance(adjacency, Graph):
         return adjacency.num_targets
-    return adjacency.size(0) if is_sparse(adjacency) else None
+    # Of something else altogether, edges_of will say what is wrong.
+    known = isinstance(adjacency, Tensor) or is_sparse_tensor(adjacency)
+    return adjacency.size(0) if known and is_sparse(adjacency) else None
 
 
 def is_sparse_tensor(adjacency: Any) -> bool:
@@ -127,18 +128,15 @@ def is_sparse_tensor(adjacency: Any) -> bool:
 
 def is_sparse(adjacency: Any) -> bool:
     """Whether it is a sparse matrix [targets, sources] of any kind."""
-    strided = isinstance(adjacency, Tensor) and adjacency.layout == torch.strided
-    return not strided and not isinstance(adjacency, Graph)
+    return not (isinstance(adjacency, Tensor) and adjacency.layout == torch.strided)
 
 
 def edges_of(adjacency: Any) -> Edges:
-    """The edges of an ``edge_index``, a sparse matrix or a Graph.
+    """The edges of an ``edge_index`` or a sparse matrix.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is neither.
     """
-    if isinstance(adjacency, Graph):
-        return Edges(index_of(adjacency), size=(adjacency.num_sources, adjacency.num_targets))
     if not is_sparse(adjacency):
         if adjacency.dim() != 2 or adjacency.shape[0] != 2:
             raise ValueError(f"edge_index must have shape [2, E], got {list(adjacency.shape)}")
@@ -181,16 +179,22 @@ def walk(
     Raises:
         ValueError: an index is out of range.
     """
-    known = _built.setdefault(adjacency, {})
-    key = (size, num_loops, reverse)
-    found = known.get(key)
-    if found is not None and _same(found.given, edges.index):
-        return found
-    given, sort = edges.index.detach().clone(), edges.size is not None
-    index = replace_loops(given, num_loops, sort)[0]
-    graph = Graph(index.flip(0) if reverse else index, *size)
-    known[key] = Adjacency(given, graph, num_loops, sort)
-    return known[key]
+    num_sources, num_targets = size
+    key = (num_sources, num_targets, num_loops, reverse)
+    tracing = torch.compiler.is_compiling()  # what is traced keeps nothing from call to call
+    if not tracing:
+        known = _built.setdefault(adjacency, {})
+        found = known.get(key)
+        if found is not None and _same(found.given, edges.index):
+            return found
+    given = edges.index.detach().clone()
+    index, picked = replace_loops(given, num_loops, sort=edges.size is not None)
+    ends = index.flip(0) if reverse else index
+    graph = build(ends.long(), *size) if tracing else Graph(ends, *size)
+    made = Adjacency(graph, given, index, picked, num_loops or 0)
+    if not tracing:
+        known[key] = made
+    return made
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -205,10 +209,10 @@ def labelled(adjacency: Any, walked: Adjacency, weight: Tensor) -> Any:
     sparse matrices, and for a ``SparseTensor`` that type, holding the weights.
     """
     index = walked.edge_index
-    if not is_sparse(adjacency):
+    if isinstance(adjacency, Graph) or not is_sparse(adjacency):
         return index, weight
     if is_sparse_tensor(adjacency):
-        matrix = adjacency if walked.num_loops is None else adjacency.set_diag()
+        matrix = adjacency if walked.picked is None else adjacency.set_diag()
         return matrix.set_value(weight, layout="coo")
     size = (*adjacency.shape[:2], *weight.shape[1:])
     if adjacency.layout == torch.sparse_coo:

@@ -177,8 +177,6 @@ class AttentionConv(MessagePassing):
             found[1] = num_targets(edge_index)
         return found[0], found[0] if found[1] is None else found[1]
 
-    # The graph of an edge_index is built, or found, outside of what is compiled.
-    @torch.compiler.disable
     def _walk(self, edge_index: Any, size: tuple[int, int]) -> tuple[Adjacency, Tensor | None]:
         """The edges to walk between so many nodes, and edge features that came with them."""
         edges = edges_of(edge_index)
@@ -194,7 +192,7 @@ class AttentionConv(MessagePassing):
 
     def _as_it_is(self, graph: Graph, size: tuple[int, int]) -> Adjacency:
         self._check_size((graph.num_sources, graph.num_targets), size)
-        return Adjacency(None, graph)
+        return Adjacency(graph)
 
     def _check_size(self, own: tuple[int, int] | None, size: tuple[int, int]) -> None:
         """Refuse an adjacency with a size and a direction of its own that does not fit."""

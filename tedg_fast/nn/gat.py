@@ -151,12 +151,14 @@ class GATConv(AttentionConv):
 
     def _score_ends(self, source: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """[.., N, H] and [.., M, H], what the two ends of an edge add to its score."""
-        score_dst = None if target is None else (target * self.att_dst).sum(-1)
-        return (source * self.att_src).sum(-1), score_dst
+        if target is source:  # one pass over the features gives both
+            return head_products(source, torch.cat([self.att_src, self.att_dst])).unbind(-2)
+        score_dst = None if target is None else head_products(target, self.att_dst).squeeze(-2)
+        return head_products(source, self.att_src).squeeze(-2), score_dst
 
     def _score_edge(self, edge_attr: Tensor) -> Tensor:
         """[E, H], what the features of an edge add to its score."""
-        return (self._edge_features(edge_attr) * self.att_edge).sum(-1)
+        return head_products(self._edge_features(edge_attr), self.att_edge).squeeze(-2)
 
     def _pass_messages(
         self,
@@ -186,3 +188,15 @@ class GATConv(AttentionConv):
             score = score + self._score_edge(edge_attr)
         weight = edge_softmax(F.leaky_relu(score, self.negative_slope), index, dim_size)
         return F.dropout(weight, self.dropout, self.training)
+
+
+def head_products(x: Tensor, vectors: Tensor) -> Tensor:
+    """Products [.., K, H] of features [.., H, C] with K vectors a head, [K, H, C].
+
+    As one product of matrices, the vectors on the diagonal blocks: several times faster than
+    multiplying and summing, though it also multiplies the zeros between the blocks.
+    """
+    count, heads, channels = vectors.shape
+    blocks = torch.diag_embed(vectors.transpose(1, 2)).permute(2, 1, 0, 3)
+    matrix = blocks.reshape(heads * channels, count * heads)
+    return (x.flatten(-2) @ matrix).unflatten(-1, (count, heads))

@@ -77,7 +77,8 @@ def number(name: str, value: float) -> None:
 
 def slope(negative_slope: float) -> None:
     number("negative_slope", negative_slope)
-    if not math.isfinite(negative_slope):
+    # No math.isfinite, at which torch.compile breaks the graph where the number is dynamic.
+    if not -math.inf < negative_slope < math.inf:
         raise ValueError(f"negative_slope must be finite, got {negative_slope}")
 
 
@@ -91,7 +92,9 @@ def edge_scores(score_edge: Tensor, score_src: Tensor, graph: Graph) -> None:
     stored("score_edge", score_edge)
     batch, _, heads = score_src.shape
     shared = (graph.num_edges, heads)
-    if tuple(score_edge.shape) not in (shared, (batch, *shared)):
+    # Not a search in a pair of shapes: the number of edges may be unknown while tracing.
+    expected = shared if score_edge.dim() == 2 else (batch, *shared)
+    if tuple(score_edge.shape) != expected:
         raise ValueError(
             f"score_edge must have shape {list(shared)} or {[batch, *shared]}, "
             f"got {list(score_edge.shape)}"

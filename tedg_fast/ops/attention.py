@@ -64,7 +64,7 @@ def gat_attention(
         score_src, graph, score_edge, negative_slope, dropout_p, dropout_seed
     )
     plain = score_edge is None and dropout_p == 0
-    if not has_kernel(x.device.type, "gat_attention" if plain else "gat_attention_edges"):
+    if not has_kernel(x.device, "gat_attention" if plain else "gat_attention_edges"):
         return reference.gat_attention(
             x,
             score_src,
@@ -126,7 +126,7 @@ def gat_attention_weights(
     }
     op = "gat_attention_weights" if plain else "gat_attention_edges_weights"
     with torch.no_grad():
-        if not has_kernel(score_src.device.type, op):
+        if not has_kernel(score_src.device, op):
             return reference.gat_attention_weights(
                 score_src, score_dst, graph, **options, dropout_p=dropout_p,
                 dropout_seed=dropout_seed,

@@ -60,7 +60,7 @@ def fenchel_young_loss(
     _check_distribution(target)
     count = scores.shape[-1]
     rows, target = scores.reshape(-1, count), target.detach().reshape(-1, count)
-    if mapping != "entmax15" and reduction == "mean" and has_kernel(scores.device.type):
+    if mapping != "entmax15" and reduction == "mean" and has_kernel(scores.device):
         return torch.ops.tedg.fenchel_young_loss.default(rows, target, mapping == "sparsemax")[0]
     loss, _ = _RowLosses.apply(rows, target, mapping)
     return _reduce(loss.view(scores.shape[:-1]), max(len(rows), 1), reduction)

@@ -42,7 +42,7 @@ def gatv2_scores(
     """
     _checks.gatv2(x_src, x_dst, att, graph, x_edge)
     _checks.slope(negative_slope)
-    if not has_kernel(x_src.device.type, "gatv2_scores"):
+    if not has_kernel(x_src.device, "gatv2_scores"):
         return reference.gatv2_scores(
             x_src, x_dst, att, graph, x_edge=x_edge, negative_slope=negative_slope
         )

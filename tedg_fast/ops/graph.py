@@ -72,10 +72,7 @@ class Graph:
             raise ValueError(f"edge_index must have fewer than 2**31 - 1 edges, got {num_edges}")
         _check_range("edge_index[0] (sources)", edge_index[0], num_sources)
         _check_range("edge_index[1] (targets)", edge_index[1], num_targets)
-        build = _build_by_sorting
-        if has_kernel(edge_index.device.type, "build_graph"):
-            build = torch.ops.tedg.build_graph.default
-        arrays = build(edge_index, num_sources, num_targets)
+        arrays = _arrays(edge_index, num_sources, num_targets)
         tensors = dict(zip(_TENSORS, arrays, strict=False))
         num_relations = 0
         if relation is not None:
@@ -137,15 +134,19 @@ class Graph:
 
 def stored(name: str, tensor: Tensor) -> None:
     """The memory of ``tensor`` is there, before PyTorch reads it without looking."""
-    if tensor.numel() == 0 or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or tensor.numel() == 0:
         return
     last = tensor.storage_offset()
     last += sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
     wanted = (last + 1) * tensor.element_size()
-    if tensor.untyped_storage().nbytes() < wanted:
+    try:
+        held = tensor.untyped_storage().nbytes()
+    except NotImplementedError:  # inside of a transform of torch.func, which owns the memory
+        return
+    if held < wanted:
         raise ValueError(
-            f"{name} must have its memory, but its storage was freed or cut to "
-            f"{tensor.untyped_storage().nbytes()} of {wanted} bytes"
+            f"{name} must have its memory, but its storage was freed or cut to {held} of {wanted} "
+            "bytes"
         )
 
 
@@ -171,6 +172,25 @@ def _check_range(name: str, index: Tensor, size: int) -> None:
     if low < 0 or high >= size:
         worst = low if low < 0 else high
         raise ValueError(f"{name} must be in [0, {size}), got {worst}")
+
+
+def build(edge_index: Tensor, num_sources: int, num_targets: int) -> Graph:
+    """The Graph of an int64 ``edge_index`` [2, E], as what is traced can build it.
+
+    Tracing cannot look at the indices: those out of range are refused when it runs.
+    """
+    if not has_kernel(edge_index.device, "build_graph"):
+        limits = torch.tensor([[num_sources], [num_targets]], device=edge_index.device)
+        fits = (edge_index >= 0) & (edge_index < limits)
+        torch._assert_async(fits.all(), "edge_index must be below the numbers of nodes")
+    arrays = _arrays(edge_index, num_sources, num_targets)
+    return _unflatten([*arrays, None], (num_sources, num_targets, edge_index.shape[1], 0))
+
+
+def _arrays(edge_index: Tensor, num_sources: int, num_targets: int) -> tuple[Tensor, ...]:
+    if has_kernel(edge_index.device, "build_graph"):
+        return torch.ops.tedg.build_graph.default(edge_index, num_sources, num_targets)
+    return _build_by_sorting(edge_index, num_sources, num_targets)
 
 
 def _build_by_sorting(

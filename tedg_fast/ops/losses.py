@@ -39,7 +39,7 @@ def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
-    if isinstance(alpha, Tensor) and has_kernel(alpha.device.type):
+    if isinstance(alpha, Tensor) and has_kernel(alpha.device):
         return torch.ops.tedg.expert_overlap.default(alpha, expert_logits)
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return reference.expert_overlap(alpha, expert_logits)
@@ -56,7 +56,7 @@ def routing_losses(alpha: Tensor, expert_logits: Tensor) -> RoutingLosses:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
-    if isinstance(alpha, Tensor) and has_kernel(alpha.device.type):
+    if isinstance(alpha, Tensor) and has_kernel(alpha.device):
         return RoutingLosses(*torch.ops.tedg.routing_losses.default(alpha, expert_logits)[:5])
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return RoutingLosses(*reference.routing_losses(alpha, expert_logits))

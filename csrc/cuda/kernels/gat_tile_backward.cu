@@ -64,6 +64,9 @@ TEDG_DEVICE void lay_out(const BackwardMemory<T>& memory, const GatProblem<T>& p
     for (uint16_t& j : memory.edge[k].source) j = static_cast<uint16_t>(sizes.sources);
     memory.target[k] = 0;
     memory.dscore[k] = {};
+    if (p.edge_bias != nullptr) {  // a slot without an edge must name a relation, too
+      for (int u = 0; u < 2; ++u) memory.scores.relation[2 * k + u] = 0;  // only: bias
+    }
   }
 #pragma unroll 1
   for (int k = threadIdx.x; k < t_pairs; k += blockDim.x) {  // warp loop: clear transpose
