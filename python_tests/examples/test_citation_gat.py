@@ -11,7 +11,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "citation_gat.py"
 
 
 def test_both_layers_learn_the_topics_alike():
-    small = ["--papers", "700", "--vocabulary", "200", "--epochs", "40", "--seeds", "1"]
+    small = ["--papers", "700", "--vocabulary", "200", "--epochs", "25", "--seeds", "1"]
     done = subprocess.run(
         [sys.executable, EXAMPLE, *small], capture_output=True, text=True, check=True
     )
