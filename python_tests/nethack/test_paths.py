@@ -90,25 +90,41 @@ def test_a_door_that_leads_nowhere_is_searched():
     assert stage.facts()["search_spot"] == [{"steps": 0, "straight": 0, "overrun": 0}]
 
 
-def test_search_spots_reach_every_wall_and_are_few():
-    """Also where something lies on the floor; each wall square next to one of them."""
+def searched_room(rows: list[str]) -> np.ndarray:
+    """Where to search in a room, [rows, columns] of 0 or 1, once its dead ends are."""
     stage = Stage()
-    rows = ["----------", *["|........|"] * 3, "|%.......|", "|........|", "----------"]
-    rows[3] = "|...@....|"
     stage.room(rows)
     for turn in range(4):  # the rounds begin once nothing is left to explore
         stage.stat(nethack.NLE_BL_TIME, 100 + turn)
         look = stage.show(-1 if turn == 0 else "wait")
-    spots, wall = np.zeros((7, 10), int), np.ones((7, 10), int)
+    spots = np.zeros((len(rows), len(rows[0])), int)
     for square in listed(look.ways.goals["search_spot"]):
         spots[square // WIDTH - 6, square % WIDTH - 11] = 1
-    reached = np.zeros_like(spots)
+    return spots
+
+
+def test_search_spots_reach_every_wall_and_are_few():
+    """Each wall square lies next to one of them."""
+    bare = "|........|"
+    spots = searched_room(["----------", bare, bare, "|...@....|", bare, bare, "----------"])
+    reached, wall = np.zeros_like(spots), np.ones_like(spots)
     for y, x in np.argwhere(spots):
         reached[y - 1 : y + 2, x - 1 : x + 2] = 1
     wall[1:-1, 1:-1] = 0
     wall[[0, 0, -1, -1], [0, -1, 0, -1]] = 0  # no door is in a corner
     assert (reached >= wall).all()
     assert 4 <= spots.sum() <= 12
+
+
+def test_nobody_searches_among_things_lying_about():
+    """A shop's mimics look like them, and its one door is known."""
+    bare, things = "|........|", "|%.......|"
+    rows = ["----------", bare, bare, "|...@....|", bare, bare, "----------"]
+    everywhere, spots = searched_room(rows), searched_room([*rows[:4], things, *rows[5:]])
+    beside = np.zeros_like(spots)
+    beside[4, :3] = 1
+    assert (everywhere & beside).any() and not (spots & beside).any()
+    assert np.array_equal(spots, everywhere & ~beside)
 
 
 def test_gold_behind_what_does_not_move_is_no_goal():
