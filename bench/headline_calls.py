@@ -1,4 +1,4 @@
-"""Calls of the four kernels of the headline shapes, for ncu to count: one round to warm up, one more."""
+"""Calls of the kernels at the headline shapes, twice, for ncu to count."""
 
 import cuda_problems
 import torch

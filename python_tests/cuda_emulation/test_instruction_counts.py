@@ -7,6 +7,7 @@ from cuda_emulation import instruction_counts, machine_code
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(
         shutil.which("nvcc") is None or machine_code.disassembler() is None,
         reason="needs nvcc and nvdisasm (pip install nvidia-cuda-nvdisasm)",

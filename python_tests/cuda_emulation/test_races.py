@@ -40,6 +40,7 @@ def test_sound_kernels_are_not(planted, name, order):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_no_kernel_has_a_race(tmp_path):
     program = build.program(tmp_path, "all_kernels", build.THREADS, kernels=True)

@@ -45,7 +45,8 @@ void launch_tiles(const char* name, void (*kernel)(GatProblem<T>), const GatProb
   }
   const int64_t at_once =
       int64_t{blocks_at_once(name, kernel, threads, shared)} * multiprocessors();
-  const int64_t samples = divided(at_once, p.heads);
+  // At least one: a launch that the device cannot take must fail, not be left out.
+  const int64_t samples = at_once > p.heads ? divided(at_once, p.heads) : 1;
   launch(name, kernel, Grid{p.heads, p.batch < samples ? p.batch : samples}, threads, shared,
          stream, p);
 }
