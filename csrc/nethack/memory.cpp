@@ -36,6 +36,8 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
                     int64_t last_action) {
   const bool new_level = fresh || scene.level != level;
   const bool moved = new_level || scene.position != position;
+  const bool tried_eating =
+      !fresh && last_action == Action::EAT && !prompt && scene.time == time && !new_level;
   const uint8_t implied = new_level ? arrival_terrain(scene, last_action) : 0;
   const bool branched = !fresh && new_level && (scene.level >> 8) != (level >> 8);
   if (branched && is_stairs(map().terrain(position))) map().mark(position, Mark::BRANCH);
@@ -70,6 +72,8 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   if (scene.says(Said::SHOP)) note_wares(scene);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
+  // Without anything to eat no question comes, and no time passes.
+  if (tried_eating && !scene.prompt && !scene.more) no_meal = true;
   fresh = false;
 }
 
