@@ -14,6 +14,7 @@ from command import SHORT, refused, tedg_train
 from run_results import forget_timings
 from exact import differences
 
+from tedg_fast.errors import STOPPING
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train import checkpoint, limits
@@ -132,14 +133,14 @@ def test_resume_under_another_name(trained, tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     tedg_train(
         monkeypatch, "--resume", source, "--exp-name", "branch", "--results", tmp_path,
-        "--episodes", 10,
+        "--episodes", 16,
     )  # fmt: skip
     log = series(tmp_path / "branch")
     start = checkpoint.load(source)
     assert log["first_episode"] == start["completed"]
     assert log["parent"] == str(source)
     final = checkpoint.load(tmp_path / "branch" / "checkpoints" / "model_final.pth")
-    assert final["completed"] == start["completed"] + len(log["episodes"]["number"]) >= 10
+    assert final["completed"] == start["completed"] + len(log["episodes"]["number"]) == 16
     assert log["updates"]["env_steps"][0] > start["env_steps"]
     assert before == {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
 
@@ -153,7 +154,7 @@ def test_other_number_of_games_on_resume_says_so(trained, tmp_path, monkeypatch)
     assert any("not bit for bit" in message for message in messages)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_signals_save_and_name_the_way_back(tmp_path, number):
     command = [
         sys.executable, "-c", "from tedg_fast.cli import train; train()",
@@ -168,7 +169,8 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
         time.sleep(0.1)
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.returncode == 128 + number
+    assert f"stopped by {signal.Signals(number).name}, and saved" in output
     folder = tmp_path / "stopped"
     assert output.splitlines()[-1] == f"go on with: tedg-train --resume {folder}"
     assert checkpoint.newest(folder)[1]["completed"] >= 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tedg_fast.errors import BadInput
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.run_folder import RunFolder
@@ -19,7 +20,7 @@ V3_UPDATES = {
 """V3's names of signals -> ours. V3 logged them once an episode."""
 
 
-class ReportError(ValueError):
+class ReportError(BadInput):
     """A report that cannot be made; the message is one line: what is wrong, what to do."""
 
 
