@@ -16,7 +16,7 @@ import torch
 
 import plain_loop
 import record
-from plain_policy import PlainPolicy, Rows
+from plain_policy import Applying, PlainPolicy, Rows
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Policy, Routing, StateInput
@@ -60,7 +60,8 @@ def plain_rows(rollout: Rollout, policy: Policy, gamma: float, gae_lambda: float
     conditions = policy.manager.num_conditions
     holds = np.unpackbits(observation.active_bits, axis=2, count=conditions).astype(bool)
     return plain_loop.flat_rows(
-        policy, StateInput.of(observation), torch.from_numpy(holds),
+        policy, StateInput.of(observation),
+        Applying(*map(torch.from_numpy, (holds, observation.instances))),
         torch.from_numpy(rollout.action), rollout.log_prob, advantage, advantage + rollout.value,
         torch.from_numpy(rollout.done),
     )  # fmt: skip

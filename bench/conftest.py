@@ -1,17 +1,17 @@
 import pytest
+import torch
 from measure import agree, forward, forward_backward, peak_bytes
 
 DIRECTIONS = {"forward": forward, "forward+backward": forward_backward}
 
 
 @pytest.fixture
-def compare(benchmark):
-    """compare(op, shape, direction, name, function, truth, inputs): check, measure, time."""
+def measured(benchmark):
+    """measured(op, shape, what, name, call, truth): check call() against truth(), measure, time."""
 
-    def run(op, shape, direction, name, function, truth, inputs, moved=None):
-        call = DIRECTIONS[direction](function, inputs)
-        agree(call(), DIRECTIONS[direction](truth, inputs)(), f"{name} {direction}")
-        benchmark.group = f"{op} | {shape} | {direction}"
+    def run(op, shape, what, name, call, truth, moved=None):
+        agree(call(), truth(), f"{name} {what}")
+        benchmark.group = f"{op} | {shape} | {what}"
         benchmark.extra_info["implementation"] = name
         benchmark.extra_info["peak_bytes"] = peak_bytes(call)
         if moved is not None:
@@ -19,3 +19,23 @@ def compare(benchmark):
         benchmark(call)
 
     return run
+
+
+@pytest.fixture
+def compare(measured):
+    """compare(op, shape, direction, name, function, truth, inputs): the same of functions."""
+
+    def run(op, shape, direction, name, function, truth, inputs, moved=None):
+        calls = (DIRECTIONS[direction](f, inputs) for f in (function, truth))
+        measured(op, shape, direction, name, *calls, moved)
+
+    return run
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """So many threads of PyTorch, for the length of a benchmark."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)

@@ -1,7 +1,7 @@
 """PPO on NetHack as one writes it without this package's machinery, after CleanRL's ``ppo.py``.
 
 One file, top to bottom: gymnasium's ``AsyncVectorEnv`` of ``NetHackScore-v0`` over shared memory,
-the grounding in numpy for all games at once, eager PyTorch with its own number of threads,
+the grounding in one process for all games at once, eager PyTorch with its own number of threads,
 minibatches of random rows. The network and the loss are ``plain_policy.py``'s.
 """
 
@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-from plain_policy import PlainPolicy, Rows
+from plain_policy import Applying, PlainPolicy, Rows
 from raw_nle import make_game
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
-from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, Observation, RawObservation
 from tedg_fast.policy import Policy, StateInput
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
 from tedg_fast.train.config import TrainConfig
@@ -33,7 +32,7 @@ class PlainGames:
         self.grounder = Grounder(hypergraph, num_envs)
         self.num_conditions = hypergraph.num_conditions
 
-    def reset(self) -> tuple[StateInput, torch.Tensor]:
+    def reset(self) -> tuple[StateInput, Applying]:
         observation, _ = self.envs.reset()
         for game in range(self.num_envs):
             self.grounder.reset(game)
@@ -48,12 +47,12 @@ class PlainGames:
         seen = self._see(observation, np.where(done, -1, action))
         return seen, reward.astype(np.float32), done
 
-    def _see(self, observation: dict, last_action: np.ndarray) -> tuple[StateInput, torch.Tensor]:
+    def _see(self, observation: dict, last_action: np.ndarray) -> tuple[StateInput, Applying]:
         raw = RawObservation(**{key: observation[key] for key in OBSERVATION_KEYS})
         out: Observation = self.grounder.spec.empty(self.num_envs)
         self.grounder(raw, last_action, out)
         holds = np.unpackbits(out.active_bits, axis=1, count=self.num_conditions).astype(bool)
-        return StateInput.of(out), torch.from_numpy(holds)
+        return StateInput.of(out), Applying(*map(torch.from_numpy, (holds, out.instances)))
 
     def close(self) -> None:
         self.envs.close()
@@ -69,25 +68,25 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
     normaliser = RewardNormaliser(num_envs, ppo.reward_clip)
     played = 0
     began = time.perf_counter()
-    state, holds = games.reset()
+    state, applying = games.reset()
     while played < steps:
-        states, held, actions, log_probs, values, rewards, dones = [], [], [], [], [], [], []
+        states, rules, actions, log_probs, values, rewards, dones = [], [], [], [], [], [], []
         for _ in range(ppo.rollout_steps):
             with torch.no_grad():
-                output, _ = plain(state, holds, None, settings)
+                output, _ = plain(state, applying, None, settings)
             distribution = torch.distributions.Categorical(logits=output.logits)
             action = distribution.sample()
             states.append(state)
-            held.append(holds)
+            rules.append(applying)
             actions.append(action)
             log_probs.append(distribution.log_prob(action))
             values.append(output.value)
-            (state, holds), reward, done = games.step(action.numpy())
+            (state, applying), reward, done = games.step(action.numpy())
             rewards.append(reward)
             dones.append(done)
         played += ppo.rollout_steps * num_envs
         with torch.no_grad():
-            values.append(plain(state, holds, None, settings)[0].value)
+            values.append(plain(state, applying, None, settings)[0].value)
 
         done, value = torch.from_numpy(np.stack(dones)), torch.stack(values)
         reward = normaliser(np.stack(rewards), np.stack(dones), settings.gamma)
@@ -96,8 +95,8 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
             gamma=settings.gamma, gae_lambda=ppo.gae_lambda,
         )  # fmt: skip
         rows = flat_rows(
-            policy, StateInput(*map(torch.stack, zip(*states))), torch.stack(held),
-            torch.stack(actions), torch.stack(log_probs), advantage, advantage + value[:-1], done,
+            policy, StateInput(*map(torch.stack, zip(*states))),
+            Applying(*map(torch.stack, zip(*rules))), torch.stack(actions), torch.stack(log_probs), advantage, advantage + value[:-1], done,
         )  # fmt: skip
         for _ in range(ppo.epochs):
             for chosen in torch.randperm(len(rows.action)).split(ppo.minibatch_size):
@@ -114,7 +113,7 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
 def flat_rows(
     policy: Policy,
     state: StateInput,
-    holds: torch.Tensor,
+    applying: Applying,
     action: torch.Tensor,
     log_prob: torch.Tensor,
     advantage: torch.Tensor,
@@ -125,11 +124,11 @@ def flat_rows(
     advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
     follows = ~done
     follows[-1] = False
-    shown = policy.effects.shown(holds.roll(-1, 0).flatten(0, 1))
+    shown = policy.effects.shown(applying.holds.roll(-1, 0).flatten(0, 1))
     parts = (action, log_prob, advantage, returns)
     return Rows(
         StateInput(*(field.flatten(0, 1) for field in state)),
-        holds.flatten(0, 1),
+        Applying(*(field.flatten(0, 1) for field in applying)),
         *(part.flatten() for part in parts),
         shown,
         follows.flatten(),

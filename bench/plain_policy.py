@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tedg_fast.hypergraph.schema import ACTIONS
+from tedg_fast.nethack.facts.observation import NO_RULE, NOTHING
 from tedg_fast.ops import reference
 from tedg_fast.policy import Policy, PolicyOutput, StateInput
 from tedg_fast.policy.gat import GraphAttention
@@ -18,15 +20,33 @@ from tedg_fast.train.config import PPOConfig
 from tedg_fast.train.phases import Settings
 
 
+class Applying(NamedTuple):
+    """The logic stream's part of an observation: ``holds`` [B, C] bool, the conditions that hold;
+    ``instances`` [B, I, 8] uint8, the rules that apply (``Observation.instances``)."""
+
+    holds: Tensor
+    instances: Tensor
+
+    def listed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Rules [B, I] (0 where there is none), whether there is one [B, I] bool, and the actions
+        that carry it out, [B, I, A] of 0 or 1."""
+        numbers = self.instances.long()
+        rule = numbers[..., 0] + 256 * numbers[..., 1]
+        exists = rule != NO_RULE
+        actions = numbers[..., 4:].masked_fill(~exists.unsqueeze(2), NOTHING)
+        chosen = (actions.unsqueeze(3) == torch.arange(len(ACTIONS))).any(2).float()
+        return rule.masked_fill(~exists, 0), exists, chosen
+
+
 class Rows(NamedTuple):
     """Transitions as flat rows: what was seen and done, and what PPO makes of it.
 
-    ``holds`` [B, C] bool; ``follows`` [B] bool: the next observation is of the same episode and
-    known, and shows ``shown`` [B, F]; row t·E + e is step t of game e.
+    ``follows`` [B] bool: the next observation is of the same episode and known, and shows
+    ``shown`` [B, F]; row t·E + e is step t of game e.
     """
 
     state: StateInput
-    holds: Tensor
+    applying: Applying
     action: Tensor
     log_prob: Tensor
     advantage: Tensor
@@ -35,8 +55,12 @@ class Rows(NamedTuple):
     follows: Tensor
 
     def take(self, rows: Tensor) -> "Rows":
-        state, *others = self
-        return Rows(StateInput(*(field[rows] for field in state)), *(x[rows] for x in others))
+        state, applying, *others = self
+        return Rows(
+            StateInput(*(field[rows] for field in state)),
+            Applying(*(field[rows] for field in applying)),
+            *(x[rows] for x in others),
+        )
 
 
 class PlainPolicy:
@@ -69,14 +93,15 @@ class PlainPolicy:
         return first, self._attend(manager.second, first)
 
     def __call__(
-        self, state: StateInput, holds: Tensor, action: Tensor | None, settings: Settings
+        self, state: StateInput, applying: Applying, action: Tensor | None, settings: Settings
     ) -> tuple[PolicyOutput, Tensor | None]:
         """The policy's output, and the logits [B, F] of the effects of ``action`` if given."""
         policy, manager = self.policy, self.policy.manager
-        graph, conditions = manager.proposals, manager.num_conditions
+        conditions, holds = manager.num_conditions, applying.holds
         first, second = self._nodes(torch.ones_like(holds[:1]) if self.shared else holds)
         operators = second[:, conditions : conditions + manager.num_operators]
-        applies = (holds.float() @ graph.requires == graph.count).float()
+        rule, exists, chosen = applying.listed()
+        applies = found(rule, exists, manager.num_operators)
         holds = holds.float()
 
         score = manager.score(operators).squeeze(2)
@@ -84,8 +109,11 @@ class PlainPolicy:
         pooled = pool(heard, operators) / (1 + heard.sum(1, keepdim=True))
         facts = pool(holds, first[:, :conditions]) / holds.sum(1, keepdim=True).clamp_min(1)
         h_logic = manager.readout(torch.cat([pooled, facts], 1))
-        strength = applies * (graph.priority + score).exp()
-        weight = torch.einsum("bo,oka->bka", strength, graph.shares)
+        # Each instance gives its rule's strength to its actions, in equal parts.
+        strength = (manager.proposals.priority + score).exp().expand(len(rule), -1)
+        share = strength.gather(1, rule) / chosen.sum(2).clamp_min(1)
+        owner = F.one_hot(manager.proposals.owner[rule], manager.proposals.num_experts).float()
+        weight = torch.einsum("bi,bik,bia->bka", share * exists, owner, chosen)
 
         h_state = policy.state(state.features, state.crop)
         h_both = torch.cat([h_state, h_logic], 1)
@@ -103,13 +131,12 @@ class PlainPolicy:
         if action is None:
             return output, None
         effects = first[:, conditions + manager.num_operators :]
-        return output, self._effects(operators, heard, effects, action)
+        carried = exists & (chosen[torch.arange(len(action)), :, action] > 0)
+        heard = found(rule, carried, manager.num_operators) * score.exp()
+        return output, self._effects(operators, heard, effects)
 
-    def _effects(
-        self, operators: Tensor, heard: Tensor, effects: Tensor, action: Tensor
-    ) -> Tensor:
+    def _effects(self, operators: Tensor, carried: Tensor, effects: Tensor) -> Tensor:
         predictor = self.policy.effects
-        carried = predictor.lists[action] * heard
         pooled = pool(carried, operators) / (1 + carried.sum(1, keepdim=True))
         query = predictor.query(pooled)
         logits = pool(query, effects[:, predictor.visible].transpose(1, 2))
@@ -121,7 +148,7 @@ class PlainPolicy:
 
         The temporal loss, whose coefficient is 0 throughout warmup, is left out.
         """
-        output, effect_logits = self(rows.state, rows.holds, rows.action, settings)
+        output, effect_logits = self(rows.state, rows.applying, rows.action, settings)
         distribution = torch.distributions.Categorical(logits=output.logits)
         ratio = (distribution.log_prob(rows.action) - rows.log_prob).exp()
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
@@ -155,3 +182,9 @@ def pool(weight: Tensor, values: Tensor) -> Tensor:
     if len(values) == 1:
         return weight @ values[0]
     return torch.bmm(weight.unsqueeze(1), values).squeeze(1)
+
+
+def found(rule: Tensor, exists: Tensor, count: int) -> Tensor:
+    """[B, I] rules, of which some exist → [B, count] of 0 or 1: which are among them."""
+    times = torch.zeros(len(rule), count).scatter_add(1, rule, exists.float())
+    return (times > 0).float()

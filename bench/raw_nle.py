@@ -17,7 +17,7 @@ import nle  # noqa: F401  (registers the environment)
 import numpy as np
 
 OBSERVATION_KEYS = ("glyphs", "blstats", "message", "misc")
-"""Those of ``tedg_fast.nethack.grounding``."""
+"""Those of ``tedg_fast.nethack.facts.observation``."""
 MAX_STEPS = 2000
 
 

@@ -1,28 +1,40 @@
 """Games played by the rules alone: scores at several lengths, causes of death, each rule's share.
 
-    python bench/rules_alone.py --games 2000 --seeds 101 102 103
-    python bench/rules_alone.py --rules my.toml --games 200 --steps 2000
+    python bench/rules_alone.py                              # 2,000 games x 3 seeds, then all roles
+    python bench/rules_alone.py --rules my.toml --games 200 --steps 2000 --roles none
 
 Every game is played once, to the largest of --steps; what it had reached at the shorter lengths is
-noted on the way. Games of the same seed are the same for every rule file. `--json FILE` keeps every
-game; `--out FILE` writes the Markdown table.
+noted on the way. Games of the same seed are the same for every rule file. With --record the table is
+written to bench/results/rules_alone.md and every game to rules_alone/<name>.csv.gz beside it, which
+later tables show again as rows of their own.
 """
 
 import argparse
 import collections
-import json
+import csv
+import gzip
+import io
 import multiprocessing
-import os
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from record import RESULTS, cores, header, interval, table
 
 from tedg_fast.hypergraph import HypergraphError, load_hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation, instances_of
 from tedg_fast.nethack.games.episode import episode_seeds
+
+GAMES = RESULTS / "rules_alone"
+MONK = "mon-hum-neu-mal"
+ROLES = (
+    "arc-hum-neu-mal", "bar-hum-neu-mal", "cav-hum-neu-mal", "hea-hum-neu-mal", "kni-hum-law-mal",
+    MONK, "pri-hum-neu-mal", "rog-hum-cha-mal", "ran-hum-neu-mal", "sam-hum-law-mal",
+    "tou-hum-neu-mal", "val-hum-neu-fem", "wiz-hum-neu-mal",
+)  # fmt: skip
+ROLE_SEED, ROLE_STEPS = 201, (2000,)
 
 
 class RuleGames:
@@ -41,14 +53,11 @@ class RuleGames:
             shape, dtype = nethack.OBSERVATION_DESC[key].values()
             arrays[key] = np.zeros((1, *shape), dtype)
         self.raw = RawObservation(**arrays)
-        self.blstats = self.raw.blstats[0]
         self.game = Game(self.raw[0], max_steps=self.steps[-1], character=character)
         self.observation = self.grounder.spec.empty(1)
 
     def play(self, seed: int, number: int) -> dict:
         """One game: what it had reached after each number of steps, and how it ended."""
-        from nle import nethack
-
         game, grounder = self.game, self.grounder
         game.start(*episode_seeds(seed, number))
         grounder.reset(0)
@@ -57,14 +66,12 @@ class RuleGames:
         rule = instances_of(self.observation)["rule"][0]
         shares = np.zeros(self.rules.num_operators + 1, np.int64)
         marks = []
-        place = (1, 0)
         while True:
             grounder(self.raw, last, self.observation)
             actions, winners = grounder.choose(self.observation, draws.random(1))
             winner = winners[0]
             shares[rule[winner] if winner >= 0 else -1] += 1
             last[:] = actions
-            place = (int(self.blstats[nethack.NLE_BL_DEPTH]), int(self.blstats[nethack.NLE_BL_DNUM]))
             game.step(int(actions[0]))
             done = game.terminated or game.truncated
             while len(marks) < len(self.steps) and (
@@ -75,8 +82,7 @@ class RuleGames:
             if done:
                 return {
                     "seed": seed, "number": number, "marks": marks, "length": game.length,
-                    "killer": game.killer, "ending": game.ending, "place": place,
-                    "shares": shares.tolist(),
+                    "end": game.killer or game.ending, "shares": shares,
                 }  # fmt: skip
 
 
@@ -108,65 +114,127 @@ def play_all(
         return list(pool.imap(_play, jobs, chunksize=4))
 
 
-def mean_of(values: np.ndarray) -> str:
-    """Mean and half of its 95 % interval over games."""
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{values.mean():.0f} ± {half:.0f}"
+def scores(played: list[dict], place: int) -> np.ndarray:
+    """True scores at one of the lengths."""
+    return np.array([game["marks"][place][0] for game in played], float)
 
 
-def report(path: str | None, played: list[dict], steps: tuple[int, ...]) -> str:
-    """The Markdown table of what was played."""
-    rules = load_hypergraph(path)
-    lines = ["| steps | mean true score | median | alive | deepest level |", "|---|---|---|---|---|"]
-    for place, length in enumerate(sorted(steps)):
-        score = np.array([game["marks"][place][0] for game in played])
-        alive = np.mean([game["marks"][place][1] for game in played])
-        depth = np.mean([game["marks"][place][2] for game in played])
-        lines.append(
-            f"| {length} | {mean_of(score)} | {np.median(score):.0f} | {alive:.1%} | {depth:.2f} |"
-        )
-    killers = collections.Counter(g["killer"] or g["ending"] for g in played)
-    lines += ["", "Ends: " + ", ".join(f"{k} {n / len(played):.1%}" for k, n in killers.most_common(25))]
-    branches = collections.Counter(g["place"][1] for g in played if g["ending"] == "death")
-    lines += ["", "Deaths by branch: " + ", ".join(f"{b}: {n}" for b, n in branches.most_common())]
-    shares = np.sum([game["shares"] for game in played], axis=0)
-    games_with = np.sum([np.array(game["shares"]) > 0 for game in played], axis=0)
-    names = [operator.name for operator in rules.operators] + ["(no rule)"]
-    lines += ["", "| rule | share of decisions | games |", "|---|---|---|"]
-    for i in np.argsort(-shares):
-        lines.append(f"| {names[i]} | {shares[i] / shares.sum():.3%} | {games_with[i]} |")
-    return "\n".join(lines)
+def lengths_table(rows: dict[str, list[dict]], steps: tuple[int, ...]) -> list[str]:
+    """What the games had reached at each length, a line for each rule file."""
+    lines = []
+    for name, played in rows.items():
+        for place, length in enumerate(steps):
+            alive = np.mean([game["marks"][place][1] for game in played])
+            depth = np.mean([game["marks"][place][2] for game in played])
+            score = scores(played, place)
+            lines.append(
+                (name, f"{length:,}", len(played), interval(score, 0), f"{np.median(score):.0f}",
+                 f"{np.percentile(score, 90):.0f}", f"{alive:.1%}", f"{depth:.2f}")
+            )  # fmt: skip
+    titles = ("rules", "steps", "games", "mean true score", "median", "90th percentile", "alive",
+              "deepest level")  # fmt: skip
+    return table(titles, lines)
+
+
+def ends(played: list[dict], most: int = 25) -> str:
+    """The commonest ends of games, in the game's words."""
+    counts = collections.Counter(game["end"] for game in played).most_common(most)
+    return "Ends: " + ", ".join(f"{end} {count / len(played):.1%}" for end, count in counts) + "."
+
+
+def shares_table(path: str | None, played: list[dict]) -> list[str]:
+    """Each rule's share of all decisions, and in how many games it made one."""
+    names = [operator.name for operator in load_hypergraph(path).operators] + ["(none applied)"]
+    decisions = np.sum([game["shares"] for game in played], axis=0)
+    games = np.sum([game["shares"] > 0 for game in played], axis=0)
+    return table(
+        ("rule", "share of decisions", "games"),
+        [(names[i], f"{decisions[i] / decisions.sum():.3%}", f"{games[i] / len(played):.1%}")
+         for i in np.argsort(-decisions, kind="stable")],
+    )  # fmt: skip
+
+
+def save(name: str, played: list[dict], steps: tuple[int, ...]) -> None:
+    """Every game as a line of a compressed CSV file."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    marks = [f"{what}_{length}" for length in steps for what in ("score", "alive", "deepest")]
+    writer.writerow(["seed", "number", "length", "end", *marks])
+    for game in played:
+        values = [int(value) for mark in game["marks"] for value in mark]
+        writer.writerow([game["seed"], game["number"], game["length"], game["end"], *values])
+    GAMES.mkdir(parents=True, exist_ok=True)
+    (GAMES / f"{name}.csv.gz").write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def recorded(name: str, steps: tuple[int, ...]) -> list[dict]:
+    """The games of an earlier record, at these lengths."""
+    with gzip.open(GAMES / f"{name}.csv.gz", "rt") as file:
+        return [
+            {
+                "seed": int(row["seed"]), "number": int(row["number"]),
+                "length": int(row["length"]), "end": row["end"],
+                "marks": [
+                    (int(row[f"score_{n}"]), row[f"alive_{n}"] == "1", int(row[f"deepest_{n}"]))
+                    for n in steps
+                ],
+            }
+            for row in csv.DictReader(file)
+        ]  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rules", help="rule file; the packaged one if not given")
-    parser.add_argument("--games", type=int, default=200, help="games of each seed")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--steps", type=int, nargs="+", default=[2000])
-    parser.add_argument("--character", default="mon-hum-neu-mal")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--games", type=int, default=2000, help="games of each seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--steps", type=int, nargs="+", default=[2000, 5000, 20_000])
+    parser.add_argument("--character", default=MONK)
+    parser.add_argument("--roles", choices=("all", "none"), default="all")
+    parser.add_argument("--role-games", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=len(cores()))
+    parser.add_argument("--record", metavar="NAME", help="keep the games under this name")
+    parser.add_argument("--beside", nargs="*", default=[], help="names of records to show, too")
     options = parser.parse_args()
     try:
         load_hypergraph(options.rules)
     except HypergraphError as error:
         sys.exit(f"rules_alone: {error}")
+    steps = tuple(sorted(options.steps))
     begun = time.perf_counter()
     played = play_all(
-        options.rules, options.seeds, options.games, tuple(options.steps), options.character,
-        options.workers,
-    )  # fmt: skip
+        options.rules, options.seeds, options.games, steps, options.character, options.workers
+    )
     seconds = time.perf_counter() - begun
     total = sum(game["length"] for game in played)
-    text = report(options.rules, played, tuple(options.steps))
-    print(text)
-    print(f"\n{len(played)} games, {total} steps, {total / seconds:.0f} steps/s")
-    if options.json:
-        options.json.write_text("\n".join(map(json.dumps, played)) + "\n")
-    if options.out:
-        options.out.write_text(text + "\n")
+    rows = {name: recorded(name, steps) for name in options.beside}
+    rows[options.record or Path(options.rules or "packaged").stem] = played
+    lines = [
+        "# Rules alone", "", *header(("numpy", "nle")),
+        f"- seeds {', '.join(map(str, options.seeds))}, {options.games} games each, "
+        f"{options.character}; {total / seconds:,.0f} steps/s with {options.workers} workers",
+        "", *lengths_table(rows, steps), "", ends(played), "",
+    ]  # fmt: skip
+    if options.roles == "all":
+        lines += ["## All roles", ""]
+        role_lines = []
+        for character in ROLES:
+            role = play_all(options.rules, [ROLE_SEED], options.role_games, ROLE_STEPS, character,
+                            options.workers)  # fmt: skip
+            alive = np.mean([game["marks"][0][1] for game in role])
+            depth = np.mean([game["marks"][0][2] for game in role])
+            role_lines.append((character, len(role), interval(scores(role, 0), 0), f"{alive:.1%}",
+                               f"{depth:.2f}"))  # fmt: skip
+        titles = ("character", "games", f"mean true score at {ROLE_STEPS[0]:,} steps", "alive",
+                  "deepest level")  # fmt: skip
+        lines += [*table(titles, role_lines), ""]
+    lines += ["## What each rule decides", "", *shares_table(options.rules, played)]
+    print("\n".join(lines))
+    if options.record:
+        save(options.record, played, steps)
+        (RESULTS / "rules_alone.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Times the ops beside their competitors, and the parts of training; writes a table of each.
 
     python bench/run.py [arguments for pytest, e.g. -k "route or copy"]
+    python bench/run.py -k "layer or training_step or attention or routing"  # README's table
 
-Prints the table and writes it to bench/results/<date>-<commit>.md. Ratios are a competitor's
+Prints the table, first the rows that README.md shows, and writes it to bench/results/<date>-<commit>.md. Ratios are a competitor's
 time over ours in the same run, each its shortest round, which other work on the machine disturbs
 least; above 1 means that ours is faster. Run it on an idle machine: with a core taken away, every
 parallel op waits for the scheduler.
@@ -21,21 +22,53 @@ from record import commit, header
 
 HERE = Path(__file__).resolve().parent
 OURS = "tedg_fast"
+# What README.md shows: these shapes, with their gradients.
+README = (
+    "Cora", "arxiv size", "256 molecules", "dense:", "64 x NetHack",
+    "B=64 N=530", "B=4096 K=4 A=23", "B=4096 K=32 classes",
+)  # fmt: skip
 
 
 def megabytes(count: int) -> str:
     return f"{count / 2**20:.1f}"
 
 
+def grouped(results: list[dict]) -> dict[str, dict[str, dict]]:
+    """What was timed side by side: group -> implementation -> result."""
+    groups: dict[str, dict[str, dict]] = defaultdict(dict)
+    for result in results:
+        groups[result["group"]][result["extra_info"]["implementation"]] = result
+    return groups
+
+
+def readme_table(results: list[dict]) -> list[str]:
+    """The rows of README.md: ratios of time and memory, forward and backward."""
+    lines = [
+        "| op | against | times faster | peak memory, ours / theirs |",
+        "| --- | --- | --- | --- |",
+    ]
+    for group, entries in grouped(results).items():
+        name, shape, what = group.split(" | ") if group != "copy" else ("", "", "forward")
+        if OURS not in entries or what == "forward" or not shape.startswith(README):
+            continue
+        label = f"`{name}`, {shape}" + (f", {what}" if what != "forward+backward" else "")
+        ours = entries[OURS]
+        for competitor, entry in entries.items():
+            if competitor == OURS:
+                continue
+            peaks = [megabytes(e["extra_info"]["peak_bytes"]) for e in (ours, entry)]
+            ratio = entry["stats"]["min"] / ours["stats"]["min"]
+            lines.append(f"| {label} | {competitor} | {ratio:.1f} | {' / '.join(peaks)} MiB |")
+            label = ""
+    return lines if len(lines) > 2 else []
+
+
 def table(results: list[dict]) -> list[str]:
     """Markdown rows: ours first, then every competitor's ratio in time and peak memory."""
-    groups: dict[str, dict[str, dict]] = defaultdict(dict)
+    groups = grouped(results)
     copy_rate = None
-    for result in results:
-        if result["group"] == "copy":
-            copy_rate = result["extra_info"]["bytes_moved"] / result["stats"]["min"]
-        else:
-            groups[result["group"]][result["extra_info"]["implementation"]] = result
+    for result in groups.pop("copy", {}).values():
+        copy_rate = result["extra_info"]["bytes_moved"] / result["stats"]["min"]
     lines = [
         "| op | shape | direction | ours, ms | competitor | its time / ours | peak MiB, ours | "
         "its | bytes moved, % of copy |",
@@ -87,7 +120,8 @@ def main(arguments: list[str]) -> int:
         if not report.exists() or report.stat().st_size == 0:
             return int(status) or 1
         results = json.loads(report.read_text())["benchmarks"]
-    lines = ["# Kernels beside their competitors", "", *header(), "", *table(results)]
+    lines = ["# Kernels beside their competitors", "", *header(), "", *readme_table(results), ""]
+    lines += table(results)
     lines += lone_table(results)
     text = "\n".join(lines) + "\n"
     print(text)

@@ -1,50 +1,62 @@
 """The table of bench/run.py on a CUDA device.
 
-    python bench/run_cuda.py
+    python bench/run_cuda.py [--seconds 600] [--device cpu --small]
 
-Every implementation runs the problems of test_attention.py and test_routing.py in CUDA graphs
-where it can be captured, else eagerly: the median of repeats, timed with CUDA events, with the
-second-level cache flushed before each and the inputs taken in turn from several sets. Shares are
-of the copy bandwidth measured in the same run. Writes bench/results/<date>-<commit>-cuda.md.
+Every implementation runs the problems of cuda_problems.py in CUDA graphs where it can be captured,
+else eagerly: the median of repeats, timed with CUDA events, with the second-level cache flushed
+before each and the inputs taken in turn from several sets. Shares are of the copy bandwidth
+measured in the same run. Ours must first agree with the float64 reference. Each row is written to
+bench/results/<date>-<commit>-<device>.md as it comes; after --seconds no new problem begins.
+On the CPU this only shows that the bench runs.
 """
 
+import argparse
 import datetime
 import statistics
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-import test_attention
-import test_routing
 import torch
-from record import PACKAGES, commit, installed
-from run import HERE, OURS, megabytes
-
-from tedg_fast.ops import routing_losses
+from cuda_problems import Problem, problems
+from record import PACKAGES, RESULTS, commit, installed
+from run import OURS, megabytes
 
 SETS = 3
 REPEATS = 30
 FLUSH_BYTES = 512 << 20  # several times any second-level cache
+# Of the largest entry; sums keep the error of their terms.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 
 
 class Timer:
-    """Times calls on the current device."""
+    """Times calls on a device."""
 
-    def __init__(self) -> None:
-        self.flush = torch.empty(FLUSH_BYTES, dtype=torch.int8, device="cuda")
+    def __init__(self, device: str) -> None:
+        self.on_cuda = device == "cuda"
+        self.flush = torch.empty(FLUSH_BYTES if self.on_cuda else 1, dtype=torch.int8, device=device)
 
     def median(self, calls: list[Callable]) -> float:
         """Seconds of one call, taken from ``calls`` in turn."""
         times = []
         for repeat in range(REPEATS + SETS):
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             self.flush.zero_()
-            start.record()
-            calls[repeat % len(calls)]()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end) / 1e3)
+            times.append(self._once(calls[repeat % len(calls)]))
         return statistics.median(times[SETS:])
+
+    def _once(self, call: Callable) -> float:
+        if not self.on_cuda:
+            before = time.perf_counter()
+            call()
+            return time.perf_counter() - before
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1e3
 
 
 def call_of(function: Callable, inputs: list[torch.Tensor], backward: bool) -> Callable:
@@ -104,88 +116,110 @@ def peak_bytes(call: Callable) -> int:
     return torch.cuda.max_memory_allocated() - before
 
 
-def problems():
-    """(op, shape, [inputs on the CPU], {name: function}, bytes moved forward, and with backward)"""
-    for shape, (_, nodes, _, _, _) in test_attention.SHAPES.items():
-        edge_index, inputs = test_attention.problem(test_attention.SHAPES[shape])
-        edges = edge_index.cuda()
-        makers = test_attention.IMPLEMENTATIONS.items()
-        functions = {name: (lambda make=make: make(edges, nodes)) for name, make in makers}
-        read = sum(x.numel() * 4 for x in inputs)
-        out = inputs[0].numel() * 4
-        yield "gat_attention", shape, inputs, functions, (read + out, 3 * read + 2 * out)
-    for shape, (batch, experts, actions) in test_routing.SHAPES.items():
-        inputs = test_routing.problem(shape)
-        functions = {OURS: lambda: test_routing.fused_route,
-                     "entmax + einsum + mask": lambda: test_routing.eager_route}
-        read = sum(x.numel() * x.element_size() for x in inputs)
-        moved = [test_routing.bytes_of(d, read, 4 * batch * (experts + actions))
-                 for d in ("forward", "both")]
-        yield "route sparsemax", shape, inputs, functions, moved
-        inputs = [torch.softmax(inputs[0], -1), inputs[1]]
-        functions = {
-            OURS: lambda: routing_losses,
-            "eager": lambda: test_routing.eager_losses,
-            "torch.compile": lambda: test_routing.compiled(test_routing.eager_losses),
-        }
-        read = sum(x.numel() * 4 for x in inputs)
-        yield "routing_losses", shape, inputs, functions, (read, 3 * read)
+def check(problem: Problem, function: Callable, inputs: list[torch.Tensor]) -> float:
+    """The largest error of outputs and gradients, as a share of what TOLERANCE allows."""
+    wide = [x.double() if x.is_floating_point() else x for x in inputs]
+    weights = None
+    results = []
+    for f, values in ((function, inputs), (problem.truth, wide)):
+        leaves = [x.clone().requires_grad_() if x.is_floating_point() else x for x in values]
+        outputs = _listed(f(*leaves))
+        if weights is None:
+            weights = [torch.randn_like(o) for o in outputs]
+        wanted = [x for x in leaves if x.requires_grad]
+        grads = torch.autograd.grad(
+            outputs, wanted, [w.to(o.dtype) for w, o in zip(weights, outputs, strict=True)]
+        )
+        results.append([t.detach().double() for t in [*outputs, *grads]])
+    worst = 0.0
+    for actual, expected in zip(*results, strict=True):
+        scale = max(1.0, expected.abs().max().item())
+        worst = max(worst, (actual - expected).abs().max().item() / scale)
+    return worst / TOLERANCE[inputs[0].dtype]
 
 
-def measure(timer: Timer, make: Callable, inputs: list[torch.Tensor], backward: bool) -> dict:
-    sets = [[x.cuda() if x.dtype == torch.bool else x.cuda() + 0.01 * i for x in inputs]
-            for i in range(SETS)]
-    function = make()
-    calls = [call_of(function, one, backward) for one in sets]
-    calls[0]()
-    entry = {"peak": peak_bytes(calls[0]), "launches": launches(calls[0])}
-    ready = [captured(call) for call in calls]
-    return {**entry, "time": timer.median([call for call, _ in ready]), "way": ready[0][1]}
+def measure(timer: Timer, call: Callable, calls: list[Callable]) -> dict:
+    call()
+    if not timer.on_cuda:
+        return {"peak": 0, "launches": 0, "time": timer.median(calls), "way": "eager"}
+    entry = {"peak": peak_bytes(call), "launches": launches(call)}
+    ready = [captured(one) for one in calls]
+    return {**entry, "time": timer.median([one for one, _ in ready]), "way": ready[0][1]}
+
+
+def rows(problem: Problem, timer: Timer, device: str, copy_rate: float):
+    """A line of the table for each implementation and direction."""
+    sets = [
+        [x.to(device) if x.dtype == torch.bool else x.to(device) + 0.01 * i for x in problem.inputs]
+        for i in range(SETS)
+    ]
+    for backward in (False, True):
+        direction, ours = "forward+backward" if backward else "forward", None
+        for name, make in problem.functions.items():
+            try:
+                with torch.device(device):
+                    function = make()
+                    error = check(problem, function, sets[0]) if name == OURS else 0.0
+                    if not error <= 1:  # NaN, too
+                        raise RuntimeError(f"{problem.op}: {error:.1f} of the error allowed")
+                    calls = [call_of(function, one, backward) for one in sets]
+                    entry = measure(timer, calls[0], calls)
+            except (Exception, pytest.skip.Exception) as error:  # missing, or out of memory
+                why = f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+                yield f"| {problem.op} | {problem.shape} | {direction} | {name} | {why} | | | | |"
+                continue
+            ours = ours or entry["time"]
+            rate = 100 * problem.moved[backward] / entry["time"] / copy_rate
+            yield (
+                f"| {problem.op} | {problem.shape} | {direction} | {name} ({entry['way']}) | "
+                f"{1e6 * entry['time']:.1f} | {entry['time'] / ours:.1f} | "
+                f"{megabytes(entry['peak'])} | {entry['launches']} | {rate:.0f} |"
+            )
 
 
 def main() -> int:
-    if not torch.cuda.is_available():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--small", action="store_true", help="one small problem a kind")
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
         print("bench/run_cuda.py needs a CUDA device and a torch built for it", file=sys.stderr)
         return 1
-    timer = Timer()
-    source = torch.randn(256 << 20, device="cuda")
+    begun = time.monotonic()
+    timer = Timer(options.device)
+    source = torch.randn((1 if options.small else 256) << 20, device=options.device)
     target = torch.empty_like(source)
     copy_rate = 2 * source.numel() * 4 / timer.median([lambda: target.copy_(source)])
     del source, target
+    name = f"{datetime.date.today()}-{commit()}-{options.device}.md"
+    path = options.out or RESULTS / name
+    on_cuda = options.device == "cuda"
     lines = [
-        "# Kernels beside their competitors, on CUDA", "",
-        f"- device: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}",
+        f"# Kernels beside their competitors, on {options.device}", "",
+        f"- device: {torch.cuda.get_device_name() if on_cuda else 'cpu, a dry run'}, "
+        f"CUDA {torch.version.cuda}",
         f"- commit {commit()}, {', '.join(map(installed, PACKAGES))}",
         f"- copy bandwidth (bytes read and written): {copy_rate / 1e9:.0f} GB/s", "",
         "| op | shape | direction | implementation | us | its time / ours | peak MiB | launches | "
         "bytes moved, % of copy |", "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for op, shape, inputs, functions, moved in problems():
-        for backward in (False, True):
-            ours = None
-            for name, make in functions.items():
-                try:
-                    with torch.device("cuda"):
-                        entry = measure(timer, make, inputs, backward)
-                except (Exception, pytest.skip.Exception) as error:  # missing, or out of memory
-                    if name == OURS:
-                        raise
-                    lines.append(f"| {op} | {shape} | | {name} | {type(error).__name__} |||||")
-                    continue
-                ours = ours or entry["time"]
-                rate = 100 * moved[backward] / entry["time"] / copy_rate
-                lines.append(
-                    f"| {op} | {shape} | {'forward+backward' if backward else 'forward'} | "
-                    f"{name} ({entry['way']}) | {1e6 * entry['time']:.1f} | "
-                    f"{entry['time'] / ours:.1f} | {megabytes(entry['peak'])} | "
-                    f"{entry['launches']} | {rate:.0f} |"
-                )
-                print(lines[-1], flush=True)
-    text = "\n".join(lines) + "\n"
-    path = HERE / "results" / f"{datetime.date.today()}-{commit()}-cuda.md"
-    path.write_text(text)
+    ]  # fmt: skip
+    failed = False
+    with path.open("w") as file:
+        for line in lines:
+            print(line, file=file)
+        for problem in problems(options.device, options.small):
+            if time.monotonic() - begun > options.seconds:
+                print(f"\nNo time was left for {problem.op} {problem.shape} and what follows.",
+                      file=file)  # fmt: skip
+                break
+            for line in rows(problem, timer, options.device, copy_rate):
+                print(line, flush=True)
+                print(line, file=file, flush=True)
+                failed |= f"| {OURS} | " in line  # the others may be missing
     print(f"written to {path}")
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_policy_call(benchmark, played, rows):
         rules = policy.manager.rules()
 
         def call():
-            logic = policy.manager(rules, policy.unpack(observation.active_bits))
+            logic = policy.manager(rules, policy.active(observation))
             return policy(state, logic, ROUTING)
 
         assert benchmark(call).logits.shape == (rows, 23)

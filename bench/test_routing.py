@@ -1,9 +1,16 @@
-"""route, sparsemax and routing_losses against entmax, the eager formulas and their compile."""
+"""Maps, losses and routing against entmax, the eager formulas and their compile."""
 
 import pytest
 import torch
 
-from tedg_fast.ops import route, routing_losses, sparsemax
+from tedg_fast.ops import (
+    entmax15,
+    entmax15_loss,
+    route,
+    routing_losses,
+    sparsemax,
+    sparsemax_loss,
+)
 
 # (B, K, A)
 SHAPES = {
@@ -97,6 +104,37 @@ def test_sparsemax(compare, name, shape, direction):
     x = torch.randn(batch, count, generator=torch.Generator().manual_seed(0))
     function = sparsemax if name == "tedg_fast" else entmax_sparsemax
     compare("sparsemax", shape, direction, name, function, sparsemax, [x])
+
+
+@pytest.mark.parametrize("direction", ["forward", "forward+backward"])
+@pytest.mark.parametrize("shape", ["B=4096 K=4", "B=4096 K=32", "B=1024 K=1000", "B=64 K=32000"])
+@pytest.mark.parametrize("name", ["tedg_fast", "entmax", "entmax, k=100"])
+def test_entmax15(compare, name, shape, direction):
+    batch, count = (int(part.split("=")[1]) for part in shape.split())
+    x = torch.randn(batch, count, generator=torch.Generator().manual_seed(0))
+    entmax = pytest.importorskip("entmax")
+    function = {
+        "tedg_fast": entmax15,
+        "entmax": lambda x: entmax.entmax15(x, dim=-1),
+        "entmax, k=100": lambda x: entmax.entmax15(x, dim=-1, k=100),
+    }[name]
+    compare("entmax15", shape, direction, name, function, entmax15, [x])
+
+
+@pytest.mark.parametrize("direction", ["forward", "forward+backward"])
+@pytest.mark.parametrize("shape", ["B=4096 K=32 classes", "B=1024 K=1000 classes"])
+@pytest.mark.parametrize("loss", ["sparsemax_loss", "entmax15_loss"])
+@pytest.mark.parametrize("name", ["tedg_fast", "entmax"])
+def test_class_loss(compare, name, loss, shape, direction):
+    batch, count = (int(part.split("=")[1]) for part in shape.split()[:2])
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, count, generator=generator)
+    classes = torch.randint(0, count, (batch,), generator=generator)
+    entmax = pytest.importorskip("entmax")
+    module = {"sparsemax_loss": entmax.SparsemaxLoss, "entmax15_loss": entmax.Entmax15Loss}[loss]()
+    mine = {"sparsemax_loss": sparsemax_loss, "entmax15_loss": entmax15_loss}[loss]
+    function = mine if name == "tedg_fast" else module
+    compare(loss, shape, direction, name, function, mine, [x, classes])
 
 
 def test_copy(benchmark):

@@ -1,18 +1,18 @@
-"""Real games played side by side under one Grounder, for tests of what it makes of them."""
+"""Real games played side by side, for tests of what the grounding makes of them."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from nle import nethack
+from oracle import Look, Oracle
 
-from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.action_mask import allowed_actions
-from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE
-from tedg_fast.nethack.detectors import View
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, NUM_ACTIONS
 from tedg_fast.nethack.facts.glyphs import Terrain
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, Grounder, RawObservation
-from tedg_fast.nethack.paths import Goal
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.games.game import Game
+
+# Where to go, and how much more gladly than elsewhere, the last first.
+_AIMS = ("gold", "search_spot", "frontier", "stairs_down")
 
 
 def empty_raw(games: int) -> RawObservation:
@@ -42,7 +42,7 @@ class GroundedGames:
             Game(self.raw[i], max_steps=max_steps, character=characters[i % len(characters)])
             for i in range(games)
         ]
-        self.grounder = Grounder(load_hypergraph(), games)
+        self.oracles = [Oracle() for _ in range(games)]
         self.last_action = np.full(games, -1)
         self.new = np.ones(games, dtype=bool)  # the present observation begins a game
         self.cut = np.zeros(games, dtype=bool)  # because the one before was truncated
@@ -55,13 +55,13 @@ class GroundedGames:
         self.next_seed += 2
         self.last_action[index] = -1
         self.new[index] = True
-        self.grounder.reset(index)
+        self.oracles[index].reset()
 
-    def look(self) -> View:
-        """Grounds the present observations; once per step."""
-        return self.grounder.look(self.raw, self.last_action)
+    def look(self, index: int) -> Look:
+        """What the oracle says of a game's present observation; once per step."""
+        return self.oracles[index].look(self.raw[index], int(self.last_action[index]))
 
-    def step(self, actions: np.ndarray) -> None:
+    def step(self, actions: Sequence[int]) -> None:
         """Plays one action in every game; finished games are replaced by new ones."""
         self.new[:] = False
         for index, game in enumerate(self.games):
@@ -77,31 +77,35 @@ class GroundedGames:
             game.close()
 
 
-def diving_actions(view: View, allowed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Actions that get around: allowed ones at random, often along the way to stairs or frontier.
-
-    allowed: bool [G, 23].
-    """
-    actions = np.argmax(rng.random(allowed.shape) * allowed, axis=1)
-    rows = np.arange(len(actions))
-    for goal in (Goal.GOLD, Goal.SEARCH_SPOT, Goal.FRONTIER, Goal.STAIRS_DOWN):
-        direction = view.ways.direction[:, goal]
-        long = rng.random(len(actions)) < 0.3
-        wanted = direction + np.where(long, FIRST_FAR_MOVE, FIRST_MOVE)
-        follow = (direction >= 0) & (rng.random(len(actions)) < 0.6) & ~view.scene.prompt
-        follow &= allowed[rows, np.maximum(wanted, 0)]
-        actions = np.where(follow, wanted, actions)
-    down = (view.here == Terrain.STAIRS_DOWN) & allowed[:, DOWN] & ~view.scene.prompt
-    hungry = (view.scene.blstats[:, nethack.NLE_BL_HUNGER] >= 2) & allowed[:, EAT]
-    actions = np.where(hungry & (rng.random(len(actions)) < 0.3), EAT, actions)
-    return np.where(down, DOWN, actions)
+def diving_action(look: Look, allowed: np.ndarray, rng: np.random.Generator) -> int:
+    """An action that gets around: an allowed one (bool [23]) at random, often along the way to stairs
+    or frontier."""
+    scene, here = look.scene, look.memory.here.terrain[look.scene.position]
+    action = int(rng.choice(np.flatnonzero(allowed)))
+    for goal in _AIMS:
+        direction = look.ways.to[goal].direction
+        wanted = direction + (FIRST_FAR_MOVE if rng.random() < 0.3 else FIRST_MOVE)
+        if direction >= 0 and rng.random() < 0.6 and not scene.prompt and allowed[wanted]:
+            action = wanted
+    hungry = scene.blstats[nethack.NLE_BL_HUNGER] >= 2
+    if hungry and allowed[EAT] and rng.random() < 0.3:
+        action = EAT
+    if here == Terrain.STAIRS_DOWN and allowed[DOWN] and not scene.prompt:
+        action = DOWN
+    return action
 
 
 def play(
-    games: GroundedGames, steps: int, rng: np.random.Generator, watch: Callable[[View], None]
+    games: GroundedGames, steps: int, rng: np.random.Generator, watch: Callable[[int, Look], None]
 ) -> None:
-    """Plays `steps` steps of every game with `diving_actions`, showing each view to `watch`."""
+    """Plays `steps` steps of every game with `diving_action`, showing each look to `watch` (the
+    game's place first); each fourth game is left to chance."""
     for _ in range(steps):
-        view = games.look()
-        watch(view)
-        games.step(diving_actions(view, allowed_actions(view), rng))
+        actions = []
+        for index in range(len(games.games)):
+            look = games.look(index)
+            watch(index, look)
+            by_chance = index % 4 == 3
+            actions.append(rng.integers(NUM_ACTIONS) if by_chance
+                           else diving_action(look, look.action_mask(), rng))  # fmt: skip
+        games.step(actions)

@@ -8,7 +8,7 @@ from nle import nethack
 from staged_scenes import monster, symbol
 
 from tedg_fast.nethack.actions import STEPS
-from tedg_fast.nethack.grounding import RawObservation
+from tedg_fast.nethack.facts.observation import RawObservation
 
 _EXTREMES = np.array([np.iinfo(np.int64).min, -1, 0, 1, 2, np.iinfo(np.int64).max])
 

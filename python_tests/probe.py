@@ -6,7 +6,9 @@ observation always. Only what the graph makes of the active conditions can tell 
 
 import numpy as np
 
-from tedg_fast.hypergraph import ACTIONS, Condition, Effect, Hypergraph, Operator
+from rule_instances import instances
+
+from tedg_fast.hypergraph import Condition, Do, Effect, Hypergraph, Operator, Template, Use
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 from tedg_fast.nethack.games.vector_env import StepResult
 
@@ -14,17 +16,15 @@ from tedg_fast.nethack.games.vector_env import StepResult
 def tiny_hypergraph() -> Hypergraph:
     """Four conditions; each lights one rule of another expert; two shared effects."""
     experts = ("survival", "combat", "exploration", "general")
-    conditions = tuple(Condition(f"sees_{k}", "scene", f"symbol {k}") for k in range(4))
+    conditions = tuple(Condition(f"sees_{k}", f"symbol {k}", ("item",)) for k in range(4))
     operators = tuple(
         Operator(
             name=f"answer_{k}",
-            description=f"answer symbol {k}",
+            why=f"answer symbol {k}",
             expert=experts[k],
-            priority=0.0,
-            state=(),
-            scene=(f"sees_{k}",),
+            conditions=(Use(k),),
             effects=(f"answered_{k % 2}",),
-            actions=(ACTIONS[1 + k],),
+            actions=(Template(Do.PRESS, action=1 + k),),
         )
         for k in range(4)
     )
@@ -50,6 +50,7 @@ class SymbolEnv:
         self.symbol = self.rng.integers(0, 4, self.num_envs)
         active = np.eye(4, dtype=bool)[self.symbol]
         self.observation.active_bits[:] = np.packbits(active, axis=1)
+        self.observation.instances[:] = instances([[(k, [1 + k])] for k in self.symbol])
 
     def send(self, group: int, actions: np.ndarray) -> None:
         self.actions = actions

@@ -27,7 +27,7 @@ def describe() -> list[tuple[str, str]]:
             return "not installed"
 
     if _native.CUDA_LOADED:
-        cuda = "built and loaded"
+        cuda = f"loaded, for {', '.join(_native.CUDA_ARCHITECTURES)}"
     elif _native.CUDA_LIBRARY.exists():
         cuda = "built, not loaded (this torch has no CUDA)"
     else:

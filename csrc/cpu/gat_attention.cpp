@@ -1,146 +1,181 @@
-// CPU: gat_attention, its backward and its weights.
+// CPU: gat_attention and gat_attention_edges, their backwards and weights.
 //
-// A unit of work is one head of one sample, or, where there are few of those for the threads, a
-// run of targets (sources) of it that holds its share of the edges, not of the rows: degrees
-// differ by hundreds.
-#include "support.h"
+// A unit of work is one head of one sample, whose features then stay in the cache. Where they do
+// not fit, or are shorter than a cache line, or there are few samples, it is a run of rows (targets
+// or sources) of all heads of a sample ("by rows").
+#include "graph.h"
 
 namespace tedg {
 namespace {
 
-// The tensors of a problem, contiguous, kept alive while its pointers are in use.
-struct GatTensors {
-  Tensor x, score_src, score_dst;
-  Tensor rowptr, col;
-  OptionalTensor relation, edge_bias, node_mask;
+// The features of one head that stay in a core's cache, and the units that are enough for threads.
+constexpr int64_t kNearBytes = int64_t{1} << 19;
+constexpr int64_t kManyUnits = 16;
+
+bool goes_by_rows(const GatProblem& p, int64_t bytes) {
+  return p.batch * p.heads < kManyUnits || p.sources * p.width * bytes > kNearBytes ||
+         (p.heads > 1 && p.width * bytes < 64);
+}
+
+// What forward, backward and weights share.
+struct Arguments {
+  OptionalTensor x = {};  // weights have none
+  Tensor score_src = {}, score_dst = {}, rowptr = {}, col = {};
+  OptionalTensor relation = {}, edge_bias = {}, score_edge = {}, edge_id = {}, node_mask = {};
+  double negative_slope = 0;
+  double dropout = 0;
+  OptionalTensor dropout_seed = {};
 };
 
-void check_pointers(const char* name, const int32_t* pointers, int64_t rows, int64_t edges) {
-  bool rising = pointers[0] == 0 && pointers[rows] == edges;
-  for (int64_t i = 0; i < rows; ++i) rising &= pointers[i] <= pointers[i + 1];
-  if (!rising) refuse(name, " must rise from 0 to the number of edges, ", edges);
-}
-
-void check_indices(const char* name, const int32_t* index, int64_t count, int64_t size) {
-  uint32_t largest = 0;  // a negative index is huge as an unsigned number
-  for (int64_t k = 0; k < count; ++k) {
-    largest = std::max(largest, static_cast<uint32_t>(index[k]));
+// The shapes, dtypes and indices checked, the tensors contiguous, the problem's pointers set.
+GatProblem checked(Arguments& a) {
+  GatProblem p{};
+  check_floating("score_src", a.score_src);
+  const ScalarType type = a.score_src.scalar_type();
+  check_dim("score_src", a.score_src, 3, "[B, N, H]");
+  check_dim("score_dst", a.score_dst, 3, "[B, M, H]");
+  p.batch = a.score_src.size(0);
+  p.sources = a.score_src.size(1);
+  p.heads = a.score_src.size(2);
+  p.targets = a.score_dst.size(1);
+  const Tensor& like = a.score_src;
+  check_tensor("score_src", a.score_src, {p.batch, p.sources, p.heads}, type, like);
+  check_tensor("score_dst", a.score_dst, {p.batch, p.targets, p.heads}, type, like);
+  if (a.x.has_value()) {
+    check_dim("x", *a.x, 4, "[B, N, H, D]");
+    p.width = a.x->size(3);
+    check_tensor("x", *a.x, {p.batch, p.sources, p.heads, p.width}, type, like);
   }
-  if (count > 0 && largest >= static_cast<uint64_t>(size)) {
-    refuse(name, " must be in [0, ", size, "), got ", static_cast<int32_t>(largest));
+  check_dim("col", a.col, 1, "[E]");
+  p.edges = a.col.size(0);
+  check_tensor("rowptr", a.rowptr, {p.targets + 1}, ScalarType::Int, like);
+  check_tensor("col", a.col, {p.edges}, ScalarType::Int, like);
+  if (a.edge_bias.has_value()) {
+    if (!a.relation.has_value()) refuse("edge_bias needs relation, got none");
+    check_dim("edge_bias", *a.edge_bias, 2, "[R, H]");
+    p.relations = a.edge_bias->size(0);
+    check_tensor("edge_bias", *a.edge_bias, {p.relations, p.heads}, type, like);
+    check_tensor("relation", *a.relation, {p.edges}, ScalarType::Int, like);
+  } else {
+    a.relation = std::nullopt;
   }
-}
-
-const int32_t* int_data(const Tensor& tensor) {
-  return static_cast<const int32_t*>(tensor.const_data_ptr());
-}
-
-// Shapes, dtypes and indices of all that forward, backward and weights share; x may be absent.
-GatTensors checked(const OptionalTensor& x, const Tensor& score_src, const Tensor& score_dst,
-                   const Tensor& rowptr, const Tensor& col, const OptionalTensor& relation,
-                   const OptionalTensor& edge_bias, const OptionalTensor& node_mask,
-                   GatProblem& p) {
-  check_floating("score_src", score_src);
-  const ScalarType type = score_src.scalar_type();
-  check_dim("score_src", score_src, 3, "[B, N, H]");
-  check_dim("score_dst", score_dst, 3, "[B, M, H]");
-  p.batch = score_src.size(0);
-  p.sources = score_src.size(1);
-  p.heads = score_src.size(2);
-  p.targets = score_dst.size(1);
-  check_tensor("score_dst", score_dst, {p.batch, p.targets, p.heads}, type, score_src);
-  if (x.has_value()) {
-    check_dim("x", *x, 4, "[B, N, H, D]");
-    p.width = x->size(3);
-    check_tensor("x", *x, {p.batch, p.sources, p.heads, p.width}, type, score_src);
+  check_optional("node_mask", a.node_mask, {p.batch, p.sources}, ScalarType::Bool, like);
+  if (a.score_edge.has_value()) {
+    check_given("score_edge", *a.score_edge);
+    const bool shared = a.score_edge->dim() == 2;
+    p.score_edge_stride = shared ? 0 : p.edges * p.heads;
+    if (shared) {
+      check_tensor("score_edge", *a.score_edge, {p.edges, p.heads}, accumulate_type(type), like);
+    } else {
+      check_tensor("score_edge", *a.score_edge, {p.batch, p.edges, p.heads},
+                   accumulate_type(type), like);
+    }
   }
-  check_dim("col", col, 1, "[E]");
-  p.edges = col.size(0);
-  check_tensor("rowptr", rowptr, {p.targets + 1}, ScalarType::Int, score_src);
-  check_tensor("col", col, {p.edges}, ScalarType::Int, score_src);
-  if (edge_bias.has_value()) {
-    if (!relation.has_value()) refuse("edge_bias needs relation, got none");
-    check_dim("edge_bias", *edge_bias, 2, "[R, H]");
-    p.relations = edge_bias->size(0);
-    check_tensor("edge_bias", *edge_bias, {p.relations, p.heads}, type, score_src);
-    check_tensor("relation", *relation, {p.edges}, ScalarType::Int, score_src);
-  }
-  check_optional("node_mask", node_mask, {p.batch, p.sources}, ScalarType::Bool, score_src);
+  check_optional("edge_id", a.edge_id, {p.edges}, ScalarType::Int, like);
+  check_slope(a.negative_slope);
+  check_dropout(a.dropout, a.dropout_seed, like);
 
-  GatTensors kept{x.has_value() ? packed(*x) : score_src,
-                  packed(score_src),
-                  packed(score_dst),
-                  packed(rowptr),
-                  packed(col),
-                  edge_bias.has_value() ? packed(relation) : std::nullopt,
-                  packed(edge_bias),
-                  packed(node_mask)};
-  p.x = kept.x.const_data_ptr();
-  p.score_src = kept.score_src.const_data_ptr();
-  p.score_dst = kept.score_dst.const_data_ptr();
-  p.rowptr = int_data(kept.rowptr);
-  p.col = int_data(kept.col);
-  p.relation = static_cast<const int32_t*>(data_or_null(kept.relation));
-  p.edge_bias = data_or_null(kept.edge_bias);
-  p.node_mask = static_cast<const bool*>(data_or_null(kept.node_mask));
+  a.x = packed(a.x);
+  for (Tensor* tensor : {&a.score_src, &a.score_dst, &a.rowptr, &a.col}) *tensor = packed(*tensor);
+  for (OptionalTensor* tensor :
+       {&a.relation, &a.edge_bias, &a.score_edge, &a.edge_id, &a.node_mask}) {
+    *tensor = packed(*tensor);
+  }
+  p.x = data_or_null(a.x);
+  p.score_src = a.score_src.const_data_ptr();
+  p.score_dst = a.score_dst.const_data_ptr();
+  p.rowptr = int_data(a.rowptr);
+  p.col = int_data(a.col);
+  p.edge_id = static_cast<const int32_t*>(data_or_null(a.edge_id));
+  p.relation = static_cast<const int32_t*>(data_or_null(a.relation));
+  p.score_edge = data_or_null(a.score_edge);
+  p.edge_bias = data_or_null(a.edge_bias);
+  p.node_mask = static_cast<const bool*>(data_or_null(a.node_mask));
+  p.negative_slope = a.negative_slope;
+  p.dropout = a.dropout;
+  if (a.dropout > 0) p.seed = *static_cast<const uint64_t*>(a.dropout_seed->const_data_ptr());
   check_pointers("rowptr", p.rowptr, p.targets, p.edges);
   check_indices("col", p.col, p.edges, p.sources);
   if (p.relation != nullptr) check_indices("relation", p.relation, p.edges, p.relations);
-  return kept;
+  if (p.edge_id != nullptr) check_permutation("edge_id", p.edge_id, p.edges);
+  p.by_rows = goes_by_rows(p, a.score_src.element_size());
+  return p;
 }
 
-double unit_work(const GatProblem& p) {
-  return 3.0 * p.edges + 0.1 * p.edges * p.width + p.targets + p.sources;
-}
+double edge_work(const GatProblem& p) { return 3.0 + 0.1 * p.width; }
 
-// How many runs of rows to cut each (sample, head) into.
-int64_t runs_of(const GatProblem& p) {
-  const int64_t threads = torch::stable::get_num_threads();
-  const int64_t units = p.batch * p.heads;
-  if (units == 0 || threads <= 1 || units >= 4 * threads) return 1;
-  const int64_t affordable = static_cast<int64_t>(unit_work(p) / 20000) + 1;
-  return std::min((4 * threads + units - 1) / units, affordable);
-}
+// How a problem's targets or sources are cut into units, and their ranges.
+struct Plan {
+  const GatProblem& p;
+  Runs runs;
+  int64_t heads;  // of a range
 
-// Where run r of `runs` begins, so that each has about as many edges and rows as the others.
-int64_t run_begin(const int32_t* pointers, int64_t rows, int64_t r, int64_t runs) {
-  if (r == runs) return rows;
-  const int64_t wanted = (pointers[rows] + rows) * r / runs;
-  int64_t low = 0, high = rows;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (pointers[middle] + middle < wanted) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
+  Plan(const GatProblem& problem, const int32_t* pointers, int64_t rows)
+      : p(problem), runs(pointers, rows, problem.by_rows),
+        heads(problem.by_rows ? problem.heads : 1) {}
+
+  int64_t units() const { return p.heads == 0 ? 0 : p.batch * p.heads / heads * runs.count(); }
+  double work() const { return heads * edge_work(p) * (runs.most_edges() + runs.most_rows()); }
+
+  GatRange range(int64_t unit) const {
+    const int64_t head = unit / runs.count() * heads, run = unit % runs.count();
+    return {head / p.heads, head % p.heads, head % p.heads + heads, runs.begin(run),
+            runs.end(run)};
   }
-  return low;
+};
+
+// Calls f(unit, range, tables, scratch) for every unit over the targets, on the threads.
+template <class A, class F>
+void walk_targets(const GatProblem& p, const GatKernels& kernel, const F& f) {
+  const Plan plan(p, p.rowptr, p.targets);
+  const int64_t table = kernel.table(p);
+  // By rows many units need the same tables; otherwise each makes its own.
+  std::vector<A> shared(p.by_rows ? p.batch * p.heads * table : 0);
+  if (p.by_rows) {
+    parallel(p.batch * p.heads, 1.0 * table, [&](int64_t begin, int64_t end) {
+      for (int64_t head = begin; head < end; ++head) {
+        kernel.fill_table(p, head / p.heads, head % p.heads, shared.data() + head * table);
+      }
+    });
+  }
+  const int64_t bytes =
+      kernel.scratch(p, plan.heads, plan.runs.most_rows(), plan.runs.most_edges()) * sizeof(A);
+  parallel(plan.units(), plan.work(), [&](int64_t begin, int64_t end) {
+    Scratch scratch(bytes);
+    Scratch own(p.by_rows ? 0 : table * sizeof(A));
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const GatRange range = plan.range(unit);
+      void* tables = own.get();
+      if (p.by_rows) {
+        tables = shared.data() + range.sample * p.heads * table;
+      } else {
+        kernel.fill_table(p, range.sample, range.first_head, tables);
+      }
+      f(unit, range, tables, scratch.get());
+    }
+  });
 }
 
-std::tuple<Tensor, Tensor> gat_attention(
-    const Tensor& x, const Tensor& score_src, const Tensor& score_dst, const Tensor& rowptr,
-    const Tensor& col, const Tensor&, const Tensor&, const Tensor&, OptionalTensor relation,
-    OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask) {
-  GatProblem p{};
-  const GatTensors kept =
-      checked(x, score_src, score_dst, rowptr, col, relation, edge_bias, node_mask, p);
-  p.negative_slope = negative_slope;
-  const ScalarType type = kept.x.scalar_type();
-  Tensor out = new_output(kept.x, {p.batch, p.targets, p.heads, p.width}, type);
-  Tensor lse = new_tensor(kept.x, {p.batch, p.targets, p.heads}, accumulate_type(type));
+// Calls f with a zero of the type that sums of `type` are kept in.
+template <class F>
+void by_accumulate_type(ScalarType type, const F& f) {
+  type == ScalarType::Double ? f(double{}) : f(float{});
+}
+
+std::tuple<Tensor, Tensor> forward(Arguments a) {
+  if (!a.x.has_value()) refuse("x must be a tensor, got None");
+  GatProblem p = checked(a);
+  const ScalarType type = a.x->scalar_type(), acc = accumulate_type(type);
+  Tensor out = new_output(*a.x, {p.batch, p.targets, p.heads, p.width}, type);
+  Tensor lse = new_tensor(*a.x, {p.batch, p.targets, p.heads}, acc);
   p.out = out.mutable_data_ptr();
   p.lse = lse.mutable_data_ptr();
-  const GatKernels& kernel = kernels().gat[storage_of(kept.x)];
-  const int64_t runs = runs_of(p);
-  parallel(p.batch * p.heads * runs, unit_work(p) / runs, [&](int64_t first, int64_t last) {
-    Scratch scratch(kernel.scratch(p) * accumulate_bytes(kept.x));
-    for (int64_t unit = first; unit < last; ++unit) {
-      const int64_t head = unit / runs, run = unit % runs;
-      kernel.forward(p, head / p.heads, head % p.heads,
-                     run_begin(p.rowptr, p.targets, run, runs),
-                     run_begin(p.rowptr, p.targets, run + 1, runs), scratch.get());
-    }
+  const GatKernels& kernel = kernels().gat[storage_of(*a.x)];
+  by_accumulate_type(type, [&](auto zero) {
+    walk_targets<decltype(zero)>(
+        p, kernel, [&](int64_t, const GatRange& range, const void* tables, void* scratch) {
+          kernel.forward(p, range, tables, scratch);
+        });
   });
   return {out, lse};
 }
@@ -161,69 +196,55 @@ void sum_bias(const std::vector<double>& parts, int64_t heads, int64_t relations
 }
 
 // The gradients, given a problem whose pointers are set, but for those of edge_bias: returned
-// as parts [B * runs, H, R], one for each unit of the first walk.
+// as parts [count, H, R].
 template <class A>
 std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel) {
-  const int64_t heads = p.batch * p.heads;
-  const int64_t runs = runs_of(p);
-  std::vector<double> bias(p.edge_bias == nullptr ? 0 : heads * runs * p.relations);
-  const auto targets = [&](int64_t head, int64_t run, A* weight, A* dscore, void* scratch) {
-    const int64_t b = head / p.heads, h = head % p.heads;
-    double* part = bias.empty() ? nullptr
-                                : &bias[((b * runs + run) * p.heads + h) * p.relations];
-    kernel.backward_targets(p, b, h, run_begin(p.rowptr, p.targets, run, runs),
-                            run_begin(p.rowptr, p.targets, run + 1, runs), weight, dscore, part,
-                            scratch);
+  const Plan targets(p, p.rowptr, p.targets), sources(p, p.t_rowptr, p.sources);
+  const int64_t part = p.edge_bias == nullptr ? 0 : p.heads * p.relations;
+  const int64_t units_of_part = p.by_rows ? 1 : std::max<int64_t>(p.heads, 1);
+  std::vector<double> bias(part * targets.units() / units_of_part);
+  const auto bias_of = [&](int64_t unit) {
+    return part == 0 ? nullptr : bias.data() + unit / units_of_part * part;
   };
-  const auto sources = [&](int64_t head, int64_t run, const A* weight, const A* dscore) {
-    kernel.backward_sources(p, head / p.heads, head % p.heads,
-                            run_begin(p.t_rowptr, p.sources, run, runs),
-                            run_begin(p.t_rowptr, p.sources, run + 1, runs), weight, dscore);
-  };
-  const size_t scratch_bytes = kernel.scratch(p) * sizeof(A);
-  if (runs == 1) {  // both walks of a unit on one thread, while its features are in the cache
-    parallel(heads, 3 * unit_work(p), [&](int64_t first, int64_t last) {
-      Scratch scratch(scratch_bytes);
-      Scratch edges(2 * sizeof(A) * p.edges);
-      A* weight = static_cast<A*>(edges.get());
-      for (int64_t head = first; head < last; ++head) {
-        targets(head, 0, weight, weight + p.edges, scratch.get());
-        sources(head, 0, weight, weight + p.edges);
-      }
+  constexpr int64_t kReadPast = 16;  // numbers that a kernel may read past the records
+  const int64_t size = 2 * targets.heads * p.edges;
+  if (!p.by_rows) {  // both walks of a unit on one thread, while its features are in the cache
+    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* tables,
+                                   void* scratch) {
+      Scratch records((size + kReadPast) * sizeof(A));
+      kernel.backward_targets(p, range, tables, records.get(), bias_of(unit), scratch);
+      range.end = p.sources;
+      kernel.backward_sources(p, range, records.get());
     });
     return bias;
   }
-  // Few units: the second walk needs the first one's weights of all runs.
-  std::vector<A> edges(2 * heads * p.edges);
-  const auto of = [&](int64_t head) { return edges.data() + 2 * head * p.edges; };
-  parallel(heads * runs, 2 * unit_work(p) / runs, [&](int64_t first, int64_t last) {
-    Scratch scratch(scratch_bytes);
-    for (int64_t unit = first; unit < last; ++unit) {
-      A* weight = of(unit / runs);
-      targets(unit / runs, unit % runs, weight, weight + p.edges, scratch.get());
-    }
+  std::vector<A> records(p.batch * size + kReadPast);
+  walk_targets<A>(p, kernel, [&](int64_t unit, const GatRange& range, const void* tables,
+                                 void* scratch) {
+    kernel.backward_targets(p, range, tables, records.data() + range.sample * size,
+                            bias_of(unit), scratch);
   });
-  parallel(heads * runs, unit_work(p) / runs, [&](int64_t first, int64_t last) {
-    for (int64_t unit = first; unit < last; ++unit) {
-      const A* weight = of(unit / runs);
-      sources(unit / runs, unit % runs, weight, weight + p.edges);
+  parallel(sources.units(), sources.work(), [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const GatRange range = sources.range(unit);
+      kernel.backward_sources(p, range, records.data() + range.sample * size);
     }
   });
   return bias;
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
-    const Tensor& grad_out, OptionalTensor grad_lse, const Tensor& x, const Tensor& score_src,
-    const Tensor& score_dst, const Tensor& rowptr, const Tensor& col, const Tensor& t_rowptr,
-    const Tensor& t_target, const Tensor& t_edge, OptionalTensor relation,
-    OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask,
-    const Tensor& lse) {
-  GatProblem p{};
-  const GatTensors kept =
-      checked(x, score_src, score_dst, rowptr, col, relation, edge_bias, node_mask, p);
-  p.negative_slope = negative_slope;
-  const ScalarType type = kept.x.scalar_type();
-  const ScalarType acc = accumulate_type(type);
+struct Gradients {
+  Tensor x, score_src, score_dst, edge_bias;
+  OptionalTensor score_edge;
+};
+
+Gradients backward(Arguments a, const Tensor& grad_out, const OptionalTensor& grad_lse,
+                   const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
+                   const Tensor& lse) {
+  if (!a.x.has_value()) refuse("x must be a tensor, got None");
+  GatProblem p = checked(a);
+  const Tensor& x = *a.x;
+  const ScalarType type = x.scalar_type(), acc = accumulate_type(type);
   check_tensor("grad_out", grad_out, {p.batch, p.targets, p.heads, p.width}, type, x);
   check_optional("grad_lse", grad_lse, {p.batch, p.targets, p.heads}, acc, x);
   check_tensor("lse", lse, {p.batch, p.targets, p.heads}, acc, x);
@@ -232,33 +253,79 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
   check_tensor("t_edge", t_edge, {p.edges}, ScalarType::Int, x);
   const Tensor grad = packed(grad_out), saved = packed(lse);
   const OptionalTensor by_lse = packed(grad_lse);
-  const Tensor pointers = packed(t_rowptr), targets = packed(t_target),
-               edges = packed(t_edge);
+  const Tensor pointers = packed(t_rowptr), targets = packed(t_target), edges = packed(t_edge);
   p.t_rowptr = int_data(pointers);
   p.t_target = int_data(targets);
   p.t_edge = int_data(edges);
-  check_pointers("t_rowptr", p.t_rowptr, p.sources, p.edges);
-  check_indices("t_target", p.t_target, p.edges, p.targets);
-  check_indices("t_edge", p.t_edge, p.edges, p.edges);
+  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets,
+                  p.edges);
 
-  Tensor grad_x = new_output(kept.x, {p.batch, p.sources, p.heads, p.width}, type);
-  Tensor grad_src = new_tensor(kept.x, {p.batch, p.sources, p.heads}, type);
-  Tensor grad_dst = new_tensor(kept.x, {p.batch, p.targets, p.heads}, type);
-  Tensor grad_bias = new_tensor(kept.x, {p.relations, p.heads}, acc);
+  Gradients out{new_output(x, {p.batch, p.sources, p.heads, p.width}, type),
+                new_tensor(x, {p.batch, p.sources, p.heads}, type),
+                new_tensor(x, {p.batch, p.targets, p.heads}, type),
+                new_tensor(x, {p.relations, p.heads}, acc), std::nullopt};
+  if (a.score_edge.has_value()) {
+    out.score_edge = new_output(x, {p.batch, p.edges, p.heads}, acc);
+    p.grad_score_edge = out.score_edge->mutable_data_ptr();
+  }
   p.grad_out = grad.const_data_ptr();
   p.grad_lse = data_or_null(by_lse);
   p.lse = const_cast<void*>(saved.const_data_ptr());
-  p.grad_x = grad_x.mutable_data_ptr();
-  p.grad_score_src = grad_src.mutable_data_ptr();
-  p.grad_score_dst = grad_dst.mutable_data_ptr();
-  const GatKernels& kernel = kernels().gat[storage_of(kept.x)];
-  const auto run = [&](auto zero) {
+  p.grad_x = out.x.mutable_data_ptr();
+  p.grad_score_src = out.score_src.mutable_data_ptr();
+  p.grad_score_dst = out.score_dst.mutable_data_ptr();
+  const GatKernels& kernel = kernels().gat[storage_of(x)];
+  by_accumulate_type(type, [&](auto zero) {
     using A = decltype(zero);
-    sum_bias<A>(walk_backward<A>(p, kernel), p.heads, p.relations, grad_bias);
-  };
-  acc == ScalarType::Double ? run(double{}) : run(float{});
-  if (acc != type) grad_bias = torch::stable::to(grad_bias, type);
-  return {grad_x, grad_src, grad_dst, grad_bias};
+    sum_bias<A>(walk_backward<A>(p, kernel), p.heads, p.relations, out.edge_bias);
+  });
+  if (acc != type) out.edge_bias = torch::stable::to(out.edge_bias, type);
+  return out;
+}
+
+Tensor weights(Arguments a, const Tensor& lse, const Tensor& edge_id) {
+  a.x = std::nullopt;
+  a.edge_id = edge_id;
+  GatProblem p = checked(a);
+  const ScalarType type = a.score_src.scalar_type();
+  check_tensor("lse", lse, {p.batch, p.targets, p.heads}, accumulate_type(type), a.score_src);
+  const Tensor saved = packed(lse);
+  p.lse = const_cast<void*>(saved.const_data_ptr());
+  Tensor out = new_output(a.score_src, {p.batch, p.edges, p.heads}, type);
+  void* to = out.mutable_data_ptr();
+  const GatKernels& kernel = kernels().gat[storage_of(a.score_src)];
+  by_accumulate_type(type, [&](auto zero) {
+    walk_targets<decltype(zero)>(
+        p, kernel, [&](int64_t, const GatRange& range, const void* tables, void* scratch) {
+          kernel.weights(p, range, tables, p.edge_id, to, scratch);
+        });
+  });
+  return out;
+}
+
+// ---- the ops --------------------------------------------------------------------------------
+
+std::tuple<Tensor, Tensor> gat_attention(
+    const Tensor& x, const Tensor& score_src, const Tensor& score_dst, const Tensor& rowptr,
+    const Tensor& col, const Tensor&, const Tensor&, const Tensor&, OptionalTensor relation,
+    OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask) {
+  return forward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
+                  .col = col, .relation = relation, .edge_bias = edge_bias,
+                  .node_mask = node_mask, .negative_slope = negative_slope});
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
+    const Tensor& grad_out, OptionalTensor grad_lse, const Tensor& x, const Tensor& score_src,
+    const Tensor& score_dst, const Tensor& rowptr, const Tensor& col, const Tensor& t_rowptr,
+    const Tensor& t_target, const Tensor& t_edge, OptionalTensor relation,
+    OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask,
+    const Tensor& lse) {
+  const Gradients grads =
+      backward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
+                .col = col, .relation = relation, .edge_bias = edge_bias,
+                .node_mask = node_mask, .negative_slope = negative_slope},
+               grad_out, grad_lse, t_rowptr, t_target, t_edge, lse);
+  return {grads.x, grads.score_src, grads.score_dst, grads.edge_bias};
 }
 
 Tensor gat_attention_weights(const Tensor& score_src, const Tensor& score_dst,
@@ -266,26 +333,52 @@ Tensor gat_attention_weights(const Tensor& score_src, const Tensor& score_dst,
                              const Tensor& edge_id, OptionalTensor relation,
                              OptionalTensor edge_bias, double negative_slope,
                              OptionalTensor node_mask) {
-  GatProblem p{};
-  const GatTensors kept = checked(std::nullopt, score_src, score_dst, rowptr, col, relation,
-                                  edge_bias, node_mask, p);
-  p.negative_slope = negative_slope;
-  const ScalarType type = kept.score_src.scalar_type();
-  check_tensor("lse", lse, {p.batch, p.targets, p.heads}, accumulate_type(type), score_src);
-  check_tensor("edge_id", edge_id, {p.edges}, ScalarType::Int, score_src);
-  const Tensor saved = packed(lse), places = packed(edge_id);
-  check_indices("edge_id", int_data(places), p.edges, p.edges);
-  p.lse = const_cast<void*>(saved.const_data_ptr());
-  Tensor out = new_output(kept.score_src, {p.batch, p.edges, p.heads}, type);
-  void* to = out.mutable_data_ptr();
-  const GatKernels& kernel = kernels().gat[storage_of(kept.score_src)];
-  parallel(p.batch * p.heads, unit_work(p), [&](int64_t first, int64_t last) {
-    Scratch scratch(kernel.scratch(p) * accumulate_bytes(kept.score_src));
-    for (int64_t head = first; head < last; ++head) {
-      kernel.weights(p, head / p.heads, head % p.heads, int_data(places), to, scratch.get());
-    }
-  });
-  return out;
+  return weights({.score_src = score_src, .score_dst = score_dst, .rowptr = rowptr, .col = col,
+                  .relation = relation, .edge_bias = edge_bias, .node_mask = node_mask,
+                  .negative_slope = negative_slope},
+                 lse, edge_id);
+}
+
+std::tuple<Tensor, Tensor> gat_attention_edges(
+    const Tensor& x, const Tensor& score_src, const Tensor& score_dst, OptionalTensor score_edge,
+    const Tensor& rowptr, const Tensor& col, const Tensor& edge_id, const Tensor&, const Tensor&,
+    const Tensor&, OptionalTensor relation, OptionalTensor edge_bias, double negative_slope,
+    OptionalTensor node_mask, double dropout_p, OptionalTensor dropout_seed) {
+  return forward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
+                  .col = col, .relation = relation, .edge_bias = edge_bias,
+                  .score_edge = score_edge, .edge_id = edge_id, .node_mask = node_mask,
+                  .negative_slope = negative_slope, .dropout = dropout_p,
+                  .dropout_seed = dropout_seed});
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> gat_attention_edges_backward(
+    const Tensor& grad_out, OptionalTensor grad_lse, const Tensor& x, const Tensor& score_src,
+    const Tensor& score_dst, OptionalTensor score_edge, const Tensor& rowptr, const Tensor& col,
+    const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
+    OptionalTensor relation, OptionalTensor edge_bias, double negative_slope,
+    OptionalTensor node_mask, double dropout_p, OptionalTensor dropout_seed, const Tensor& lse) {
+  const Gradients grads =
+      backward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
+                .col = col, .relation = relation, .edge_bias = edge_bias,
+                .score_edge = score_edge, .edge_id = edge_id, .node_mask = node_mask,
+                .negative_slope = negative_slope, .dropout = dropout_p,
+                .dropout_seed = dropout_seed},
+               grad_out, grad_lse, t_rowptr, t_target, t_edge, lse);
+  const ScalarType acc = accumulate_type(x.scalar_type());
+  return {grads.x, grads.score_src, grads.score_dst, grads.edge_bias,
+          grads.score_edge.has_value() ? *grads.score_edge : new_tensor(x, {0}, acc)};
+}
+
+Tensor gat_attention_edges_weights(
+    const Tensor& score_src, const Tensor& score_dst, OptionalTensor score_edge,
+    const Tensor& lse, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
+    OptionalTensor relation, OptionalTensor edge_bias, double negative_slope,
+    OptionalTensor node_mask, double dropout_p, OptionalTensor dropout_seed) {
+  return weights({.score_src = score_src, .score_dst = score_dst, .rowptr = rowptr, .col = col,
+                  .relation = relation, .edge_bias = edge_bias, .score_edge = score_edge,
+                  .node_mask = node_mask, .negative_slope = negative_slope,
+                  .dropout = dropout_p, .dropout_seed = dropout_seed},
+                 lse, edge_id);
 }
 
 }  // namespace
@@ -295,4 +388,7 @@ STABLE_TORCH_LIBRARY_IMPL(tedg, CPU, m) {
   m.impl("gat_attention", TORCH_BOX(&tedg::gat_attention));
   m.impl("gat_attention_backward", TORCH_BOX(&tedg::gat_attention_backward));
   m.impl("gat_attention_weights", TORCH_BOX(&tedg::gat_attention_weights));
+  m.impl("gat_attention_edges", TORCH_BOX(&tedg::gat_attention_edges));
+  m.impl("gat_attention_edges_backward", TORCH_BOX(&tedg::gat_attention_edges_backward));
+  m.impl("gat_attention_edges_weights", TORCH_BOX(&tedg::gat_attention_edges_weights));
 }

@@ -18,6 +18,7 @@ struct GatProblem {
   int64_t batch, sources, targets, edges, heads, width, relations;
   const int32_t* rowptr;       // [M+1]
   const int32_t* col;          // [E]
+  const int32_t* edge_id;      // [E], null without score_edge
   const int32_t* t_rowptr;     // [N+1]
   const int32_t* t_target;     // [E]
   const int32_t* t_edge;       // [E]
@@ -25,9 +26,13 @@ struct GatProblem {
   const void* x;               // [B, N, H, D]
   const void* score_src;       // [B, N, H]
   const void* score_dst;       // [B, M, H]
+  const void* score_edge;      // acc [E, H] a sample, by edge_id, or null
+  int64_t score_edge_stride;   // numbers from a sample's to the next one's; 0 if they share them
   const void* edge_bias;       // [R, H] or null
   const bool* node_mask;       // [B, N] or null
   double negative_slope;
+  double dropout;              // share of the weights that is dropped; 0 for none
+  uint64_t seed;               // of dropout
   void* out;                   // [B, M, H, D]
   void* lse;                   // [B, M, H] acc
   const void* grad_out;        // [B, M, H, D]
@@ -35,24 +40,66 @@ struct GatProblem {
   void* grad_x;                // [B, N, H, D]
   void* grad_score_src;        // [B, N, H]
   void* grad_score_dst;        // [B, M, H]
+  void* grad_score_edge;       // acc [B, E, H], by edge_id, or null
+  bool by_rows;                // a range is some rows of all heads, not all rows of one
+};
+
+// A range of rows (targets or sources) of some heads of one sample.
+struct GatRange {
+  int64_t sample, first_head, last_head, begin, end;  // heads and rows are [first, last)
 };
 
 struct GatKernels {
-  // Values of type acc that one call of forward or backward_targets needs as scratch.
-  int64_t (*scratch)(const GatProblem&);
-  // Targets [begin, end) of sample b, head h.
-  void (*forward)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
-                  void* scratch);
-  // The same walk in backward: fills weight and dscore (acc [E]) for these targets' edges, their
-  // grad_score_dst, and adds to bias_grad ([R], null without edge_bias).
-  void (*backward_targets)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
-                           void* weight, void* dscore, double* bias_grad, void* scratch);
-  // Sources [begin, end): grad_x and grad_score_src from weight and dscore of all edges.
-  void (*backward_sources)(const GatProblem&, int64_t b, int64_t h, int64_t begin, int64_t end,
-                           const void* weight, const void* dscore);
-  // The weights [B, E, H] of sample b, head h, in the order of edge_id [E].
-  void (*weights)(const GatProblem&, int64_t b, int64_t h, const int32_t* edge_id, void* out,
-                  void* scratch);
+  // Numbers in a table, below.
+  int64_t (*table)(const GatProblem&);
+  // Fills the table of sample b, head h (acc): the parts of the scores that belong to a source or
+  // a relation.
+  void (*fill_table)(const GatProblem&, int64_t b, int64_t h, void* table);
+  // Values of type acc that one call of forward, backward_targets or weights needs as scratch, for
+  // `heads` heads and rows with `edges` edges.
+  int64_t (*scratch)(const GatProblem&, int64_t heads, int64_t rows, int64_t edges);
+  // Targets of the range; tables: one a head of it, one after the other.
+  void (*forward)(const GatProblem&, const GatRange&, const void* tables, void* scratch);
+  // The same walk in backward, which also fills `records` (acc [E, 2 heads of the range]: each
+  // edge's weights, then its scores' gradients) and adds to bias_grad ([H, R], null without
+  // edge_bias).
+  void (*backward_targets)(const GatProblem&, const GatRange&, const void* tables, void* records,
+                           double* bias_grad, void* scratch);
+  // Sources of the range: grad_x and grad_score_src from the records of all edges.
+  void (*backward_sources)(const GatProblem&, const GatRange&, const void* records);
+  // The weights [B, E, H] of the range's targets, in the order of edge_id [E].
+  void (*weights)(const GatProblem&, const GatRange&, const void* tables, const int32_t* edge_id,
+                  void* out, void* scratch);
+};
+
+// The scores of GATv2; sizes as above.
+struct GatV2Problem {
+  int64_t batch, sources, targets, edges, heads, width;
+  const int32_t* rowptr;       // [M+1]
+  const int32_t* col;          // [E]
+  const int32_t* edge_id;      // [E]
+  const int32_t* t_rowptr;     // [N+1]
+  const int32_t* t_target;     // [E]
+  const int32_t* t_edge;       // [E]
+  const void* x_src;           // [B, N, H, D]
+  const void* x_dst;           // [B, M, H, D]
+  const void* att;             // [H, D]
+  const void* x_edge;          // [E, H, D] by edge_id, or null
+  double negative_slope;
+  void* score;                 // acc [B, E, H], by edge_id
+  const void* grad;            // acc [B, E, H], by edge_id
+  void* grad_x_src;            // [B, N, H, D]
+  void* grad_x_dst;            // [B, M, H, D]
+  void* grad_x_edge;           // acc [E, H, D] by edge_id, or null
+};
+
+struct GatV2Kernels {
+  int64_t (*scratch)(const GatV2Problem&);  // acc values, for a backward
+  void (*forward)(const GatV2Problem&, const GatRange&);
+  // Targets of the range: grad_x_dst; adds to grad_x_edge and to att_grad [H, D].
+  void (*backward_targets)(const GatV2Problem&, const GatRange&, double* att_grad, void* scratch);
+  // Sources of the range: grad_x_src.
+  void (*backward_sources)(const GatV2Problem&, const GatRange&, void* scratch);
 };
 
 // Rows of routing: K weights a row, A actions.
@@ -155,6 +202,7 @@ struct EmbeddingKernels {
 struct Kernels {
   const char* level;
   GatKernels gat[kStorageCount];
+  GatV2Kernels gatv2[kStorageCount];
   RouteKernels route[kStorageCount];
   MapKernels map[kStorageCount];
   LossKernels loss[kStorageCount];

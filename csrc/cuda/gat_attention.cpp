@@ -99,7 +99,7 @@ std::tuple<Tensor, Tensor> gat_attention(
     OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask) {
   const Arguments a = checked_arguments(x, score_src, score_dst, rowptr, col, relation,
                                         edge_bias, node_mask, negative_slope);
-  const DeviceGuard guard(x);
+  const DeviceGuard guard(x.get_device_index());
   const ScalarType acc = accumulate_type(a.type());
   Tensor out = new_tensor(a.x, {a.batch, a.targets, a.heads, a.width}, a.type());
   Tensor lse = new_tensor(a.x, {a.batch, a.targets, a.heads}, acc);
@@ -136,7 +136,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
   check_tensor("t_rowptr", t_rowptr, {a.sources + 1}, ScalarType::Int, x);
   check_tensor("t_target", t_target, {a.edges}, ScalarType::Int, x);
   check_tensor("t_edge", t_edge, {a.edges}, ScalarType::Int, x);
-  const DeviceGuard guard(x);
+  const DeviceGuard guard(x.get_device_index());
   const Tensor grad = packed(grad_out), saved = packed(lse);
   const OptionalTensor by_lse = packed(grad_lse);
   const Tensor pointers = packed(t_rowptr), targets = packed(t_target), edges = packed(t_edge);
@@ -185,7 +185,7 @@ Tensor gat_attention_weights(const Tensor& score_src, const Tensor& score_dst,
                                         relation, edge_bias, node_mask, negative_slope);
   check_tensor("lse", lse, {a.batch, a.targets, a.heads}, accumulate_type(a.type()), score_src);
   check_tensor("edge_id", edge_id, {a.edges}, ScalarType::Int, score_src);
-  const DeviceGuard guard(score_src);
+  const DeviceGuard guard(score_src.get_device_index());
   const Tensor saved = packed(lse), places = packed(edge_id);
   Tensor out = new_tensor(a.score_src, {a.batch, a.edges, a.heads}, a.type());
   for_storage(a.type(), [&](auto zero) {

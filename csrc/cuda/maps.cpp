@@ -6,7 +6,7 @@ namespace {
 
 Tensor sparsemax(const Tensor& x) {
   check_rows("x", x);
-  const DeviceGuard guard(x);
+  const DeviceGuard guard(x.get_device_index());
   const Tensor in = packed(x);
   const int64_t rows = in.size(0), count = in.size(1);
   Tensor out = new_tensor(in, {rows, count}, in.scalar_type());
@@ -21,7 +21,7 @@ Tensor sparsemax_backward(const Tensor& grad, const Tensor& out) {
   check_rows("out", out);
   const int64_t rows = out.size(0), count = out.size(1);
   check_tensor("grad", grad, {rows, count}, out.scalar_type(), out);
-  const DeviceGuard guard(out);
+  const DeviceGuard guard(out.get_device_index());
   const Tensor g = packed(grad), alpha = packed(out);
   Tensor grad_x = new_tensor(alpha, {rows, count}, alpha.scalar_type());
   for_storage(alpha.scalar_type(), [&](auto zero) {
@@ -37,7 +37,7 @@ std::tuple<Tensor, Tensor> fenchel_young_loss(const Tensor& scores, const Tensor
   check_rows("scores", scores);
   const int64_t rows = scores.size(0), count = scores.size(1);
   check_tensor("target", target, {rows, count}, scores.scalar_type(), scores);
-  const DeviceGuard guard(scores);
+  const DeviceGuard guard(scores.get_device_index());
   const Tensor z = packed(scores), q = packed(target);
   const ScalarType acc = accumulate_type(z.scalar_type());
   Tensor loss = new_tensor(z, {}, acc);
@@ -56,7 +56,7 @@ std::tuple<Tensor, Tensor> fenchel_young_loss(const Tensor& scores, const Tensor
 Tensor fenchel_young_loss_backward(const Tensor& grad, const Tensor& residual) {
   check_rows("residual", residual);
   check_tensor("grad", grad, {}, accumulate_type(residual.scalar_type()), residual);
-  const DeviceGuard guard(residual);
+  const DeviceGuard guard(residual.get_device_index());
   const int64_t rows = residual.size(0), count = residual.size(1);
   const Tensor rest = packed(residual);
   Tensor out = new_tensor(rest, {rows, count}, rest.scalar_type());

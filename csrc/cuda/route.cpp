@@ -11,7 +11,7 @@ std::tuple<Tensor, Tensor> route(const Tensor& router_logits, const Tensor& expe
   const int64_t batch = router_logits.size(0), experts = router_logits.size(1);
   const int64_t actions = expert_logits.size(2);
   check_optional("action_mask", action_mask, {batch, actions}, ScalarType::Bool, router_logits);
-  const DeviceGuard guard(router_logits);
+  const DeviceGuard guard(router_logits.get_device_index());
   const Tensor scores = packed(router_logits), logits_in = packed(expert_logits);
   const OptionalTensor mask = packed(action_mask);
   Tensor alpha = new_tensor(scores, {batch, experts}, scores.scalar_type());
@@ -46,7 +46,7 @@ std::tuple<Tensor, Tensor> route_backward(OptionalTensor grad_alpha, OptionalTen
   check_optional("grad_alpha", grad_alpha, {batch, experts}, type, router_logits);
   check_optional("grad_logits", grad_logits, {batch, actions}, type, router_logits);
   check_optional("action_mask", action_mask, {batch, actions}, ScalarType::Bool, router_logits);
-  const DeviceGuard guard(router_logits);
+  const DeviceGuard guard(router_logits.get_device_index());
   const Tensor scores = packed(router_logits), logits = packed(expert_logits);
   const OptionalTensor by_alpha = packed(grad_alpha), by_logits = packed(grad_logits),
                        mask = packed(action_mask);

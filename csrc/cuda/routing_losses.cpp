@@ -9,7 +9,7 @@ namespace {
 // Fills losses[0..5) and mean_alpha, or losses[0] alone where mean_alpha is null.
 void forward(const Tensor& alpha_in, const Tensor& logits_in, Tensor* losses,
              Tensor* mean_alpha) {
-  const DeviceGuard guard(alpha_in);
+  const DeviceGuard guard(alpha_in.get_device_index());
   const Tensor alpha = packed(alpha_in), logits = packed(logits_in);
   const int64_t batch = alpha.size(0), experts = alpha.size(1);
   Tensor parts = new_tensor(alpha, {gpu::loss_parts(batch), 4 + experts},
@@ -56,7 +56,7 @@ using Gradients = std::array<OptionalTensor, 5>;
 
 std::tuple<Tensor, Tensor> backward(const Tensor& alpha_in, const Tensor& logits_in,
                                     const Gradients& grads, const OptionalTensor& mean_alpha) {
-  const DeviceGuard guard(alpha_in);
+  const DeviceGuard guard(alpha_in.get_device_index());
   const Tensor alpha = packed(alpha_in), logits = packed(logits_in);
   const OptionalTensor means = packed(mean_alpha);
   const int64_t batch = alpha.size(0), experts = alpha.size(1), actions = logits.size(2);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
+#include <torch/csrc/stable/accelerator.h>
 
 #include "../ops/checks.h"
 #include "../ops/tensors.h"
@@ -16,20 +17,8 @@
 
 namespace tedg {
 
-// Makes a tensor's device the current one for as long as it lives.
-class DeviceGuard {
- public:
-  explicit DeviceGuard(const Tensor& tensor) {
-    gpu::check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
-    gpu::check_cuda(cudaSetDevice(tensor.get_device_index()), "cudaSetDevice");
-  }
-  ~DeviceGuard() { cudaSetDevice(before_); }
-  DeviceGuard(const DeviceGuard&) = delete;
-  DeviceGuard& operator=(const DeviceGuard&) = delete;
-
- private:
-  int before_ = 0;
-};
+// Makes a device the current one for as long as it lives; it creates no context on another one.
+using torch::stable::accelerator::DeviceGuard;
 
 inline cudaStream_t current_stream(const Tensor& tensor) {
   void* stream = nullptr;

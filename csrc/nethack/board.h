@@ -11,6 +11,13 @@
 
 namespace tedg::nethack {
 
+// Loops over whole boards are compiled for several vector widths; the loader picks one.
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__)
+#define TEDG_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define TEDG_VECTOR_CLONES
+#endif
+
 inline constexpr int kRows = 21;
 inline constexpr int kColumns = 79;
 inline constexpr int kSquares = kRows * kColumns;

@@ -17,7 +17,7 @@
   E(UNSEEN, 1u << 12) E(GOLD, 1u << 13) E(FOOD, 1u << 14) E(MAGIC_ITEM, 1u << 15)            \
   E(BOULDER, 1u << 16) E(SOLID, 1u << 17) E(LAVA_OR_WATER, 1u << 18) E(ENGULFED, 1u << 19)   \
   E(OPEN_DOOR, 1u << 20) E(WALKABLE, 1u << 21) E(EDGE, 1u << 22) E(STICKY, 1u << 23)         \
-  E(MEAL, 1u << 24) E(ITEM, 1u << 25) E(CORPSE, 1u << 26)
+  E(MEAL, 1u << 24) E(ITEM, 1u << 25) E(CORPSE, 1u << 26) E(SHUNNED, 1u << 27)
 
 // tedg_fast/nethack/messages.py
 #define TEDG_SAID(E)                                                                         \
@@ -29,17 +29,18 @@
   E(CORPSE_HERE, 1u << 17) E(TRAPPED, 1u << 18) E(SHOP, 1u << 19) E(FOUND, 1u << 20)         \
   E(STAIRS_DOWN_HERE, 1u << 21) E(STAIRS_UP_HERE, 1u << 22) E(DEADLY_FOOD, 1u << 23)         \
   E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)  \
-  E(GUARD, 1u << 28)
+  E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(POISONOUS_FOOD, 1u << 30)                  \
+  E(NO_FOOD, 1u << 31)
 
 // tedg_fast/nethack/memory.py
 #define TEDG_MARKS(E)                                                                        \
   E(VISITED, 1) E(BLOCKED, 2) E(NO_DIAGONAL, 4) E(LOCKED, 8) E(TRIED, 16) E(TASTED, 32)  \
-  E(BRANCH, 64)
+  E(BRANCH, 64) E(STALE, 128)
 
 // tedg_fast/nethack/paths.py
 #define TEDG_GOALS(E)                                                                        \
   E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(MEAL, 4)        \
-  E(STAIRS_UP, 5) E(FRESH_CORPSE, 6) E(COUNT, 7)
+  E(STAIRS_UP, 5) E(FRESH_CORPSE, 6) E(SIDE_STAIRS, 7) E(COUNT, 8)
 
 // tedg_fast/nethack/actions.py
 #define TEDG_ACTIONS(E)                                                                      \
@@ -61,7 +62,7 @@ namespace tedg::nethack {
 #define TEDG_ENUMERATOR(name, value) name = value,
 struct Terrain { enum Value : uint8_t { TEDG_TERRAINS(TEDG_ENUMERATOR) }; };
 struct Flag { enum Value : uint32_t { TEDG_FLAGS(TEDG_ENUMERATOR) }; };
-struct Said { enum Value : uint32_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
+struct Said { enum Value : uint64_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
 struct Mark { enum Value : uint8_t { TEDG_MARKS(TEDG_ENUMERATOR) }; };
 struct Goal { enum Value : int { TEDG_GOALS(TEDG_ENUMERATOR) }; };
 struct Action { enum Value : int { TEDG_ACTIONS(TEDG_ENUMERATOR) }; };

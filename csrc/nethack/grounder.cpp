@@ -29,7 +29,10 @@ void Grounder::ground(int game, const RawRow& raw, int64_t last_action,
   const Scene scene(raw, state.told);
   state.memory.update(tables_, scene, raw.glyphs, last_action);
   const Ways ways = state.paths.update(tables_, scene, state.memory);
-  const View view(tables_, scene, state.memory, ways, last_action);
+  // What could not be moved may be free by now: boulders with a monster behind them.
+  if (ways.rounds > state.rounds) state.memory.map().unmark(Mark::BLOCKED | Mark::TRIED);
+  state.rounds = ways.rounds;
+  const View view(tables_, scene, state.memory, ways, state.paths.ground(), last_action);
   facts_->fill(view);
   matcher_.evaluate(*facts_);
 

@@ -64,6 +64,7 @@ class Grounder {
   struct Game {
     Memory memory;
     Paths paths;
+    int rounds = 0;  // of searching, on this level
     uint8_t message[kMessage] = {};  // the last one, and what it told
     Told told;
 

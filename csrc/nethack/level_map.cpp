@@ -19,6 +19,7 @@ constexpr std::array<uint16_t, Terrain::COUNT> kinds_of_terrain() {
     if (t == Terrain::CORRIDOR) bits |= 1u << LevelMap::kCorridor;
     if (t == Terrain::DOORWAY || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kDoor;
     if (t == Terrain::WALL) bits |= 1u << LevelMap::kWall;
+    if (t == Terrain::TRAP || t == Terrain::PIT) bits |= 1u << LevelMap::kTrap;
     kinds[t] = static_cast<uint16_t>(bits);
   }
   return kinds;
@@ -26,14 +27,14 @@ constexpr std::array<uint16_t, Terrain::COUNT> kinds_of_terrain() {
 
 constexpr auto kKindsOfTerrain = kinds_of_terrain();
 constexpr uint32_t kSightFlags[LevelMap::kSights] = {
-    Flag::GOLD, Flag::UNTOUCHABLE | Flag::KEEPER, Flag::HOSTILE, Flag::MEAL,
+    Flag::GOLD, Flag::SHUNNED, Flag::HOSTILE, Flag::MEAL,
     kAnyMonster, Flag::ITEM, Flag::CORPSE};
 constexpr uint32_t kAnySight =
     kSightFlags[0] | kSightFlags[1] | kSightFlags[3] | kSightFlags[4] | kSightFlags[5] |
     kSightFlags[6];
 constexpr uint8_t kMarkBits[LevelMap::kMarkKinds] = {Mark::VISITED, Mark::BLOCKED,
                                                      Mark::NO_DIAGONAL, Mark::LOCKED,
-                                                     Mark::TASTED, Mark::BRANCH};
+                                                     Mark::TASTED, Mark::BRANCH, Mark::STALE};
 
 }  // namespace
 
@@ -130,6 +131,11 @@ void LevelMap::set_told_terrain(const Tables& tables, int square, uint8_t terrai
   told_ = square;
 }
 
+void LevelMap::remember(const Tables& tables, int square, uint8_t terrain) {
+  set_terrain(square, terrain);
+  set_class(tables, square);
+}
+
 void LevelMap::mark(int square, uint8_t bits) {
   const unsigned added = bits & ~marks_[square];
   if (added == 0) return;
@@ -139,10 +145,17 @@ void LevelMap::mark(int square, uint8_t bits) {
   }
 }
 
+void LevelMap::unmark(uint8_t bits) {
+  for (uint8_t& marks : marks_) marks &= static_cast<uint8_t>(~bits);
+  for (int kind = 0; kind < kMarkKinds; ++kind) {
+    if (bits & kMarkBits[kind]) marked_[kind].clear();
+  }
+}
+
 void LevelMap::count_search(int square) {
   ++searches_;
   if (searched_[square] == 255) return;
-  if (++searched_[square] == kSearches) much_searched_.flip(place_of(square));
+  if (++searched_[square] == kLeastSearches) much_searched_.flip(place_of(square));
 }
 
 uint16_t LevelMap::glyph(int square) const {

@@ -18,12 +18,13 @@ class LevelMap {
  public:
   // Sets of squares by remembered terrain; false on the padding, except for kWall.
   enum Kind {
-    kUnknown, kWalkable, kClosed, kFrame, kDown, kUp, kCorridor, kDoor, kWall, kKinds
+    kUnknown, kWalkable, kClosed, kFrame, kDown, kUp, kCorridor, kDoor, kWall, kTrap,
+    kKinds
   };
   // By what is shown there now; the player's own square is not left out.
   enum Sight { kGold, kShunned, kHostile, kMeal, kMonster, kItem, kCorpse, kSights };
   // By mark; the padding may be marked, too.
-  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kBranch, kMarkKinds };
+  enum MarkKind { kVisited, kBlocked, kNoDiagonal, kLocked, kTasted, kBranch, kStale, kMarkKinds };
 
   // Forgets everything: a new level, of which nothing has been seen.
   void clear(const Tables& tables);
@@ -31,7 +32,11 @@ class LevelMap {
   void see(const Tables& tables, const uint8_t* glyphs);
   // Says what lies at a square until the square is seen again.
   void set_told_terrain(const Tables& tables, int square, uint8_t terrain);
+  // Says what lies at a square until the square is seen to be something else.
+  void remember(const Tables& tables, int square, uint8_t terrain);
   void mark(int square, uint8_t bits);
+  // Takes a mark away everywhere.
+  void unmark(uint8_t bits);
   void count_search(int square);
 
   uint16_t glyph(int square) const;   // kEdgeGlyph on the padding
@@ -41,7 +46,7 @@ class LevelMap {
   const Board& of(Kind kind) const { return kinds_[kind]; }
   const Board& of(Sight sight) const { return sights_[sight]; }
   const Board& of(MarkKind mark) const { return marked_[mark]; }
-  const Board& much_searched() const { return much_searched_; }  // at least kSearches turns
+  const Board& much_searched() const { return much_searched_; }  // at least kLeastSearches turns
   int known() const { return known_; }              // squares with known terrain
   int64_t searches() const { return searches_; }    // turns spent searching on this level
   // Flags of all shown squares but one, which is the player's.
@@ -49,7 +54,8 @@ class LevelMap {
   // Writes the classes of the kCrop x kCrop squares around one that is no padding.
   void write_crop(const Tables& tables, int square, uint8_t* crop) const;
 
-  static constexpr int kSearches = 10;
+  static constexpr int kSearches = 12;      // turns at a dead end, in each round
+  static constexpr int kLeastSearches = 8;
 
  private:
   void show(const Tables& tables, int square, uint16_t glyph);

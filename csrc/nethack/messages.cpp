@@ -53,6 +53,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::IN_THE_WAY, "move out of ", Then::kWay);
   add(Said::KILLED, "You {kill|destroy} ");
   add(Said::KILLED, "is {killed|destroyed}");
+  add(Said::UNDEAD_KILLED, "{zombie|mummy}!");
   add(Said::HIT_ME, "{bites|hits|stings|touches you|claws|kicks|butts|burns|zaps|stabs}",
       Then::kExclamation);
   add(Said::MISSED_ME, "misses", Then::kEndOfMiss);
@@ -72,13 +73,16 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::STAIRS_UP_HERE, "{staircase|ladder} up here");
   add(Said::DEADLY_FOOD, "{cockatrice|chickatrice|Medusa|green slime} {corpse|egg}");
   add(Said::RISKY_FOOD,
-      "{kobold|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra|moccasin|viper"
-      "|jelly|mold|acid blob|gremlin|spider|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
+      "{jelly|mold|acid blob|gremlin|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
       "|elf|leprechaun|nymph|stalker|mimic|zombie|mummy} corpse");
+  add(Said::POISONOUS_FOOD,
+      "{kobold|kobold lord|kobold shaman|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra"
+      "|moccasin|viper|spider|rabid rat} corpse");
   add(Said::PAIN, "{Ouch!|That hurts|Your leg}");
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");
 
+  add(Said::NO_FOOD, "have anything to eat");
   add(Said::GUARD, "{follow me|Follow me|Hello stranger|I don't know you}");
 
   std::sort(phrases_.begin(), phrases_.end(),
@@ -94,7 +98,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   }
 }
 
-void MessageReader::add(uint32_t said, std::string_view pattern, Then then) {
+void MessageReader::add(uint64_t said, std::string_view pattern, Then then) {
   for (std::string& words : expand(pattern)) phrases_.push_back({std::move(words), said, then});
 }
 

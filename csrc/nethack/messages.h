@@ -12,7 +12,7 @@
 namespace tedg::nethack {
 
 struct Told {
-  uint32_t said = 0;     // Said bits
+  uint64_t said = 0;     // Said bits
   uint32_t offered = 0;  // bits of the actions whose keys an eating prompt lists
 };
 
@@ -38,11 +38,11 @@ class MessageReader {
   };
   struct Phrase {
     std::string words;
-    uint32_t said;
+    uint64_t said;
     Then then;
   };
 
-  void add(uint32_t said, std::string_view pattern, Then then = Then::kNothing);
+  void add(uint64_t said, std::string_view pattern, Then then = Then::kNothing);
   bool goes_on(Then then, std::string_view text, size_t begin, size_t end) const;
   uint32_t offered(std::string_view text) const;
 

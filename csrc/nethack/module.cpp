@@ -120,7 +120,8 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                        const py::array_t<float, py::array::c_style>& logs,
                        const Dense<uint16_t>& subject, const Dense<uint8_t>& class_of_object,
                        const Dense<double>& monsters, const Dense<uint8_t>& role_of_monster,
-                       const Dense<double>& speed_of_role, const Dense<double>& constants,
+                       const Dense<double>& speed_of_role,
+                       const Dense<double>& poison_proof_from, const Dense<double>& constants,
                        const std::vector<CompiledCondition>& conditions,
                        const std::vector<CompiledRule>& rules) {
   Tables tables{.properties = list_of(properties),
@@ -134,6 +135,7 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                 .num_monsters = static_cast<int>(role_of_monster.size()),
                 .role_of_monster = list_of(role_of_monster),
                 .speed_of_role = list_of(speed_of_role),
+                .poison_proof_from = list_of(poison_proof_from),
                 .scaled = {},
                 .log_columns = log_columns,
                 .logs = list_of(logs)};
@@ -141,6 +143,7 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
   if (num_games < 0 || tables.properties.size() != glyphs || tables.classes.size() != glyphs ||
       tables.logs.empty() || tables.subject.size() != glyphs ||
       tables.class_of_object.size() != glyphs || tables.speed_of_role.empty() ||
+      tables.poison_proof_from.size() != tables.speed_of_role.size() ||
       tables.monsters.size() != size_t{MonsterTable::COUNT} * tables.num_monsters) {
     throw py::value_error("a table has another size");
   }
@@ -305,7 +308,20 @@ double evaluate(const Dense<int32_t>& code, const Dense<double>& constants,
   return programs.run(program, *facts, slots);
 }
 
-std::pair<uint32_t, uint32_t> read_message(const Grounder& grounder, const std::string& message) {
+// Runs a program over the facts of the observation that was grounded last.
+double value_of(const Grounder& grounder, const Dense<int32_t>& code,
+                const Dense<double>& constants, std::array<int, 2> kinds,
+                std::array<int, 2> bound) {
+  Programs programs(list_of(constants));
+  const int program = add_program(programs, code, kinds);
+  Slots slots;
+  for (int i = 0; i < 2; ++i) {
+    if (kinds[i] >= 0) slots[i] = {kinds[i], bound[i]};
+  }
+  return programs.run(program, grounder.facts(), slots);
+}
+
+std::pair<uint64_t, uint32_t> read_message(const Grounder& grounder, const std::string& message) {
   if (message.size() > kMessage) throw py::value_error("a message has at most 256 bytes");
   uint8_t padded[kMessage] = {};
   std::copy(message.begin(), message.end(), padded);
@@ -353,7 +369,7 @@ PYBIND11_MODULE(_native_grounding, module) {
            py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"),
            py::arg("stone"), py::arg("keys"), py::arg("scaled"), py::arg("log_columns"),
            py::arg("logs"), py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
-           py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("constants"),
+           py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("poison_proof_from"), py::arg("constants"),
            py::arg("conditions"), py::arg("rules"))
       .def("reset",
            [](Grounder& grounder, int64_t game) {
@@ -374,6 +390,8 @@ PYBIND11_MODULE(_native_grounding, module) {
              return grounder.matcher().holds(condition, objects);
            },
            "Whether a condition held of these objects in the observation grounded last.")
+      .def("value", &tedg::nethack::value_of,
+           "The value of a program over the facts of the observation grounded last.")
       .def_property_readonly("left_out", [](const Grounder& grounder) {
         return std::pair(grounder.left_out_objects(), grounder.left_out_instances());
       })

@@ -7,6 +7,7 @@ namespace tedg::nethack {
 namespace {
 
 constexpr int kMostRounds = 20;
+constexpr int kEdgeSearches = 8;  // turns at each place of a room's edge, in each round
 
 struct Goals {
   Board of[Goal::COUNT];
@@ -14,9 +15,11 @@ struct Goals {
 
 // Ground and goals (but for the search spots) out of what is known of the level. What is shown on
 // the player's own square is the player.
-void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Goals& goals) {
+TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& ground, Goals& goals) {
+  const LevelMap& map = memory.map();
   const uint32_t* unknown = map.of(LevelMap::kUnknown).words;
   const uint32_t* walkable = map.of(LevelMap::kWalkable).words;
+  const uint32_t* traps = map.of(LevelMap::kTrap).words;
   const uint32_t* closed = map.of(LevelMap::kClosed).words;
   const uint32_t* frame = map.of(LevelMap::kFrame).words;
   const uint32_t* down = map.of(LevelMap::kDown).words;
@@ -27,16 +30,35 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
   const uint32_t* no_diagonal = map.of(LevelMap::kNoDiagonal).words;
   const uint32_t* visited = map.of(LevelMap::kVisited).words;
   const uint32_t* tasted = map.of(LevelMap::kTasted).words;
-  const uint32_t wanted = hungry ? ~0u : 0;
   Board gold_shown = map.of(LevelMap::kGold);
   Board meals_shown = map.of(LevelMap::kMeal);
   Board shunned_shown = map.of(LevelMap::kShunned);
   gold_shown[player.column] &= ~player.bit();
   meals_shown[player.column] &= ~player.bit();
+  for (const Event& seen : memory.shunned) {
+    if (seen.square < 0 || wrap_sub(memory.time, seen.time) > Memory::kWary) continue;
+    const Place place = place_of(seen.square);
+    shunned_shown[place.column] |= place.bit();
+  }
+  if (memory.sparing()) {
+    const Board& monsters = map.of(LevelMap::kMonster);
+    for (int column = 1; column <= kColumns; ++column) {
+      for (uint32_t bits = monsters[column] & kMapRows; bits; bits &= bits - 1) {
+        const int square = std::countr_zero(bits) * kWidth + column;
+        if (memory.spares(map.glyph(square), memory.time)) shunned_shown[column] |= bits & -bits;
+      }
+    }
+  }
   shunned_shown[player.column] &= ~player.bit();
   for (int i = Board::kFirst; i < Board::kEnd; ++i) {
     const uint32_t shut = closed[i] & locked[i];
-    const uint32_t passable = walkable[i] & ~(shut | blocked[i] | shunned_shown.words[i]);
+    // A trap is walked round where a row of three squares beside it allows that.
+    const uint32_t w = walkable[i - 1], m = walkable[i], e = walkable[i + 1];
+    const uint32_t above = w << 1 & m << 1 & e << 1, below = w >> 1 & m >> 1 & e >> 1;
+    const uint32_t left = w << 1 & w & w >> 1, right = e << 1 & e & e >> 1;
+    const uint32_t avoided =
+        traps[i] & ((w & e & (above | below)) | (m << 1 & m >> 1 & (left | right)));
+    const uint32_t passable = m & ~(shut | blocked[i] | shunned_shown.words[i] | avoided);
     const uint32_t no_slant = frame[i] | no_diagonal[i];
     const uint32_t across = unknown[i - 1] | unknown[i] | unknown[i + 1];
     const uint32_t near_unknown = across | across << 1 | across >> 1;
@@ -45,35 +67,17 @@ void read_map(const LevelMap& map, Place player, bool hungry, Ground& ground, Go
     ground.upright.words[i] = passable & ~no_slant;
     goals.of[Goal::STAIRS_DOWN].words[i] = down[i] & ~branch[i];
     goals.of[Goal::STAIRS_UP].words[i] = up[i];
+    goals.of[Goal::SIDE_STAIRS].words[i] = down[i] & branch[i];
     goals.of[Goal::FRESH_CORPSE].words[i] = 0;
     goals.of[Goal::FRONTIER].words[i] = passable & near_unknown & ~visited[i];
     goals.of[Goal::GOLD].words[i] = passable & gold_shown.words[i];
     goals.of[Goal::SEARCH_SPOT].words[i] = 0;
-    goals.of[Goal::MEAL].words[i] = wanted & passable & meals_shown.words[i] & ~tasted[i];
+    goals.of[Goal::MEAL].words[i] = passable & meals_shown.words[i] & ~tasted[i];
   }
   for (Board& board : goals.of) board.clear_margins();
 }
 
-// One flood step; returns whether it reached anything new.
-bool flood(const Board& from, const Ground& ground, Board& to) {
-  const uint32_t* reached = from.words;
-  const uint32_t* passable = ground.passable.words;
-  const uint32_t* upright = ground.upright.words;
-  uint32_t* next = to.words;
-  uint32_t added = 0;
-  for (int i = Board::kFirst; i < Board::kEnd; ++i) {
-    const uint32_t west = reached[i - 1], here = reached[i], east = reached[i + 1];
-    const uint32_t slanted = (west & upright[i - 1]) | (east & upright[i + 1]);
-    const uint32_t straight = west | east | here << 1 | here >> 1;
-    const uint32_t side = straight | ((slanted << 1 | slanted >> 1) & upright[i]);
-    next[i] = here | (side & passable[i]);
-    added |= next[i] ^ here;
-  }
-  to.clear_margins();
-  return added != 0;
-}
-
-bool differ(const Board& one, const Board& other) {
+TEDG_VECTOR_CLONES bool differ(const Board& one, const Board& other) {
   uint32_t different = 0;
   for (int i = Board::kFirst; i < Board::kEnd; ++i) different |= one.words[i] ^ other.words[i];
   return different != 0;
@@ -88,15 +92,40 @@ bool any(const Board& board) {
 // Corpses of the player's own recent kills that are wise to eat.
 void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
                   const Board& passable, Board& goals) {
-  for (const Kill& kill : memory.kills) {
-    if (kill.square == 0 || !memory.killed_here(kill.square, scene.time)) continue;
-    const uint16_t glyph = memory.map().glyph(kill.square);
-    const uint16_t monster = tables.subject[glyph];
-    if (!(tables.properties[glyph] & Flag::CORPSE) || monster >= tables.num_monsters) continue;
-    if (tables.monster(monster)[MonsterTable::unwise_to_eat] != 0) continue;
+  for (const Event& kill : memory.kills) {
+    if (kill.square < 0 || memory.fresh_corpse(tables, kill.square, scene.time) < 0) continue;
     const Place at = place_of(kill.square);
     if (passable.has(at)) goals[at.column] |= at.bit();
   }
+}
+
+// One step of growth in all eight directions, over any ground.
+TEDG_VECTOR_CLONES Board grown(const Board& from) {
+  Board to;
+  to.clear();
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) {
+    const uint32_t across = from.words[i - 1] | from.words[i] | from.words[i + 1];
+    to.words[i] = across | across << 1 | across >> 1;
+  }
+  return to;
+}
+
+// Squares within reach of parts of the map that are blank and wide enough to hold a room.
+Board near_void(const LevelMap& map) {
+  constexpr int kApart = 3, kReach = 8;
+  Board known;
+  known.clear();
+  for (int column = 1; column <= kColumns; ++column) {
+    known[column] = kMapRows & ~map.of(LevelMap::kUnknown)[column];
+  }
+  for (int i = 0; i < kApart; ++i) known = grown(known);
+  Board blank;
+  blank.clear();
+  // Nothing ever lies in the outermost squares.
+  constexpr uint32_t kInner = kMapRows & ~(7u | 7u << (kRows - 1));
+  for (int column = 4; column <= kColumns - 3; ++column) blank[column] = kInner & ~known[column];
+  for (int i = 0; i < kReach; ++i) blank = grown(blank);
+  return blank;
 }
 
 }  // namespace
@@ -167,15 +196,13 @@ Paths::Paths() {
 Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memory) {
   if (memory.time == memory.arrival) {
     round_ = 0;
-    explored_ = false;
   }
   const LevelMap& map = memory.map();
   const Place at = place_of(scene.position);
   Ground ground = ground_;
   Goals goals;
-  read_map(map, at, scene.hungry(), ground, goals);
+  read_map(memory, at, ground, goals);
   mark_corpses(tables, scene, memory, ground.passable, goals.of[Goal::FRESH_CORPSE]);
-  if (explored_) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
   const bool new_ground =
       differ(ground.passable, ground_.passable) || differ(ground.no_slant, ground_.no_slant);
   if (new_ground) ground_ = ground;
@@ -184,20 +211,28 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
   const unsigned no_slants = no_slant_here ? kDiagonals : around(ground_.no_slant, at);
   const unsigned legal = 0xff & ~(no_slants & kDiagonals);
   Ways ways;
-  for (int goal = 0; goal < Goal::COUNT; ++goal) {
+  auto find = [&](int goal) {
     fields_[goal].renew(goals.of[goal], new_ground);
     ways.to[goal] = fields_[goal].way_from(at, legal, ground_);
+  };
+  for (int goal = 0; goal < Goal::COUNT; ++goal) {
+    if (goal != Goal::SEARCH_SPOT) find(goal);
   }
+  // Where nothing is left to explore: what is left to search, in this round or the next ones.
   const bool explored = !ways[Goal::FRONTIER].reachable();
-  const bool stumped = explored && explored_ && !ways[Goal::SEARCH_SPOT].reachable();
-  if (stumped && round_ < kMostRounds) ++round_;
-  explored_ = explored;
+  for (int tries = 0; tries < 3; ++tries) {
+    if (explored) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
+    find(Goal::SEARCH_SPOT);
+    if (!explored || ways[Goal::SEARCH_SPOT].reachable() || round_ == kMostRounds) break;
+    ++round_;
+  }
   ways.down_known = any(goals.of[Goal::STAIRS_DOWN]);
   ways.rounds = round_;
   return ways;
 }
 
-// Dead ends at first, in later rounds also the rooms' edges; and locked doors to kick.
+// Dead ends at first, then the edges of rooms that look onto large blank parts of the map, then all
+// edges; and locked doors to kick.
 Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& corridor = map.of(LevelMap::kCorridor);
   const Board& door = map.of(LevelMap::kDoor);
@@ -205,10 +240,13 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& wall = map.of(LevelMap::kWall);
   const Board& closed = map.of(LevelMap::kClosed);
   const Board& locked = map.of(LevelMap::kLocked);
+  const Board& items = map.of(LevelMap::kItem);
   constexpr uint32_t kThirdRows = 0x00492492;  // rows 1, 4, 7, ...
   const int enough = std::min(LevelMap::kSearches * (1 + round_), 255);
+  const int enough_at_edge = std::min(kEdgeSearches * round_, 255);
   Board spots;
   spots.clear();
+  const Board promising = near_void(map);
   for (int column = 1; column <= kColumns; ++column) {
     uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
     for (int other = column - 1; other <= column + 1; ++other) {
@@ -221,19 +259,28 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
     const uint32_t p = passable[column], west = passable[column - 1], east = passable[column + 1];
     const uint32_t north = p << 1, south = p >> 1;
     const uint32_t two_sides = (north & south) | (west & east) | ((north | south) & (west | east));
+    // A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
+    const uint32_t above = north | west << 1 | east << 1, below = south | west >> 1 | east >> 1;
+    const uint32_t left = west | west << 1 | west >> 1, right = east | east << 1 | east >> 1;
+    const uint32_t through = (above & below) | (left & right);
     // A door with a way on one side only seldom leads nowhere.
-    const uint32_t dead_end = (corridor[column] & ~twice) | (door[column] & ~(twice & two_sides));
-    uint32_t found = visited[column] & dead_end;
+    const uint32_t dead_end = (corridor[column] & ~through) | (door[column] & ~(twice & two_sides));
+    uint32_t found = p & visited[column] & dead_end, edges = 0;
     if (round_ > 0) {
       // From there every square of a room's walls is within reach of a search.
       const uint32_t beside = wall[column - 1] | wall[column + 1];
-      const uint32_t above = wall[column] << 1 | wall[column] >> 1;
-      const uint32_t edge = (column % 3 == 1 ? above : 0) | (beside & kThirdRows) | (above & beside);
-      found |= p & ~(corridor[column] | door[column] | closed[column]) & edge;
+      const uint32_t along = wall[column] << 1 | wall[column] >> 1;
+      const uint32_t edge = (column % 3 == 1 ? along : 0) | (beside & kThirdRows) | (along & beside);
+      const uint32_t wanted = round_ > 1 ? ~0u : promising[column];
+      // Not among things lying about: a shop's mimics look like them, and its one door is known.
+      const uint32_t things = items[column - 1] | items[column] | items[column + 1];
+      edges = p & ~things & ~(corridor[column] | door[column] | closed[column]) & edge & wanted & ~found;
+      found |= edges;
     }
     for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {
       const int square = std::countr_zero(worn) * kWidth + column;
-      if (map.searched(square) >= enough) found &= ~(worn & -worn);
+      const uint32_t bit = worn & -worn;
+      if (map.searched(square) >= (edges & bit ? enough_at_edge : enough)) found &= ~bit;
     }
     spots[column] = found | (closed[column] & locked[column]);
   }

@@ -11,6 +11,7 @@
 #include "board.h"
 #include "constants.h"
 #include "memory.h"
+#include "reach.h"
 
 namespace tedg::nethack {
 
@@ -27,12 +28,6 @@ struct Ways {
   bool down_known;  // a way down is known that is not known to leave this branch
   int rounds;       // how often every search spot within reach was used up
   const Way& operator[](int goal) const { return to[goal]; }
-};
-
-struct Ground {
-  Board passable;
-  Board upright;   // passable, and diagonal steps onto and off it are possible
-  Board no_slant;  // no diagonal step onto or off it
 };
 
 class Field {
@@ -56,6 +51,7 @@ class Field {
 class Paths {
  public:
   Paths();
+  const Ground& ground() const { return ground_; }
   // Brings the fields up to date and reads the player's way to each goal from them.
   Ways update(const Tables& tables, const Scene& scene, const Memory& memory);
 
@@ -64,7 +60,6 @@ class Paths {
 
   Ground ground_;
   Field fields_[Goal::COUNT];
-  bool explored_ = false;  // the last call found no frontier within reach
   int round_ = 0;          // how often every search spot within reach was used up
 };
 

@@ -51,9 +51,8 @@ struct Scene {
     position = (y + 1) * kWidth + x + 1;
   }
 
-  bool hungry() const { return blstats[Blstats::HUNGER] >= 2; }
-  bool says(uint32_t which) const { return told.said & which; }
-  bool asks(uint32_t which) const { return prompt && says(which); }
+  bool says(uint64_t which) const { return told.said & which; }
+  bool asks(uint64_t which) const { return prompt && says(which); }
 };
 
 }  // namespace tedg::nethack

@@ -29,6 +29,7 @@ struct Tables {
   int num_monsters = 0;
   std::vector<uint8_t> role_of_monster;  // [num_monsters]: place among the words of me.role
   std::vector<double> speed_of_role;
+  std::vector<double> poison_proof_from;  // [role]: experience level
   std::vector<Scaled> scaled;
   std::vector<int> log_columns;
   std::vector<float> logs;  // [i]: the feature of value i; the last entry stands for all beyond

@@ -17,6 +17,7 @@ struct View {
   const Scene& scene;
   const Memory& memory;
   const Ways& ways;
+  const Ground& walks;     // where steps are possible, as far as is known
   int64_t last_action;
 
   uint32_t seen;           // flags of all squares but the player's
@@ -30,10 +31,10 @@ struct View {
   uint32_t hostile_flags;  // flags of all hostile neighbours together
   unsigned locked;         // doors known to be locked in the four straight directions
 
-  View(const Tables& t, const Scene& s, const Memory& m, const Ways& w, int64_t action)
-      : tables(t), scene(s), memory(m), ways(w), last_action(action) {
+  View(const Tables& t, const Scene& s, const Memory& m, const Ways& w,
+       const Ground& g, int64_t action)
+      : tables(t), scene(s), memory(m), ways(w), walks(g), last_action(action) {
     const LevelMap& map = memory.map();
-    const bool sparing = memory.peaceful_until >= scene.time;
     seen = map.seen_without(tables, scene.position);
     here = map.terrain(scene.position);
     near_flags = hostile_flags = 0;
@@ -44,7 +45,7 @@ struct View {
       near[way] = tables.properties[glyph] & kFlagBits;
       ground[way] = map.terrain(square);
       near_flags |= near[way];
-      if (sparing && glyph == memory.peaceful) spared |= 1u << way;
+      if (near[way] & kAnyMonster && memory.spares(glyph, scene.time)) spared |= 1u << way;
       if (near[way] & (Flag::HOSTILE | Flag::UNSEEN) && !(spared >> way & 1)) {
         hostile |= 1u << way;
         hostile_flags |= near[way];

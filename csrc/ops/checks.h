@@ -52,8 +52,27 @@ inline const char* dtype_text(ScalarType type) {
   }
 }
 
+// Whether the memory that the tensor's shape and strides reach is there: a storage can be resized
+// under a tensor.
+inline void check_storage(const char* name, const Tensor& tensor) {
+  int64_t last = tensor.storage_offset();
+  const auto sizes = tensor.sizes(), strides = tensor.strides();
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0) return;
+    last += (sizes[i] - 1) * strides[i];
+  }
+  const int64_t wanted = (last + 1) * static_cast<int64_t>(tensor.element_size());
+  int64_t bytes = 0;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_storage_size(tensor.get(), &bytes));
+  if (bytes < wanted) {
+    refuse(name, " must have its memory, but its storage was freed or cut to ", bytes, " of ",
+           wanted, " bytes");
+  }
+}
+
 inline void check_given(const char* name, const Tensor& tensor) {
   if (!tensor.defined()) refuse(name, " must be a tensor, got None");
+  check_storage(name, tensor);
 }
 
 inline void check_dim(const char* name, const Tensor& tensor, int64_t dim, const char* shape) {
@@ -116,6 +135,9 @@ inline void check_experts(const char* name, const Tensor& scores, const Tensor& 
   if (scores.size(1) < 1) {
     refuse(name, " must have shape [B, K] with K >= 1, got ", shape_text(scores.sizes()));
   }
+  if (scores.size(1) >= int64_t{1} << 24) {  // what a float can count
+    refuse(name, " must have fewer than 2**24 experts, got ", scores.size(1));
+  }
   check_dim("expert_logits", expert_logits, 3, "[B, K, A]");
   check_tensor("expert_logits", expert_logits,
                {scores.size(0), scores.size(1), expert_logits.size(2)}, scores.scalar_type(),
@@ -127,6 +149,19 @@ inline void check_rows(const char* name, const Tensor& scores) {
   check_dim(name, scores, 2, "[rows, K] with K >= 1");
   if (scores.size(1) < 1) {
     refuse(name, " must have shape [rows, K] with K >= 1, got ", shape_text(scores.sizes()));
+  }
+}
+
+// The share of the weights that is dropped, and the seed that says which.
+inline void check_dropout(double p, const OptionalTensor& seed, const Tensor& like) {
+  if (!(p >= 0 && p <= 1)) refuse("dropout_p must be a number in [0, 1], got ", p);
+  if (p > 0 && !seed.has_value()) refuse("dropout_seed must be a tensor for dropout_p > 0, got None");
+  check_optional("dropout_seed", seed, {}, ScalarType::Long, like);
+}
+
+inline void check_slope(double negative_slope) {
+  if (!std::isfinite(negative_slope)) {
+    refuse("negative_slope must be a finite number, got ", negative_slope);
   }
 }
 

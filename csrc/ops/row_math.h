@@ -62,11 +62,15 @@ TEDG_ROW_FUNCTION void sparsemax_row(V* z, long count) {
   }
 }
 
-// grad <- J(alpha)^T grad, J the derivative of softmax at the weights alpha.
+// grad <- J(alpha)^T grad, J the derivative of softmax at the weights alpha. Where a weight is 0
+// the gradient is, whatever came in.
 template <class V>
 TEDG_ROW_FUNCTION void softmax_row_backward(V* grad, const V* alpha, long count) {
   V mean = V{};
-  for (long k = 0; k < count; ++k) mean = mean + alpha[k] * grad[k];
+  for (long k = 0; k < count; ++k) {
+    grad[k] = select(alpha[k] == V{}, V{}, grad[k]);
+    mean = mean + alpha[k] * grad[k];
+  }
   for (long k = 0; k < count; ++k) grad[k] = alpha[k] * (grad[k] - mean);
 }
 

@@ -6,6 +6,9 @@
 
 STABLE_TORCH_LIBRARY(tedg, m) {
   m.def(
+      "build_graph(Tensor edge_index, int num_sources, int num_targets) -> (Tensor rowptr, "
+      "Tensor col, Tensor edge_id, Tensor t_rowptr, Tensor t_target, Tensor t_edge)");
+  m.def(
       "gat_attention(Tensor x, Tensor score_src, Tensor score_dst, Tensor rowptr, Tensor col, "
       "Tensor t_rowptr, Tensor t_target, Tensor t_edge, Tensor? relation, Tensor? edge_bias, "
       "float negative_slope, Tensor? node_mask) -> (Tensor out, Tensor lse)");
@@ -19,6 +22,35 @@ STABLE_TORCH_LIBRARY(tedg, m) {
       "gat_attention_weights(Tensor score_src, Tensor score_dst, Tensor lse, Tensor rowptr, "
       "Tensor col, Tensor edge_id, Tensor? relation, Tensor? edge_bias, float negative_slope, "
       "Tensor? node_mask) -> Tensor");
+  // The same with a score for every edge, [E, H] or [B, E, H] of the accumulate type by edge_id, and
+  // dropout of the weights, its seed an int64 scalar. grad_score_edge is [B, E, H], empty without.
+  m.def(
+      "gat_attention_edges(Tensor x, Tensor score_src, Tensor score_dst, Tensor? score_edge, "
+      "Tensor rowptr, Tensor col, Tensor edge_id, Tensor t_rowptr, Tensor t_target, "
+      "Tensor t_edge, Tensor? relation, Tensor? edge_bias, float negative_slope, "
+      "Tensor? node_mask, float dropout_p, Tensor? dropout_seed) -> (Tensor out, Tensor lse)");
+  m.def(
+      "gat_attention_edges_backward(Tensor grad_out, Tensor? grad_lse, Tensor x, "
+      "Tensor score_src, Tensor score_dst, Tensor? score_edge, Tensor rowptr, Tensor col, "
+      "Tensor edge_id, Tensor t_rowptr, Tensor t_target, Tensor t_edge, Tensor? relation, "
+      "Tensor? edge_bias, float negative_slope, Tensor? node_mask, float dropout_p, "
+      "Tensor? dropout_seed, Tensor lse) -> (Tensor grad_x, Tensor grad_score_src, "
+      "Tensor grad_score_dst, Tensor grad_edge_bias, Tensor grad_score_edge)");
+  m.def(
+      "gat_attention_edges_weights(Tensor score_src, Tensor score_dst, Tensor? score_edge, "
+      "Tensor lse, Tensor rowptr, Tensor col, Tensor edge_id, Tensor? relation, "
+      "Tensor? edge_bias, float negative_slope, Tensor? node_mask, float dropout_p, "
+      "Tensor? dropout_seed) -> Tensor");
+  // Scores [B, E, H] of the accumulate type, by edge_id. grad_x_edge is empty without x_edge.
+  m.def(
+      "gatv2_scores(Tensor x_src, Tensor x_dst, Tensor att, Tensor? x_edge, Tensor rowptr, "
+      "Tensor col, Tensor edge_id, Tensor t_rowptr, Tensor t_target, Tensor t_edge, "
+      "float negative_slope) -> Tensor");
+  m.def(
+      "gatv2_scores_backward(Tensor grad, Tensor x_src, Tensor x_dst, Tensor att, "
+      "Tensor? x_edge, Tensor rowptr, Tensor col, Tensor edge_id, Tensor t_rowptr, "
+      "Tensor t_target, Tensor t_edge, float negative_slope) -> (Tensor grad_x_src, "
+      "Tensor grad_x_dst, Tensor grad_att, Tensor grad_x_edge)");
   m.def(
       "route(Tensor router_logits, Tensor expert_logits, bool sparse, float temperature, "
       "Tensor? action_mask) -> (Tensor alpha, Tensor logits)");

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 FLAGS = ["-std=c++20", "-g", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+THREADS = ["-fsanitize=thread"]
 EMULATION = ["-DTEDG_CUDA_EMULATION", f"-I{HERE}"]
 
 
@@ -23,34 +24,39 @@ def _compile(folder: Path, source: Path, *flags: str) -> str:
     return str(target)
 
 
+def _compile_all(folder: Path, jobs: list[tuple]) -> list[str]:
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", 2))) as pool:
+        return list(pool.map(lambda job: _compile(folder, *job), jobs))
+
+
 def library(folder: Path) -> Path:
     """All ops as CPU ops of torch.ops.tedg, their kernels run by the emulated device."""
     torch_folder = Path(torch.__file__).parent
     ops = [*(ROOT / "csrc/cuda").glob("*.cpp"), ROOT / "csrc/ops/schemas.cpp",
            HERE / "device_stream.cpp"]
-    defines = ["-DTEDG_DISPATCH_KEY=CPU", "-DUSE_CUDA",
+    defines = ["-DTEDG_DISPATCH_KEY=CPU", "-DUSE_CUDA", "-DTEDG_CUDA_ARCHITECTURES=\"emulated\"",
                "-DTORCH_TARGET_VERSION=0x020a000000000000",
                "-isystem", str(torch_folder / "include")]
     jobs = [(kernels, "-O1", *SANITIZERS, *EMULATION, "-fvisibility=hidden")
             for kernels in (ROOT / "csrc/cuda/kernels").glob("*.cu")]
     jobs += [(op, "-O0", *SANITIZERS, *EMULATION, *defines, "-fvisibility=hidden") for op in ops]
     jobs.append((HERE / "cuda_emulation.cpp", "-O1", *EMULATION))
-    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", 2))) as pool:
-        objects = list(pool.map(lambda job: _compile(folder, *job), jobs))
+    objects = _compile_all(folder, jobs)
     target = folder / "libtedg_emulated.so"
-    subprocess.run(["g++", "-shared", *SANITIZERS, "-o", str(target), *objects,
+    subprocess.run(["g++", "-shared", "-Wl,-Bsymbolic", *SANITIZERS, "-o", str(target), *objects,
                     f"-L{torch_folder / 'lib'}", "-ltorch_cpu"], check=True)
     return target
 
 
-def planted_faults(folder: Path) -> Path:
-    """The program that runs kernels with faults."""
-    objects = [
-        _compile(folder, HERE / "cuda_emulation.cpp", "-O1", *EMULATION),
-        _compile(folder, HERE / "planted_faults.cpp", "-O1", *SANITIZERS, *EMULATION),
-    ]
-    target = folder / "planted_faults"
-    subprocess.run(["g++", *SANITIZERS, "-o", str(target), *objects], check=True)
+def program(folder: Path, name: str, sanitizers: list[str], kernels: bool = False) -> Path:
+    """The program NAME.cpp, with the kernels for float32 if it needs them."""
+    flags = ["-O1", *sanitizers, *EMULATION, "-DTEDG_FOR_STORAGE(X)=X(float)"]
+    files = (ROOT / "csrc/cuda/kernels").glob("*.cu" if kernels else "device.cu")
+    sources = [HERE / f"{name}.cpp", *files]
+    jobs = [(source, *flags) for source in sources]
+    jobs.append((HERE / "cuda_emulation.cpp", "-O1", *EMULATION))
+    target = folder / name
+    subprocess.run(["g++", *sanitizers, "-o", str(target), *_compile_all(folder, jobs)], check=True)
     return target
 
 

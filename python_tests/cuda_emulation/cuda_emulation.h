@@ -1,14 +1,17 @@
 // A small emulation of a CUDA device, to run the kernels of csrc/cuda under the host's sanitizers.
 //
 // Each thread of a block is a fiber; blocks run one after the other, and a fiber runs until it
-// must wait for others. That makes every run the same, and hostile to races: with the ascending
+// must wait for others (to ThreadSanitizer they are threads that only barriers order, and blocks
+// that nothing orders). That makes every run the same, and hostile to races: with the ascending
 // schedule the first threads are as far ahead as barriers let them be, with the descending one
 // the last ones. Shared memory is a fresh heap block of just the size asked for, filled with NaN;
 // an asynchronous copy happens when it is waited for, not before.
 //
 // What a kernel must not do ends the launch with an error: a warp operation by a lane outside
 // its own mask, or with a mask that names a lane which never comes, a shuffle from a lane outside
-// the mask, a barrier that some threads never reach, a trap.
+// the mask, a barrier that some threads never reach, a misaligned asynchronous copy, a trap. A
+// launch of more threads, blocks or shared memory than a device takes, or than the kernel was
+// allowed, fails. The limits are those of an H100 with two multiprocessors.
 #pragma once
 
 #include <math.h>
@@ -29,6 +32,7 @@
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
+  dim3(unsigned x = 1, unsigned y = 1) : x(x), y(y) {}
 };
 
 namespace emulation {
@@ -36,7 +40,7 @@ namespace emulation {
 struct Place {
   dim3 thread, block, block_dim, grid_dim;
 };
-const Place& place();
+extern Place here;  // of the thread that runs
 
 enum class WarpOp { kShuffle, kBallot, kSync };
 
@@ -47,12 +51,20 @@ int lane();
 void barrier();
 void trap();  // never comes back; not said, for ASan would then look at the stack
 void copy_later(void* to, const void* from, size_t bytes);
-void finish_copies();
+void commit_copies();
+void finish_copies(int groups_left);
 unsigned char* shared_memory();
 
+constexpr int kMostThreads = 1024, kMultiprocessors = 2;
+constexpr size_t kSharedUnasked = 48 * 1024, kMostShared = 227 * 1024;
+constexpr size_t kSharedOfMultiprocessor = 228 * 1024, kSharedReserved = 1024;
+std::string allow_shared(const void* kernel, size_t bytes);
+
 // Runs the kernel to its end, or to an error, which is what is returned ("" if none).
-std::string run(unsigned blocks, unsigned threads, size_t shared,
-                const std::function<void()>& kernel);
+std::string run(const void* kernel, dim3 blocks, unsigned threads, size_t shared,
+                const std::function<void()>& call);
+// What the last failed call was about.
+extern std::string last_failure;
 
 template <class V>
 V shuffle(unsigned mask, V value, int source_lane) {
@@ -66,10 +78,10 @@ V shuffle(unsigned mask, V value, int source_lane) {
 
 }  // namespace emulation
 
-#define threadIdx (::emulation::place().thread)
-#define blockIdx (::emulation::place().block)
-#define blockDim (::emulation::place().block_dim)
-#define gridDim (::emulation::place().grid_dim)
+inline const dim3& threadIdx = emulation::here.thread;
+inline const dim3& blockIdx = emulation::here.block;
+inline const dim3& blockDim = emulation::here.block_dim;
+inline const dim3& gridDim = emulation::here.grid_dim;
 
 inline void __syncthreads() { emulation::barrier(); }
 inline void __syncwarp(unsigned mask = 0xffffffffu) {
@@ -94,8 +106,12 @@ inline void __trap() { emulation::trap(); }
 inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) {
   emulation::copy_later(to, from, bytes);
 }
-inline void __pipeline_commit() {}
-inline void __pipeline_wait_prior(int) { emulation::finish_copies(); }
+inline void __pipeline_commit() { emulation::commit_copies(); }
+inline void __pipeline_wait_prior(int groups) { emulation::finish_copies(groups); }
+
+inline int atomicAdd(int* to, int v) { return __atomic_fetch_add(to, v, __ATOMIC_RELAXED); }
+inline float __expf(float v) { return expf(v); }
+inline float __fdividef(float a, float b) { return a / b; }
 
 // ---- 16-bit types -----------------------------------------------------------------------------
 
@@ -134,34 +150,51 @@ inline __half __float2half_rn(float v) {
 // ---- runtime ----------------------------------------------------------------------------------
 
 using cudaStream_t = void*;
-using cudaError_t = int;
-constexpr cudaError_t cudaSuccess = 0;
-enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin };
-inline const char* cudaGetErrorString(cudaError_t) { return "error"; }
+enum cudaError_t { cudaSuccess, cudaErrorUnknown };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  size_t dynamicSmemBytes;
+  cudaStream_t stream;
+};
+
+inline const char* cudaGetErrorString(cudaError_t) { return emulation::last_failure.c_str(); }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
-inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = 227 * 1024;
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr name, int) {
+  *value = name == cudaDevAttrMultiProcessorCount ? emulation::kMultiprocessors
+                                                  : static_cast<int>(emulation::kMostShared);
   return cudaSuccess;
+}
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
+  emulation::last_failure = emulation::allow_shared(kernel, static_cast<size_t>(bytes));
+  return emulation::last_failure.empty() ? cudaSuccess : cudaErrorUnknown;
+}
+// By shared memory and threads alone: registers are not known here.
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel, int threads,
+                                                          size_t shared) {
+  const size_t by_memory =
+      emulation::kSharedOfMultiprocessor / (shared + emulation::kSharedReserved);
+  const size_t by_threads = static_cast<size_t>(emulation::kMostThreads / threads);
+  *blocks = static_cast<int>(by_memory < by_threads ? by_memory : by_threads);
+  return cudaSuccess;
+}
+template <class... Parameters, class... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments... arguments) {
+  emulation::last_failure = emulation::run(
+      reinterpret_cast<const void*>(kernel), config->gridDim, config->blockDim.x,
+      config->dynamicSmemBytes, [&] { kernel(arguments...); });
+  return emulation::last_failure.empty() ? cudaSuccess : cudaErrorUnknown;
 }
 
 namespace tedg::gpu {
 
 inline unsigned char* shared_memory() { return emulation::shared_memory(); }
-
-[[noreturn]] void launch_failed(const char* name, const std::string& error);
-
-template <class... Parameters, class... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int threads,
-            int64_t shared, cudaStream_t, const Arguments&... arguments) {
-  if (blocks == 0) return;
-  const std::string error =
-      emulation::run(static_cast<unsigned>(blocks), static_cast<unsigned>(threads),
-                     static_cast<size_t>(shared), [&] { kernel(arguments...); });
-  if (!error.empty()) launch_failed(name, error);
-}
 
 }  // namespace tedg::gpu

@@ -23,6 +23,9 @@ def pytest_configure(config):
     torch.ops.load_library(path)
     ctypes.CDLL(path).tedg_emulation_schedule(config.getoption("--thread-order"))
     native = types.ModuleType(NATIVE)
-    native.has_kernel = lambda device_type: device_type == "cpu"
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    native.has_kernel = lambda device, op="gat_attention": (
+        device.type == "cpu" and has_kernel(f"tedg::{op}", "CPU")
+    )
     native.EMULATED = True
     sys.modules[NATIVE] = native

@@ -1,12 +1,21 @@
-"""Mutual information against closed forms, its control, and conditions found in packed bits."""
+"""Mutual information against closed forms, its control, and contexts found in observations."""
 
 import math
 
 import numpy as np
 import pytest
 
-from tedg_fast.evaluate.contexts import ALL, CONTEXTS, mutual_information, relations, situations
-from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.evaluate.contexts import (
+    ALL,
+    CONTEXTS,
+    contexts_of,
+    expert_use,
+    mutual_information,
+    relations,
+)
+from tedg_fast.nethack.facts.features import HP_SHARE
+from tedg_fast.nethack.facts.observation import ObservationSpec
+from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 
 def test_information_of_small_tables():
@@ -49,21 +58,35 @@ def test_control_knows_that_slow_series_look_related():
     assert over <= 4
 
 
-def test_contexts_are_read_from_the_packed_conditions():
-    rules = load_hypergraph()
-    active = np.zeros((4, rules.num_conditions), bool)
-    active[1, rules.condition_index["hp_critical"]] = True
-    active[2, rules.condition_index["hostile_adjacent"]] = True
-    active[3, rules.condition_index["frontier_near"]] = True
-    active[3, rules.condition_index["hp_low"]] = True
-    found = situations(np.packbits(active, axis=1), rules)
-    assert {name: holds.tolist() for name, holds in found.items()} == {
-        "HP low": [False, True, False, True],
-        "monster adjacent": [False, False, True, False],
-        "unexplored nearby": [False, False, False, True],
-    }
+def test_contexts_are_read_from_features_and_objects():
+    observation = ObservationSpec(5).empty(8)
+    observation.objects[..., 0] = -1  # none
+    observation.features[:, HP_SHARE] = 1
+
+    def put(row, place, kind, steps):
+        observation.objects[row, place] = vocabulary().kind[kind].number, 0, -1, 0, 0, steps
+
+    observation.features[1, HP_SHARE] = 0.39
+    observation.features[2, HP_SHARE] = 0.4
+    put(3, 0, "monster", 1)
+    put(4, 0, "monster", 2)
+    put(5, 0, "item", 1)
+    put(5, 1, "frontier", 4)
+    put(6, 0, "frontier", 5)
+    put(7, 30, "monster", 2)
+    put(7, 31, "monster", 1)
+    found = dict(zip(CONTEXTS, contexts_of(observation).T, strict=True))
+    assert {name: np.flatnonzero(holds).tolist() for name, holds in found.items()} == {
+        "HP low": [1], "monster adjacent": [3, 7], "unexplored nearby": [5],
+    }  # fmt: skip
 
 
-def test_the_packaged_rules_know_every_context():
-    index = load_hypergraph().condition_index
-    assert all(name in index for names in CONTEXTS.values() for name in names)
+def test_observations_without_objects_have_no_contexts():
+    """V3's: what its experts were used for is still told, without contexts."""
+    observation = ObservationSpec(5).empty(6)
+    observation.objects = observation.objects[:, :0]
+    contexts = contexts_of(observation)
+    assert contexts.shape == (6, 0)
+    use = expert_use(np.array([0, 1, 1, 0, 1, 1]), np.array([0.4, 0.6]), contexts)
+    assert use["steps"] == 6 and use["contexts"] == {}
+    assert list(use["leading"].values()) == pytest.approx([1 / 3, 2 / 3])

@@ -12,7 +12,9 @@ from vector_games import make_env
 
 from tedg_fast import cli
 from tedg_fast.evaluate.agents import find_agent
+from tedg_fast.evaluate.contexts import ALL, CONTEXTS
 from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.policy import Player
 from tedg_fast.train import checkpoint
 
 FEW = ["--episodes", 5, "--max-steps", 30, "--num-envs", 3, "--seed", 4]
@@ -51,7 +53,7 @@ def test_all_kinds_of_agents_in_one_table(trained, tmp_path, monkeypatch, capsys
     assert experts["steps"] == sum(one["episodes"]["length"])
     assert sum(experts["usage"].values()) == pytest.approx(1)
     assert sum(experts["leading"].values()) == pytest.approx(1)
-    assert len(experts["contexts"]) == 4
+    assert list(experts["contexts"]) == [*CONTEXTS, ALL]
     assert agents["random"]["experts"] is None
 
 
@@ -63,13 +65,22 @@ def test_a_checkpoint_plays_by_its_policy(trained):
         assert torch.equal(tensor, state[name])
     with make_env(num_envs=8, num_workers=2) as env:
         env.start()
-        choice = agent(env.observation)
-        greedy = find_agent(str(trained), None, greedy=True)(env.observation)
-        assert choice.probabilities.sum(1) == pytest.approx(np.ones(8))
-        assert (choice.probabilities[~env.observation.action_mask] == 0).all()
-        assert (greedy.probabilities.argmax(1) == choice.probabilities.argmax(1)).all()
-        assert (greedy.probabilities.max(1) == 1).all()
-        assert choice.alpha.shape == (8, 4)
+        observation = env.observation
+        with torch.inference_mode():
+            logits = Player(agent.policy, agent.routing)(observation).logits.double().numpy()
+        greedy = find_agent(str(trained), None, greedy=True)
+        count = 2000
+        draws = (np.arange(count) + 0.5) / count
+        actions = [agent(observation, np.full(8, draw)).actions for draw in draws]
+        assert (np.diff(actions, axis=0) >= 0).all()  # by their place in the distribution
+        modes = greedy(observation, np.zeros(8))
+        for row in range(8):
+            weight = np.exp(logits[row] - logits[row].max())
+            shares = np.bincount(np.array(actions)[:, row], minlength=23) / count
+            assert shares == pytest.approx(weight / weight.sum(), abs=2 / count)
+            assert not shares[~observation.action_mask[row]].any()
+            assert modes.actions[row] == logits[row].argmax()
+        assert modes.alpha.shape == (8, 4)
 
 
 def test_bad_input_is_answered_in_one_line(trained, tmp_path, monkeypatch, capsys):
@@ -85,7 +96,7 @@ def test_bad_input_is_answered_in_one_line(trained, tmp_path, monkeypatch, capsy
     assert "--character is 'x'" in line("random", "--character", "x")
     assert "cannot be written" in line("random", "--out", tmp_path / "none" / "x.json")
     assert "cannot be written" in line("random", "--out", tmp_path)
-    assert "cannot read" in line("random", "--hypergraph", tmp_path / "none.json")
+    assert "cannot read" in line("random", "--hypergraph", tmp_path / "none.toml")
     cut = tmp_path / "cut.pth"
     cut.write_bytes((trained / "checkpoints" / "model_final.pth").read_bytes()[:-1])
     assert "cut short" in line(cut)
@@ -93,10 +104,8 @@ def test_bad_input_is_answered_in_one_line(trained, tmp_path, monkeypatch, capsy
 
 
 def test_rules_other_than_those_trained_with_are_refused(trained, tmp_path, monkeypatch, capsys):
-    data = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
-    rules = json.loads(data.read_text())
-    rules["operators"].pop()
-    changed = tmp_path / "rules.json"
-    changed.write_text(json.dumps(rules))
+    data = resources.files("tedg_fast.hypergraph") / "data" / "nethack.toml"
+    changed = tmp_path / "rules.toml"
+    changed.write_text(data.read_text().rsplit("[[rule]]", 1)[0])
     error = refused(monkeypatch, capsys, trained, "--hypergraph", changed, entry=cli.eval_)
     assert "was trained with the hypergraph" in error

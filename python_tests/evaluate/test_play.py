@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tedg_fast.evaluate.agents import Choice, find_agent
-from tedg_fast.evaluate.play import Games, choose, play
+from tedg_fast.evaluate.agents import choose, find_agent
+from tedg_fast.evaluate.play import Games, play
+from tedg_fast.nethack.facts.observation import NO_RULE, instances_of
 
 GAMES = Games(episodes=6, seed=4, max_steps=40, character="mon-hum-neu-mal")
 
@@ -43,16 +44,54 @@ def test_games_do_not_depend_on_how_many_are_played_at_once():
 def test_random_ignores_the_mask_and_random_allowed_keeps_to_it():
     for name, free in (("random", True), ("random-allowed", False)):
         agent = find_agent(name, None, greedy=False)
-        chances = []
+        masks, chosen, drawn = [], [], []
 
         class Watched(type(agent)):
-            def __call__(self, observation):
-                chances.append(super().__call__(observation).probabilities.copy())
-                return Choice(chances[-1])
+            def __call__(self, observation, draws):
+                choice = super().__call__(observation, draws)
+                masks.append(observation.action_mask.copy())
+                chosen.append(choice.actions)
+                drawn.append(draws.copy())
+                return choice
 
         agent = Watched(agent.name, agent.rules, agent.use_mask, agent.origin)
         play(agent, GAMES, num_envs=6, num_workers=2)
-        assert (np.concatenate(chances) == 1).all() == free
+        mask, actions, draws = map(np.concatenate, (masks, chosen, drawn))
+        assert mask.all() == free
+        assert mask[np.arange(len(actions)), actions].all()
+        place = (draws * mask.sum(1)).astype(int)  # of the action among those allowed
+        assert np.array_equal(mask.cumsum(1)[np.arange(len(actions)), actions] - 1, place)
+        assert len(np.unique(actions)) > 15
+
+
+def test_the_rules_play_their_highest_priorities():
+    agent = find_agent("rules", None, greedy=False)
+    followed = []
+
+    class Watched(type(agent)):
+        def __call__(self, observation, draws):
+            choice = super().__call__(observation, draws)
+            for row, action in enumerate(choice.actions):
+                allowed = np.flatnonzero(observation.action_mask[row])
+                assert action in allowed
+                listed = instances_of(observation)[row]
+                priorities = [
+                    agent.rules.operator_priority[i["rule"]]
+                    for i in listed if i["rule"] != NO_RULE and np.isin(i["actions"], allowed).any()
+                ]  # fmt: skip
+                said = [
+                    agent.rules.operator_priority[i["rule"]]
+                    for i in listed if i["rule"] != NO_RULE and action in i["actions"]
+                ]  # fmt: skip
+                assert not priorities or max(said) == max(priorities)
+                followed.append(bool(priorities))
+            return choice
+
+    agent = Watched(agent.name, agent.rules, agent.use_mask, agent.origin)
+    played = play(agent, GAMES, num_envs=3, num_workers=1)
+    again = play(find_agent("rules", None, greedy=False), GAMES, num_envs=6, num_workers=2)
+    assert played.episodes == again.episodes and len(played.episodes) == 6
+    assert np.mean(followed) > 0.9 and played.trace is None
 
 
 def test_games_of_a_killed_worker_are_reported_and_missing(monkeypatch):
@@ -62,7 +101,7 @@ def test_games_of_a_killed_worker_are_reported_and_missing(monkeypatch):
     class Murderous(type(agent)):
         """Kills one of the workers after a few steps."""
 
-        def __call__(self, observation):
+        def __call__(self, observation, draws):
             calls.append(1)
             if len(calls) == 10:
                 children = os.popen(f"pgrep -P {os.getpid()}").read().split()
@@ -71,7 +110,7 @@ def test_games_of_a_killed_worker_are_reported_and_missing(monkeypatch):
                     if b"worker" in open(f"/proc/{pid}/cmdline", "rb").read()
                 ]  # fmt: skip
                 os.kill(max(workers), signal.SIGKILL)
-            return super().__call__(observation)
+            return super().__call__(observation, draws)
 
     agent = Murderous(agent.name, agent.rules, agent.use_mask, agent.origin)
     played = play(agent, GAMES, num_envs=4, num_workers=2)

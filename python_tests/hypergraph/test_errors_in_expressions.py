@@ -51,7 +51,7 @@ ABOUT_A_MONSTER = {
     ),
     "string alone": (
         "'newt'",
-        'the string \'newt\' stands alone; compare it with a word: x.name == "newt"',
+        'the string \'newt\' stands alone; compare a word with it: x.name == "newt"',
     ),
     "word of another list": (
         "m.name == me.hunger",

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file, its conditions or effects is told in one line: place and remedy."""
+"""Whatever is wrong with a file, its conditions or effects is told in one line."""
 
 import re
 

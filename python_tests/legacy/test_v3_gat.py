@@ -8,6 +8,7 @@ from v3_files import real_files, small_hypergraph
 
 from tedg_fast.legacy import V3Policy
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
+from tedg_fast.policy import Active, Instances
 
 
 @pytest.fixture(params=["small", "real"])
@@ -23,7 +24,12 @@ def active_sets(policy, rows):
     """Random active sets, with bits also where there is no condition."""
     rng = np.random.default_rng(0)
     share = rng.random((rows, 1))
-    return torch.from_numpy(rng.random((rows, policy.observer.num_nodes)) < share)
+    return without_rules(torch.from_numpy(rng.random((rows, policy.observer.num_nodes)) < share))
+
+
+def without_rules(nodes):
+    """V3's rules have no instances."""
+    return Active(nodes, Instances.none(len(nodes)))
 
 
 def on_all_nodes(gat, active):
@@ -54,7 +60,7 @@ def on_all_nodes(gat, active):
 
 def test_equal_to_the_network_on_all_nodes(policy):
     active = active_sets(policy, 7)
-    h_logic, scores, variance = on_all_nodes(policy.gat, active)
+    h_logic, scores, variance = on_all_nodes(policy.gat, active.nodes)
     logic = policy.manager(policy.manager.rules(), active)
     torch.testing.assert_close(logic.h_logic, h_logic)
     torch.testing.assert_close(logic.operator_scores, scores)
@@ -66,7 +72,7 @@ def test_equal_gradients(policy):
     direction = torch.randn(7, 256, dtype=torch.float64)
     gradients = []
     for h_logic, scores in (
-        on_all_nodes(policy.gat, active)[:2],
+        on_all_nodes(policy.gat, active.nodes)[:2],
         policy.manager(policy.manager.rules(), active)[:2],
     ):
         policy.zero_grad()
@@ -77,7 +83,7 @@ def test_equal_gradients(policy):
 
 
 def test_nothing_active(policy):
-    nothing = torch.zeros(2, policy.observer.num_nodes, dtype=torch.bool)
+    nothing = without_rules(torch.zeros(2, policy.observer.num_nodes, dtype=torch.bool))
     logic = policy.manager(policy.manager.rules(), nothing)
     assert all(field.isfinite().all() for field in logic)
 

@@ -6,7 +6,7 @@ from nle import nethack
 from v3_files import small_hypergraph
 
 from tedg_fast.legacy import LegacyError, Observer, V3Grounder
-from tedg_fast.nethack.grounding import RawObservation
+from tedg_fast.nethack.facts.observation import RawObservation
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +174,7 @@ def test_grounder_counts_the_steps_of_each_game(hypergraph):
         unpacked = np.unpackbits(out.active_bits, axis=1, count=hypergraph.num_nodes)
         np.testing.assert_array_equal(unpacked, active)
         assert out.action_mask.all() and not out.crop.any()
+        assert out.instances.shape[1:] == (0, 8) and out.objects.shape[1:] == (0, 6)
         step[games] += 1
     assert step.max() > 25
 

@@ -11,7 +11,7 @@ from nle import nethack
 from nle.env.tasks import NetHackScore
 
 from tedg_fast.nethack.games.game import Game
-from tedg_fast.nethack.grounding import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 
 CHARACTER = "mon-hum-neu-mal"
 

@@ -1,22 +1,29 @@
 """The Grounder as a whole: any bytes, any grouping of games, the same rows every time."""
 
-import json
 from dataclasses import fields
-from importlib import resources
 
 import numpy as np
 import pytest
-from grounded_games import GroundedGames, diving_actions, empty_raw
+from grounded_games import GroundedGames, diving_action, empty_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
+from small_rules import rule, small
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.action_mask import allowed_actions
 from tedg_fast.nethack.facts.features import NUM_FEATURES
 from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
-from tedg_fast.nethack.grounding import Grounder, GroundingError
-from tedg_fast.nethack.facts.observation import CROP, Observation, ObservationSpec
+from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.observation import (
+    CROP,
+    INSTANCES,
+    NO_RULE,
+    NOTHING,
+    OBJECTS,
+    Observation,
+    ObservationSpec,
+    instances_of,
+)
 
 GAMES = 6
 
@@ -32,8 +39,8 @@ def recording():
     games, rng, steps = GroundedGames(GAMES, seed=70, max_steps=150), np.random.default_rng(7), []
     for _ in range(250):
         steps.append((games.raw.copy(), games.last_action.copy(), np.flatnonzero(games.new)))
-        view = games.look()
-        games.step(diving_actions(view, allowed_actions(view), rng))
+        looks = [games.look(game) for game in range(GAMES)]
+        games.step([diving_action(look, look.action_mask(), rng) for look in looks])
     games.close()
     return steps
 
@@ -103,6 +110,14 @@ def test_inputs_are_left_alone_and_outputs_are_in_range(graph, recording):
         bits = np.unpackbits(out.active_bits, axis=1)
         assert not bits[:, graph.num_conditions :].any()
         assert (bits.sum(axis=1) >= 4).all()
+        listed = instances_of(out)
+        none = listed["rule"] == NO_RULE
+        assert (listed["rule"][~none] < graph.num_operators).all() and not none.all()
+        assert not (none[:, :-1] & ~none[:, 1:]).any()  # nothing follows the first without a rule
+        assert (listed["actions"][none] == NOTHING).all()
+        assert (listed["actions"][~none, 0] < 23).all()  # each proposes something
+        places = out.objects[..., 0] < 0
+        assert not (places[:, :-1] & ~places[:, 1:]).any()
 
 
 def test_the_spec_is_what_comes_out(graph):
@@ -110,11 +125,23 @@ def test_the_spec_is_what_comes_out(graph):
     assert spec == ObservationSpec(graph.num_conditions)
     out = spec.empty(3, 2)
     assert out.active_bits.shape == (3, 2, -(-graph.num_conditions // 8))
+    assert out.instances.shape == (3, 2, INSTANCES, 8) and out.instances.dtype == np.uint8
+    assert out.objects.shape == (3, 2, OBJECTS, 6) and out.objects.dtype == np.int16
     assert out.features.shape == (3, 2, NUM_FEATURES) and out.features.dtype == np.float32
     assert out.crop.shape == (3, 2, CROP * CROP) and out.crop.dtype == np.uint8
     assert out.action_mask.shape == (3, 2, 23) and out.action_mask.dtype == bool
     for name, (shape, dtype) in spec.fields().items():
         assert getattr(out, name).shape[2:] == shape and getattr(out, name).dtype == dtype
+
+
+def test_two_leading_dimensions_become_one(graph):
+    out = Grounder(graph, 2).spec.empty(3, 2)
+    out.crop[:] = np.arange(6).reshape(3, 2, 1)
+    flat = out.flat()
+    assert flat.crop[:, 0].tolist() == list(range(6))
+    assert flat.instances.shape == (6, INSTANCES, 8)
+    out.objects = out.objects[:, :, :0]  # as where there are none
+    assert out.flat().objects.shape == (6, 0, 6)
 
 
 def test_views_and_copies_of_an_observation(graph):
@@ -159,36 +186,34 @@ def test_any_bytes_in_and_never_an_exception(seed, kind):
         assert out.crop.max() < NUM_GLYPH_CLASSES
 
 
-def test_a_condition_without_a_detector_is_named(tmp_path):
-    text = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.json").read_text()
-    path = tmp_path / "renamed.json"
-    path.write_text(json.dumps(json.loads(text)).replace('"hp_critical"', '"hp_criticl"'))
-    with pytest.raises(GroundingError) as caught:
-        Grounder(load_hypergraph(path), 1)
-    message = str(caught.value)
-    assert "no detector for hp_criticl (did you mean hp_critical?)" in message
-    assert "\n" not in message
-
-
-def test_a_small_hypergraph_uses_few_detectors(tmp_path):
-    content = {
-        "format": "tedg-hypergraph", "version": 2, "name": "small", "description": "One rule.",
-        "conditions": [
-            {"name": "way_to_stairs_west", "kind": "scene", "description": "A way."},
-            {"name": "hp_low", "kind": "state", "description": "Hurt."},
-        ],
-        "effects": [{"name": "moved", "description": "Moved.", "shown_by": []}],
-        "operators": [{
-            "name": "go", "description": "Go.", "expert": "general", "priority": 0,
-            "conditions": {"state": ["hp_low"], "scene": ["way_to_stairs_west"]},
-            "effects": ["moved"], "actions": ["west"],
-        }],
-    }  # fmt: skip
-    path = tmp_path / "small.json"
-    path.write_text(json.dumps(content))
-    grounder = Grounder(load_hypergraph(path), 1)
+def test_a_small_file_of_rules(tmp_path):
+    rules = small(tmp_path, rule("go", "west", ["me.hp < 0.4 * me.max_hp"]),
+                  rule("stay", "wait", ["me.turn > 5"]))  # fmt: skip
+    grounder = Grounder(rules, 1)
     raw = empty_raw(1)
     raw.blstats[0, nethack.NLE_BL_HP], raw.blstats[0, nethack.NLE_BL_HPMAX] = 3, 10
     out = grounder.spec.empty(1)
     grounder(raw, np.array([-1]), out)
-    assert np.unpackbits(out.active_bits)[:2].tolist() == [0, 1]
+    hurt, late = (rules.condition_index[text] for text in ("me.hp < 0.4 * me.max_hp", "me.turn > 5"))
+    bits = np.unpackbits(out.active_bits)
+    assert bits[hurt] and not bits[late]
+    (listed,) = instances_of(out)
+    assert listed["rule"].tolist() == [0] + [NO_RULE] * (INSTANCES - 1)
+    assert listed["objects"][0].tolist() == [NOTHING, NOTHING]
+    assert listed["actions"][0].tolist() == [4, NOTHING, NOTHING, NOTHING]
+
+
+def test_a_game_is_restored_by_showing_it_again(graph, recording):
+    """What is remembered of a game is a function of its observations and actions."""
+    through, later = Grounder(graph, GAMES), Grounder(graph, 1)
+    begins = [step for step, (_, _, begun) in enumerate(recording) if 2 in begun]
+    first, after = begins[0], next((b for b in begins[1:]), len(recording))
+    out, again = through.spec.empty(GAMES), later.spec.empty(1)
+    for raw, last_action, begun in recording[first : after - 1]:
+        for game in begun:
+            through.reset(int(game))
+        through(raw, last_action, out)
+        later(raw[2:3], last_action[2:3], again)
+    for field in fields(Observation):
+        assert np.array_equal(getattr(out, field.name)[2:3], getattr(again, field.name))
+    assert later.facts["level"][0]["turns"] > 0

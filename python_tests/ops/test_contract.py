@@ -10,6 +10,7 @@ from tedg_fast.ops import (
     fenchel_young_loss,
     gat_attention,
     gat_attention_weights,
+    gatv2_scores,
     route,
     routing_losses,
     sparsemax,
@@ -22,6 +23,25 @@ def attention(relations=2, masked=True, **shape):
     graph, tensors = attention_problem(relations=relations, masked=masked, **shape)
     mask = tensors.pop("node_mask")
     return lambda **inputs: gat_attention(graph=graph, node_mask=mask, **inputs), tensors
+
+
+def edge_attention(dtype, batch):
+    function, tensors = attention(dtype=dtype, batch=batch)
+    score = torch.randn(23, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    tensors["score_edge"] = score.to(dtype)
+    seed = torch.tensor(9)
+    return lambda **inputs: function(dropout_p=0.3, dropout_seed=seed, **inputs), tensors
+
+
+def gatv2(dtype, batch):
+    graph, tensors = attention_problem(dtype=dtype, batch=batch)
+    x = tensors["x"]
+    return lambda **inputs: gatv2_scores(graph=graph, **inputs), {
+        "x_src": x,
+        "x_dst": x[:, :5].flip(1),
+        "att": x[0, 6],
+        "x_edge": x.flatten(0, 1)[torch.arange(23) % 7],
+    }
 
 
 def problems(dtype=torch.float64, batch=4):
@@ -37,6 +57,8 @@ def problems(dtype=torch.float64, batch=4):
     index = torch.randint(0, 5, (batch, 7), generator=generator, dtype=torch.uint8)
     return {
         "gat_attention": attention(dtype=dtype, batch=batch),
+        "gat_attention_edges": edge_attention(dtype, batch),
+        "gatv2_scores": gatv2(dtype, batch),
         "route softmax": (
             lambda router_logits, expert_logits: route(
                 router_logits, expert_logits, temperature=0.5, action_mask=mask
@@ -154,12 +176,18 @@ def opcheck_cases():
     x, src, dst, bias, mask = tensors.values()
     leaf = lambda t: t.clone().requires_grad_()  # noqa: E731
     out, lse = gat_attention(graph=graph, **tensors)
+    own, seed = torch.randn(23, 3), torch.tensor(7)
+    walk = *graph_tensors(graph)[:2], graph.edge_id
+    transpose = graph_tensors(graph)[2:5]
+    scored = graph.relation, leaf(bias), 0.2, mask, 0.3, seed
+    ends = leaf(x), leaf(out), leaf(x[0, 0]), leaf(own[:, :, None].expand(23, 3, 5))
     scores, experts = torch.randn(5, 4), torch.randn(5, 4, 9)
     alpha = torch.softmax(scores, -1)
     means = alpha.mean(0)
     one = torch.tensor(0.7)
     index, table = torch.randint(0, 6, (5, 3), dtype=torch.uint8), torch.randn(6, 2)
     return {
+        "build_graph": (torch.tensor([[3, 0, 3], [1, 0, 1]]), 4, 2),
         "gat_attention": (
             leaf(x), leaf(src), leaf(dst), *graph_tensors(graph), leaf(bias), 0.2, mask
         ),
@@ -168,6 +196,20 @@ def opcheck_cases():
         ),
         "gat_attention_weights": (
             src, dst, lse, graph.rowptr, graph.col, graph.edge_id, graph.relation, bias, 0.2, mask
+        ),
+        "gat_attention_edges": (
+            leaf(x), leaf(src), leaf(dst), leaf(own), *walk, *transpose, *scored
+        ),
+        "gat_attention_edges_backward": (
+            out, lse, x, src, dst, own, *walk, *transpose, graph.relation, bias, 0.2, mask, 0.3,
+            seed, lse,
+        ),
+        "gat_attention_edges_weights": (
+            src, dst, own, lse, *walk, graph.relation, bias, 0.2, mask, 0.3, seed
+        ),
+        "gatv2_scores": (*ends, *walk, *transpose, 0.2),
+        "gatv2_scores_backward": (
+            torch.randn(2, 23, 3), *(t.detach() for t in ends), *walk, *transpose, 0.2
         ),
         "route": (leaf(scores), leaf(experts), True, 0.5, torch.rand(5, 9) > 0.5),
         "route_backward": (alpha, experts[:, 0], scores, experts, False, 0.5, None),

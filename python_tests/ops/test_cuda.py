@@ -31,6 +31,7 @@ pytestmark = [
         not (EMULATED or torch.cuda.is_available()), reason="no CUDA device, real or emulated"
     ),
 ]
+dtypes = pytest.mark.parametrize("dtype", FLOATS, ids=lambda v: str(v).removeprefix("torch."))
 on_a_real_device = pytest.mark.skipif(EMULATED, reason="needs a real CUDA device")
 # (batch, experts, actions) of the routing ops.
 ROUTING = [(1, 4, 23), (64, 4, 23), (33, 7, 121), (3, 64, 121), (5, 33, 17), (2, 100, 9)]
@@ -43,6 +44,7 @@ ATTENTION = {
         batch=64, sources=9, targets=12, edges=70, heads=1, width=100
     ),
     "tiles of odd rows": dict(batch=16, sources=12, targets=9, edges=60, heads=4, width=15),
+    "tiles with hubs": dict(batch=16, sources=30, targets=3, edges=300, heads=4, width=24),
     "many relations": dict(batch=64, sources=9, targets=9, edges=60, heads=1, width=16,
                            relations=40),
 }
@@ -119,7 +121,7 @@ def test_a_build_with_cuda_loads_its_kernels():
     assert _native.CUDA_LOADED == _native.CUDA_LIBRARY.exists()
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@dtypes
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", ATTENTION)
 def test_attention(name, masked, dtype):
@@ -131,7 +133,7 @@ def test_attention(name, masked, dtype):
 
 
 @pytest.mark.parametrize("batch", [1, 64])
-@pytest.mark.parametrize("dtype", FLOATS)
+@dtypes
 def test_attention_over_hubs(batch, dtype):
     graph = hub_graph().to(DEVICE)
     _, arguments = attention_problem(
@@ -141,7 +143,7 @@ def test_attention_over_hubs(batch, dtype):
           arguments, dtype)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@dtypes
 def test_attention_weights(dtype):
     graph, arguments = attention_problem(
         batch=3, relations=3, masked=True, dtype=dtype, seed=fresh_seed()
@@ -156,7 +158,7 @@ def test_attention_weights(dtype):
     torch.testing.assert_close(weights.double(), expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
+@dtypes
 @pytest.mark.parametrize("mapping", ["softmax", "sparsemax"])
 @pytest.mark.parametrize("shape", ROUTING)
 def test_routing(shape, mapping, dtype):

@@ -94,8 +94,36 @@ def attention_call(draw):
     raw.gat_attention_weights(src, dst, lse, *arrays[:2], edge_id, arrays[5], bias, 0.2, mask)
 
 
+def edge_attention_call(draw):
+    shape = {"batch": draw.size(4), "sources": draw.size(), "targets": draw.size(),
+             "edges": draw.size(20), "heads": draw.size(20), "width": draw.size(40)}
+    graph, _ = attention_problem(**shape, relations=2)
+    b, n, m, e = shape["batch"], graph.num_sources, graph.num_targets, graph.num_edges
+    h, d = shape["heads"], shape["width"]
+    acc = torch.float64 if draw.dtype == torch.float64 else torch.float32
+    x, src, dst = draw.tensor(b, n, h, d), draw.tensor(b, n, h), draw.tensor(b, m, h)
+    own = draw.maybe(draw.tensor(*draw.random.choice(((), (b,))), e, h, dtype=acc))
+    names = ("rowptr", "col", "edge_id", "t_rowptr", "t_target", "t_edge", "relation")
+    arrays = [draw.integers(getattr(graph, name)) for name in names]
+    scored = draw.maybe(draw.tensor(2, h)), 0.2, draw.maybe(draw.tensor(b, n, dtype=torch.bool))
+    dropout = draw.random.choice((0.0, 0.4, 1.0)), torch.tensor(draw.size(99))
+    out, lse = raw.gat_attention_edges(x, src, dst, own, *arrays, *scored, *dropout)
+    grads = draw.tensor(b, m, h, d), draw.maybe(torch.randn(b, m, h, dtype=lse.dtype))
+    raw.gat_attention_edges_backward(
+        *grads, x, src, dst, own, *arrays, *scored, *dropout, lse
+    )
+    raw.gat_attention_edges_weights(
+        src, dst, own, lse, *arrays[:3], arrays[6], *scored, *dropout
+    )
+    ends = x, draw.tensor(b, m, h, d), draw.tensor(h, d), draw.maybe(draw.tensor(e, h, d))
+    scores = raw.gatv2_scores(*ends, *arrays[:6], 0.2)
+    raw.gatv2_scores_backward(scores, *ends, *arrays[:6], 0.2)
+
+
 def route_call(draw):
     b, k, a = draw.size(40), draw.size(9), draw.size(40)
+    if draw.random.random() < 0.1:
+        k = 256 + draw.size(40)  # a long row
     temperature = draw.random.choice((1.0, 0.5, 1e-30, 0.0, float("nan")))
     scores, experts = draw.tensor(b, k), draw.tensor(b, k, a)
     mask = draw.maybe(draw.tensor(b, a, dtype=torch.bool))
@@ -131,18 +159,20 @@ def graph_call(draw):
     edges = torch.randint(-2, 8, (draw.random.choice((2, 2, 2, 1, 3)), draw.size(10)))
     relation = draw.maybe(torch.randint(-1, 4, (draw.size(10),)))
     ops.Graph(edges, draw.size(9), draw.size(9), relation)
+    raw.build_graph(edges, draw.size(9), draw.size(9))
 
 
 @pytest.mark.parametrize(
-    "call", [attention_call, route_call, loss_call, embedding_call, graph_call]
+    "call",
+    [attention_call, edge_attention_call, route_call, loss_call, embedding_call, graph_call],
 )
 def test_never_crashes(call):
     refused = 0
-    for seed in range(CALLS // 5):
+    for seed in range(CALLS // 6):
         torch.manual_seed(seed)
         try:
             call(Draw(seed))
         except (ValueError, RuntimeError) as error:
             assert str(error).strip()
             refused += 1
-    assert 0 < refused < CALLS // 5, "both outcomes must occur"
+    assert 0 < refused < CALLS // 6, "both outcomes must occur"

@@ -1,117 +1,100 @@
 """Which of the 23 actions a policy may choose.
 
-Two tables, both conservative. `impossible`: the action certainly leaves map, status and clock as
-they are (a test plays such actions in real games). `harmful`: it certainly hurts and gains nothing
-that another action could not. When confusion, a trap or the like makes the outcome unsure, nothing
-is called impossible; and no row is ever left without an allowed action.
+Two sets, both conservative. `impossible`: the action certainly leaves map, status and clock as they
+are (a test plays such actions in real games). `harmful`: it certainly hurts and gains nothing that
+another action could not. Where confusion, a trap or the like makes the outcome unsure, nothing is
+called impossible; where everything would be forbidden, everything is allowed.
 """
 
-import numpy as np
 from nle import nethack
 
+from oracle.memory import Memory
+from oracle.scene import Scene
+from oracle.squares import DIAGONAL
 from tedg_fast.nethack.actions import (
-    DOWN,
-    EAT,
-    FAR_MOVES,
-    FIRST_FAR_MOVE,
-    FIRST_MOVE,
-    IS_DIAGONAL,
-    MORE,
-    MOVES,
-    NO,
-    NUM_ACTIONS,
-    UP,
-    YES,
-)
-from tedg_fast.nethack.detectors.view import View
+    DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, MORE, NO, NUM_ACTIONS, UP, YES,
+)  # fmt: skip
 from tedg_fast.nethack.facts.glyphs import Flag, Terrain
-from tedg_fast.nethack.messages import Said
 
-_UNSURE = (
-    nethack.BL_MASK_CONF | nethack.BL_MASK_STUN | nethack.BL_MASK_HALLU | nethack.BL_MASK_BLIND
-)
-_ERRATIC = nethack.BL_MASK_CONF | nethack.BL_MASK_STUN
-_OFF_GROUND = nethack.BL_MASK_LEV | nethack.BL_MASK_FLY
-_BITS = np.arange(NUM_ACTIONS)
+_FAR = FIRST_FAR_MOVE - FIRST_MOVE
+ALL = set(range(NUM_ACTIONS))
 # Yes/no questions take capital letters too, which the long moves send.
-_YES = (YES, YES + FIRST_FAR_MOVE - FIRST_MOVE)
-_NO = (NO, NO + FIRST_FAR_MOVE - FIRST_MOVE)
-_ANSWERS = np.isin(_BITS, (MORE, *_YES, *_NO))
+_YES, _NO = {YES, YES + _FAR}, {NO, NO + _FAR}
+_MOVES = set(range(FIRST_MOVE, FIRST_FAR_MOVE))
+_UNSURE = (nethack.BL_MASK_CONF | nethack.BL_MASK_STUN | nethack.BL_MASK_HALLU
+           | nethack.BL_MASK_BLIND)  # fmt: skip
 
 
-def allowed_actions(view: View) -> np.ndarray:
-    """bool [G, 23]: neither impossible nor harmful; all True where nothing else would be left."""
-    allowed = ~(impossible(view) | harmful(view))
-    allowed[~allowed.any(axis=1)] = True
-    return allowed
+def allowed_actions(scene: Scene, memory: Memory) -> set[int]:
+    return (ALL - impossible(scene, memory) - harmful(scene)) or set(ALL)
 
 
-def impossible(view: View) -> np.ndarray:
-    """bool [G, 23]: actions that certainly change neither map nor status nor clock.
+def _showing(scene: Scene, flags: int) -> set[int]:
+    """The directions in which a neighbour has one of these flags."""
+    return {way for way in range(8) if scene.near[way] & flags}
 
-    At a prompt that means: the key is no answer, or an answer that only ends the prompt.
-    """
-    scene, here = view.scene, view.here
-    nothing = np.zeros((len(here), NUM_ACTIONS), dtype=bool)
-    free = ~scene.prompt & ~scene.more & (scene.seen & Flag.ENGULFED == 0)
-    loose = free & ~view.memory.trapped & (view.near_flags & Flag.STICKY == 0)
-    sure = loose & (scene.conditions & _UNSURE == 0)
-    blocked = _blocked(view) & sure[:, None]
-    nothing[:, MORE] = free
-    nothing[:, MOVES] = blocked
-    nothing[:, FAR_MOVES] = blocked
-    known = loose & (here > Terrain.COVERED) & (here != Terrain.PIT)
-    top = (scene.depth == 1) & (scene.blstats[:, nethack.NLE_BL_DNUM] == 0)
-    nothing[:, UP] = known & ((here != Terrain.STAIRS_UP) | top)
-    nothing[:, DOWN] = known & (here != Terrain.STAIRS_DOWN) & (here != Terrain.HOLE)
-    nothing |= _no_answers(view)
+
+def _moves(ways: set[int]) -> set[int]:
+    return {FIRST_MOVE + way for way in ways}
+
+
+def _both_moves(ways: set[int]) -> set[int]:
+    return _moves(ways) | {FIRST_FAR_MOVE + way for way in ways}
+
+
+def impossible(scene: Scene, memory: Memory) -> set[int]:
+    """Actions that certainly change neither map nor status nor clock."""
+    here = int(memory.here.terrain[scene.position])
+    free = not scene.prompt and not scene.more and not scene.seen & Flag.ENGULFED
+    loose = free and not memory.trapped and not _showing(scene, Flag.STICKY)
+    nothing = _no_answers(scene)
+    if free:
+        nothing.add(MORE)
+    if loose and not scene.conditions & _UNSURE:
+        doors = _showing(scene, Flag.OPEN_DOOR)
+        if here == Terrain.OPEN_DOOR:
+            doors |= _showing(scene, Flag.WALKABLE)
+        slanted = {way for way in doors if DIAGONAL[way]}
+        nothing |= _both_moves(_showing(scene, Flag.SOLID) | slanted)
+    if loose and here > Terrain.COVERED and here != Terrain.PIT:
+        top = scene.depth == 1 and scene.blstats[nethack.NLE_BL_DNUM] == 0
+        if here != Terrain.STAIRS_UP or top:
+            nothing.add(UP)
+        if here not in (Terrain.STAIRS_DOWN, Terrain.HOLE):
+            nothing.add(DOWN)
     return nothing
 
 
-def _blocked(view: View) -> np.ndarray:
-    """bool [G, 8]: walls, rock, and diagonal steps through a door's frame."""
-    near = view.scene.near
-    solid = near & Flag.SOLID != 0
-    into_door = near & Flag.OPEN_DOOR != 0
-    out_of_door = (view.here == Terrain.OPEN_DOOR)[:, None] & (near & Flag.WALKABLE != 0)
-    return solid | ((into_door | out_of_door) & IS_DIAGONAL)
+def _no_answers(scene: Scene) -> set[int]:
+    """Keys that answer nothing at the prompt that is up."""
+    none: set[int] = set()
+    confused = scene.conditions & (nethack.BL_MASK_CONF | nethack.BL_MASK_STUN)
+    if scene.asks("DIRECTION_PROMPT") and not confused:
+        none |= ALL - {MORE} - _MOVES
+    if scene.asks("EAT_ITEM_PROMPT"):
+        none |= {action for action in ALL if not scene.offered >> action & 1} - {MORE}
+    if scene.asks("EAT_HERE_PROMPT", "ATTACK_PROMPT"):
+        none |= ALL - {MORE} - _YES - _NO
+    return none
 
 
-def _no_answers(view: View) -> np.ndarray:
-    """bool [G, 23]: keys that answer nothing at the prompt that is up."""
-    scene = view.scene
-
-    def asks(which: int) -> np.ndarray:
-        return (scene.prompt & (scene.said & which != 0))[:, None]
-
-    directions = np.zeros(NUM_ACTIONS, dtype=bool)
-    directions[MORE] = directions[MOVES] = True
-    steady = (scene.conditions & _ERRATIC == 0)[:, None]
-    offered = (scene.offered[:, None] >> _BITS) & 1 != 0
-    offered[:, MORE] = True
-    return (
-        (asks(Said.DIRECTION_PROMPT) & steady & ~directions)
-        | (asks(Said.EAT_ITEM_PROMPT) & ~offered)
-        | (asks(Said.EAT_HERE_PROMPT | Said.ATTACK_PROMPT) & ~_ANSWERS)
-    )
-
-
-def harmful(view: View) -> np.ndarray:
-    """bool [G, 23]: actions that certainly do harm and no good."""
-    scene = view.scene
-    bad = np.zeros((len(scene.rows), NUM_ACTIONS), dtype=bool)
-    free = ~scene.prompt & ~scene.more
-    sees = scene.conditions & nethack.BL_MASK_BLIND == 0
-    wet = (scene.near & Flag.LAVA_OR_WATER != 0) & (scene.conditions & _OFF_GROUND == 0)[:, None]
-    paralyses = (scene.near & Flag.UNTOUCHABLE != 0) & sees[:, None]
-    off_map = scene.near & Flag.EDGE != 0  # costs a turn and leads nowhere
-    bad[:, MOVES] = (wet | off_map | paralyses) & free[:, None]
-    bad[:, FAR_MOVES] = (wet | off_map) & free[:, None]
-    bad[:, EAT] = free & (scene.blstats[:, nethack.NLE_BL_HUNGER] == 0)  # risks choking
-    kicks = scene.prompt & (scene.said & Said.DIRECTION_PROMPT != 0)
-    sore = Flag.SOLID | Flag.UNTOUCHABLE | Flag.COCKATRICE | Flag.PET | Flag.KEEPER
-    bad[:, MOVES] |= (scene.near & sore != 0) & kicks[:, None]
-    attacks = scene.said & Said.ATTACK_PROMPT != 0
-    deadly = (scene.said & Said.EAT_HERE_PROMPT != 0) & (scene.said & Said.DEADLY_FOOD != 0)
-    bad[:, _YES] |= (scene.prompt & (attacks | deadly))[:, None]
+def harmful(scene: Scene) -> set[int]:
+    """Actions that certainly do harm and no good."""
+    bad: set[int] = set()
+    if not scene.prompt and not scene.more:
+        # Leaving the map costs a turn and leads nowhere.
+        shunned = _showing(scene, Flag.EDGE)
+        if not scene.conditions & (nethack.BL_MASK_LEV | nethack.BL_MASK_FLY):
+            shunned |= _showing(scene, Flag.LAVA_OR_WATER)
+        bad |= _both_moves(shunned)
+        if not scene.conditions & nethack.BL_MASK_BLIND:
+            bad |= _moves(_showing(scene, Flag.UNTOUCHABLE))
+        if scene.blstats[nethack.NLE_BL_HUNGER] == 0:
+            bad.add(EAT)  # risks choking
+    if scene.asks("DIRECTION_PROMPT"):
+        bad |= _moves(_showing(scene, Flag.SOLID | Flag.UNTOUCHABLE | Flag.COCKATRICE | Flag.PET
+                               | Flag.KEEPER))  # fmt: skip
+    deadly = scene.says("EAT_HERE_PROMPT") and scene.says("DEADLY_FOOD")
+    if scene.prompt and (deadly or scene.says("ATTACK_PROMPT")):
+        bad |= _YES
     return bad

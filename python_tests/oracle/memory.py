@@ -1,247 +1,364 @@
-"""What the agent remembers of each game: the current level's map, its own moves, its failures.
+"""What is remembered of one game: the levels it has been to, the player's moves and failures."""
 
-A level's memory is dropped when the level changes; all of it when a new game begins.
-"""
-
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 import numpy as np
+from nle import nethack
 
-from tedg_fast.nethack.actions import (
-    DOWN,
-    EAT,
-    FIRST_FAR_MOVE,
-    FIRST_MOVE,
-    IS_DIAGONAL,
-    SEARCH,
-    UP,
+from oracle.ground import Ground
+from oracle.scene import Scene
+from oracle.squares import (
+    AREA, DIAGONAL, NEIGHBOURS, NUMBERS, PADDING, WIDTH, distance, set_of, wrap,
+)  # fmt: skip
+from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, SEARCH, UP
+from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, PROPERTIES_OF_GLYPH, Flag, Terrain
+from tedg_fast.nethack.facts.tables import ROLES, monster_tables
+from tedg_fast.nethack.facts.vocabulary import vocabulary
+
+MARKS = {n.removeprefix("memory."): bit for n, bit in NUMBERS.items() if n.startswith("memory.")}
+MOST_LEVELS = 12
+FRESH = 30  # turns for which a corpse is fresh
+KILLS = 8
+ASKED = 4  # kinds of monster called peaceful that are remembered
+PEACEFUL_TURNS = 200
+SHUNNED = 8  # squares with something to be walked round
+WARY = 150  # turns for which what was out of sight is walked round
+LONG_AGO = 1000
+FARTHEST_RUN = 48
+SHOP = 10  # columns; no shop is wider
+STAIRS = (Terrain.STAIRS_UP, Terrain.STAIRS_DOWN)
+FRAMES = (Terrain.CLOSED_DOOR, Terrain.OPEN_DOOR)
+_STONE = nethack.GLYPH_CMAP_OFF
+_TABLE = [a.name for a in vocabulary().kind["monster"].attributes if a.table]
+_UNWISE, _POISONOUS = (
+    monster_tables().values[:, _TABLE.index(name)] != 0 for name in ("unwise_to_eat", "poisonous")
 )
-from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, Terrain
-from tedg_fast.nethack.messages import Said
-from tedg_fast.nethack.rows import Rows
-from tedg_fast.nethack.scene import AREA, COLUMNS, NEIGHBOURS, WIDTH, Scene
-
-TRAIL = 8
-
-# Bits of `marks`, remembered for each square of the level.
-VISITED = 1  # the player has been there
-BLOCKED = 2  # a step onto it failed although nothing shown explains why
-NO_DIAGONAL = 4  # a diagonal step onto or off it failed
-LOCKED = 8  # a locked door
-TRIED = 16  # one unexplained failure; the second one blocks
-TASTED = 32  # an attempt was made to eat what lies there
-
-PEACEFUL_TURNS = 30
 
 
 @dataclass
-class Memory(Rows):
-    """Arrays with one row per game; squares are flattened as in scene.py."""
+class Level:
+    """One level; arrays [AREA] over the padded map, uint8 but for the glyphs shown last."""
 
-    fresh: np.ndarray  # bool [G]: the next observation is the first of a new game
-    terrain: np.ndarray  # uint8 [G, AREA]: last seen Terrain of every square
-    marks: np.ndarray  # uint8 [G, AREA]: bits above
-    searched: np.ndarray  # uint8 [G, AREA]: turns spent searching while on the square
-    level: np.ndarray  # int64 [G]
-    depth: np.ndarray  # int64 [G]
-    position: np.ndarray  # int64 [G]: flattened square
-    trail: np.ndarray  # int64 [G, TRAIL]: positions, newest first
-    time: np.ndarray  # int64 [G]: game turn of the last observation
-    hp: np.ndarray  # int64 [G]
-    gold: np.ndarray  # int64 [G]
-    experience: np.ndarray  # int64 [G]
-    prompt: np.ndarray  # bool [G]: the last observation was a prompt
-    still: np.ndarray  # int64 [G]: observations since the position changed
-    frozen: np.ndarray  # int64 [G]: observations since the game's time advanced
-    arrival: np.ndarray  # int64 [G]: game turn at which the level was entered
-    discovery: np.ndarray  # int64 [G]: game turn at which a new square was last seen
-    hurt: np.ndarray  # int64 [G]: HP lost in the last step
-    trapped: np.ndarray  # bool [G]: something may hold the player on this square
-    failed: np.ndarray  # bool [G]: the last step did not move the player and fought nothing
-    peaceful: np.ndarray  # int64 [G]: glyph of the monster the game asked about, -1 if none
-    peaceful_until: np.ndarray  # int64 [G]: turn until which that kind counts as peaceful
-    kill: np.ndarray  # int64 [G]: square of the last kill, or -1
-    killed_at: np.ndarray  # int64 [G]: game turn of that kill
-    no_meal: np.ndarray  # bool [G]: the last eating prompt offered no letter that an action sends
-    gold_gained: np.ndarray  # int64 [G]: in the last step
-    experience_gained: np.ndarray  # int64 [G]: experience points, in the last step
-    known: np.ndarray  # int64 [G]: number of squares with known terrain
+    glyphs: np.ndarray = field(default_factory=lambda: np.full(AREA, _STONE, np.uint16))
+    terrain: np.ndarray = field(default_factory=lambda: np.zeros(AREA, np.uint8))
+    told: int | None = None  # the square of whose terrain the last message told
+    marks: np.ndarray = field(default_factory=lambda: np.zeros(AREA, np.uint8))
+    searched: np.ndarray = field(default_factory=lambda: np.zeros(AREA, np.uint8))
+    searches: int = 0
+    visits: int = 0
 
-    @classmethod
-    def empty(cls, games: int) -> "Memory":
-        """Memory of games that have not begun."""
-        maps = {"terrain", "marks", "searched"}
-        flags = {"fresh", "prompt", "trapped", "failed", "no_meal"}
-        arrays = {}
-        for field in fields(cls):
-            if field.name in maps:
-                arrays[field.name] = np.zeros((games, AREA), dtype=np.uint8)
-            elif field.name == "trail":
-                arrays[field.name] = np.zeros((games, TRAIL), dtype=np.int64)
-            else:
-                dtype = bool if field.name in flags else np.int64
-                arrays[field.name] = np.zeros(games, dtype=dtype)
-        arrays["fresh"][:] = True
-        return cls(**arrays)
+    @property
+    def known(self) -> int:
+        """How many squares' terrain is known; the padding, all wall, is not counted."""
+        return max(int(np.count_nonzero(self.terrain)) - PADDING, 0)
 
-    def update(self, scene: Scene, last_action: np.ndarray) -> None:
-        """Takes in the observation that followed `last_action` (int64 [G], -1 = none)."""
-        new_level = self.fresh | (scene.level != self.level)
-        moved = (scene.position != self.position) | new_level
-        arrival_terrain = self._arrival_terrain(scene, last_action)
-        self._forget(scene, new_level)
-        self._see(scene, new_level, arrival_terrain)
+    @property
+    def walkable(self) -> int:
+        """The set of squares whose ground one can stand on, doors and traps included."""
+        return set_of((self.terrain != Terrain.UNKNOWN) & (self.terrain < Terrain.LIQUID))
+
+    def marked(self, name: str) -> int:
+        """The set of squares with a mark."""
+        return set_of(self.marks & MARKS[name] != 0)
+
+    def on(self, *terrains: int) -> int:
+        """The set of squares with one of these terrains."""
+        return sum(set_of(self.terrain == terrain) for terrain in terrains)
+
+
+@dataclass
+class Kill:
+    """Where the player killed a monster, when, and whose corpse has been seen there since."""
+
+    square: int
+    time: int
+    corpse: int | None = None
+
+
+class Ring:
+    """The last few of something, each in a place of its own: the oldest gives way."""
+
+    def __init__(self, size: int):
+        self.places: list = [None] * size
+        self.next = 0
+
+    def __iter__(self):
+        return (thing for thing in self.places if thing is not None)
+
+    def put(self, thing, same) -> None:
+        """In the first place for which `same(what is there)`, or else in the next."""
+        for i, there in enumerate(self.places):
+            if there is not None and same(there):
+                self.places[i] = thing
+                return
+        self.places[self.next] = thing
+        self.next = (self.next + 1) % len(self.places)
+
+    def clear(self) -> None:
+        """Empties the places; which is next stays."""
+        self.places = [None] * len(self.places)
+
+
+class Memory:
+    """One game's. `update` takes in an observation and the action that led to it."""
+
+    def __init__(self) -> None:
+        self.fresh = True  # the next observation is the first of a new game
+        self.levels: dict[int, Level] = {}  # the one left longest ago first
+
+    def update(self, scene: Scene, last_action: int) -> None:
+        if self.fresh:
+            self._begin(scene)
+        new_level = self.fresh or scene.level != self.level
+        moved = new_level or scene.position != self.position
+        implied = self._arrival_terrain(scene, last_action) if new_level else 0
+        branched = not self.fresh and new_level and scene.level >> 8 != self.level >> 8
+        if branched and self.here.terrain[self.position] in STAIRS:
+            self._mark(self.position, "BRANCH")
+        if moved:
+            self._note_meal(scene, new_level)
+        if new_level:
+            self._enter(scene)
+        if (not new_level and last_action == DOWN and scene.time == self.time
+                and not scene.prompt):  # fmt: skip
+            self.here.terrain[self.position] = Terrain.FLOOR  # nothing leads down here
+        self._see(scene, new_level, implied)
+        if branched and self.here.terrain[scene.position] in STAIRS:
+            self._mark(scene.position, "BRANCH")
         self._judge_step(scene, last_action, moved)
         self._note_kill(scene, last_action, moved)
-        self._walk(scene, last_action, moved, new_level)
+        self._note_corpses(scene)
+        self._note_shunned(scene)
+        self._walk(scene, last_action, moved and not new_level)
         self._count(scene, last_action, moved, new_level)
-        tasted = np.flatnonzero((last_action == EAT) & ~new_level)
-        self.marks[tasted, scene.position[tasted]] |= TASTED
-        eating = scene.prompt & (scene.said & Said.EAT_ITEM_PROMPT != 0)
-        self.no_meal[:] = np.where(eating, scene.offered == 0, self.no_meal)
-        self.fresh[:] = False
+        level = scene.blstats[nethack.NLE_BL_XP]
+        self.poison_proof = level >= monster_tables().poison_proof_from[self.role]
+        if moved and not new_level:
+            self._note_sprung(scene)
+        if scene.says("SHOP"):
+            self._note_wares(scene)
+        if not new_level and last_action == EAT:
+            self._mark(scene.position, "TASTED")
+        if scene.asks("EAT_ITEM_PROMPT"):
+            self.no_meal = scene.offered == 0
+        if scene.says("NO_FOOD"):
+            self.no_meal = True
+        self.fresh = False
 
-    def _arrival_terrain(self, scene: Scene, last_action: np.ndarray) -> np.ndarray:
+    def _mark(self, square: int, *names: str) -> None:
+        for name in names:
+            self.here.marks[square] |= MARKS[name]
+
+    def _begin(self, scene: Scene) -> None:
+        self.levels.clear()
+        self.prompt = self.no_meal = self.on_meal = False
+        self.position = 0
+        self.hp, self.gold = scene.hp, scene.gold
+        self.experience, self.time = scene.experience, scene.time
+        monster = int(monster_tables().subject[scene.glyphs[scene.position]])
+        roles = monster_tables().role
+        self.role = int(roles[monster]) if monster < len(roles) else len(ROLES) - 1
+
+    def _arrival_terrain(self, scene: Scene, last_action: int) -> int:
         """Terrain that the way of arrival puts under the player, 0 where nothing is implied."""
-        left = self.terrain[scene.rows, self.position]
-        went_down = (
-            (last_action == DOWN) & (left == Terrain.STAIRS_DOWN) & (scene.depth == self.depth + 1)
-        )
-        went_up = (
-            (last_action == UP) & (left == Terrain.STAIRS_UP) & (scene.depth == self.depth - 1)
-        )
-        terrain = np.where(went_down, Terrain.STAIRS_UP, 0)
-        terrain = np.where(went_up, Terrain.STAIRS_DOWN, terrain)
-        # A game begins on the up stairs of level 1.
-        begins = self.fresh & (scene.depth == 1) & (scene.time <= 1)
-        return np.where(begins, Terrain.STAIRS_UP, np.where(self.fresh, 0, terrain))
+        if self.fresh:  # a game begins on the up stairs of level 1
+            return Terrain.STAIRS_UP if scene.depth == 1 and scene.time <= 1 else 0
+        left = self.here.terrain[self.position]
+        if last_action == UP and left == Terrain.STAIRS_UP and scene.depth == wrap(self.depth - 1):
+            return Terrain.STAIRS_DOWN
+        if (last_action == DOWN and left == Terrain.STAIRS_DOWN
+                and scene.depth == wrap(self.depth + 1)):  # fmt: skip
+            return Terrain.STAIRS_UP
+        return 0
 
-    def _forget(self, scene: Scene, new_level: np.ndarray) -> None:
-        if not new_level.any():
-            return
-        for array in (self.terrain, self.marks, self.searched):
-            array[new_level] = 0
-        for array in (self.still, self.frozen, self.hurt):
-            array[new_level] = 0
-        for array in (self.trapped, self.failed):
-            array[new_level] = False
-        self.peaceful[new_level] = -1
-        self.kill[new_level] = -1
-        self.trail[new_level] = -1
-        self.arrival[new_level] = scene.time[new_level]
-        begun = self.fresh
-        for array in (self.prompt, self.no_meal):
-            array[begun] = False
-        for name in ("hp", "gold", "experience", "time"):
-            getattr(self, name)[begun] = getattr(scene, name)[begun]
+    def _enter(self, scene: Scene) -> None:
+        """Turns to the level's map, and forgets moves on the one just left."""
+        self.here = self.levels.pop(scene.level, None) or Level()
+        if len(self.levels) == MOST_LEVELS:
+            del self.levels[next(iter(self.levels))]
+        self.levels[scene.level] = self.here
+        self.here.visits += 1
+        self.still = self.frozen = 0
+        self.trapped = False
+        self.asked = Ring(ASKED)  # (glyph of a monster, turn until which it counts as peaceful)
+        self.kills = Ring(KILLS)
+        self.shunned = Ring(SHUNNED)  # (square, turn at which something was seen there)
+        self.trail = [-1] * 4  # positions, the newest first
+        self.arrival = self.hurt_at = scene.time
+        self.known = self.here.known
 
-    def _see(self, scene: Scene, new_level: np.ndarray, arrival_terrain: np.ndarray) -> None:
-        kept = np.maximum(self.terrain, scene.shown)
-        np.copyto(self.terrain, kept)
-        np.copyto(self.terrain, scene.shown, where=scene.shown > Terrain.COVERED)
-        implied = np.where(new_level, arrival_terrain, 0)
-        down, up = Said.STAIRS_DOWN_HERE, Said.STAIRS_UP_HERE
-        implied = np.where(scene.said & down != 0, Terrain.STAIRS_DOWN, implied)
-        implied = np.where(scene.said & up != 0, Terrain.STAIRS_UP, implied)
-        told = np.flatnonzero((implied > 0) & ~scene.prompt)
-        self.terrain[told, scene.position[told]] = implied[told]
-        known = np.count_nonzero(self.terrain, axis=1)
-        self.discovery[:] = np.where((known > self.known) | new_level, scene.time, self.discovery)
-        self.known[:] = known
+    def _see(self, scene: Scene, new_level: bool, implied: int) -> None:
+        here = self.here
+        # What is remembered of a square stays until it shows something else.
+        changed = scene.glyphs != here.glyphs
+        if here.told is not None:
+            changed[here.told] = True
+        better = changed & ((scene.shown > Terrain.COVERED) | (scene.shown > here.terrain))
+        here.terrain = np.where(better, scene.shown, here.terrain)
+        here.glyphs, here.told = scene.glyphs, None
+        if scene.says("STAIRS_DOWN_HERE"):
+            implied = Terrain.STAIRS_DOWN
+        if scene.says("STAIRS_UP_HERE"):
+            implied = Terrain.STAIRS_UP
+        if implied and not scene.prompt:
+            here.terrain[scene.position] = implied
+            here.told = scene.position
+        if new_level or here.known > self.known:
+            self.discovery = scene.time
+        self.known = here.known
 
-    def _judge_step(self, scene: Scene, last_action: np.ndarray, moved: np.ndarray) -> None:
+    def _judge_step(self, scene: Scene, last_action: int, moved: bool) -> None:
         """Learns from a step that did not move the player: locked door, boulder, unseen block."""
-        near = (last_action >= FIRST_MOVE) & (last_action < FIRST_FAR_MOVE)
-        far = (last_action >= FIRST_FAR_MOVE) & (last_action < FIRST_FAR_MOVE + 8)
-        # Where the last action was no step, any direction does: nothing is made of it.
-        aim = np.where(near | far, (last_action - FIRST_MOVE) % 8, 0)
-        step = (near | far) & ~self.prompt & ~moved & ~scene.prompt & ~scene.more
-        target = scene.position + NEIGHBOURS[aim]
-        seen = scene.flags[scene.rows, target]
-        ground = self.terrain[scene.rows, target]
-        monster = (seen & ANY_MONSTER) != 0
-        idle = scene.time == self.time
-        self.failed[:] = step & idle
-        locked = step & (scene.said & Said.DOOR_LOCKED != 0)
-        refused = step & (scene.said & Said.NO_DIAGONAL != 0)
-        diagonal = refused.copy()
-        boulder = step & (scene.said & Said.BOULDER_STUCK != 0)
-        puzzling = (
-            step & near & idle & ~monster & ~locked & ~refused & ~boulder
-            & (ground != Terrain.UNKNOWN) & (ground != Terrain.WALL)
-            & (scene.said & (Said.IN_THE_WAY | Said.DOOR_RESISTS) == 0)
-        )  # fmt: skip
-        tried = self.marks[scene.rows, target]
-        again = puzzling & (tried & TRIED != 0)
-        slanted = IS_DIAGONAL[aim]
-        unpassable = boulder | (again & ~slanted)
-        diagonal |= again & slanted
-        self.marks[scene.rows, target] = (
-            tried | locked * LOCKED | unpassable * BLOCKED | diagonal * NO_DIAGONAL
-            | puzzling * TRIED
-        )  # fmt: skip
-        in_frame = refused & (self._standing(scene) <= Terrain.COVERED)
-        self.marks[scene.rows, scene.position] |= (in_frame * NO_DIAGONAL).astype(np.uint8)
-        asked = np.flatnonzero(near & scene.prompt & (scene.said & Said.ATTACK_PROMPT != 0))
-        self.peaceful[asked] = scene.glyphs[asked, target[asked]]
-        self.peaceful_until[asked] = scene.time[asked] + PEACEFUL_TURNS
-
-    def _standing(self, scene: Scene) -> np.ndarray:
-        return self.terrain[scene.rows, scene.position]
-
-    def _note_kill(self, scene: Scene, last_action: np.ndarray, moved: np.ndarray) -> None:
-        """Remembers where a blow has just killed a monster: its corpse would be fresh.
-
-        It is forgotten once the player has left it, or a step failed, perhaps the one towards it.
-        """
-        self.kill[self.failed | (moved & (self.kill == self.position))] = -1
-        blow = (last_action >= FIRST_MOVE) & (last_action < FIRST_FAR_MOVE) & ~moved
-        games = np.flatnonzero(blow & (scene.said & Said.KILLED != 0))
-        self.kill[games] = scene.position[games] + NEIGHBOURS[last_action[games] - FIRST_MOVE]
-        self.killed_at[games] = scene.time[games]
-
-    def _walk(
-        self, scene: Scene, last_action: np.ndarray, moved: np.ndarray, new_level: np.ndarray
-    ) -> None:
-        """Marks the squares that the last move passed: a long move runs along a straight line."""
-        self.marks[scene.rows, scene.position] |= VISITED
-        ran = moved & ~new_level & (last_action >= FIRST_FAR_MOVE)
-        ran &= last_action < FIRST_FAR_MOVE + 8
-        games = np.flatnonzero(ran)
-        if games.size == 0:
+        self.failed = False
+        if not FIRST_MOVE <= last_action < FIRST_FAR_MOVE + 8:
             return
-        direction = last_action[games] - FIRST_FAR_MOVE
-        step = NEIGHBOURS[direction]
-        start, end = self.position[games], scene.position[games]
-        row, column = np.divmod(end, WIDTH)
-        old_row, old_column = np.divmod(start, WIDTH)
-        length = np.maximum(abs(row - old_row), abs(column - old_column))
-        straight = start + length * step == end
-        for_game, along = np.nonzero(
-            straight[:, None] & (np.arange(COLUMNS) < length[:, None])
+        near, aim = last_action < FIRST_FAR_MOVE, (last_action - FIRST_MOVE) % 8
+        target = scene.position + NEIGHBOURS[aim]
+        if near and scene.asks("ATTACK_PROMPT"):
+            glyph = int(scene.glyphs[target])
+            until = wrap(scene.time + PEACEFUL_TURNS)
+            self.asked.put((glyph, until), lambda known: known[0] == glyph)
+        if self.prompt or moved or scene.prompt or scene.more:
+            return
+        self.failed = scene.time == self.time
+        explained = scene.says("DOOR_LOCKED", "NO_DIAGONAL", "BOULDER_STUCK", "IN_THE_WAY",
+                               "DOOR_RESISTS")  # fmt: skip
+        expected = self.here.terrain[target] in (Terrain.UNKNOWN, Terrain.WALL) or bool(
+            scene.flags[target] & ANY_MONSTER
         )
-        self.marks[games[for_game], start[for_game] + along * step[for_game]] |= VISITED
+        puzzling = near and self.failed and not explained and not expected
+        again = puzzling and self.here.marks[target] & MARKS["TRIED"]
+        if scene.says("DOOR_LOCKED"):
+            self._mark(target, "LOCKED")
+        if scene.says("BOULDER_STUCK") or (again and not DIAGONAL[aim]):
+            self._mark(target, "BLOCKED")
+        if scene.says("NO_DIAGONAL") or (again and DIAGONAL[aim]):
+            self._mark(target, "NO_DIAGONAL")
+        if puzzling:
+            self._mark(target, "TRIED")
+        if scene.says("NO_DIAGONAL") and self.here.terrain[scene.position] <= Terrain.COVERED:
+            self._mark(scene.position, "NO_DIAGONAL")
 
-    def _count(
-        self, scene: Scene, last_action: np.ndarray, moved: np.ndarray, new_level: np.ndarray
-    ) -> None:
-        passed = scene.time - self.time
-        looked = np.flatnonzero((last_action == SEARCH) & (passed > 0) & ~moved & ~self.prompt)
-        here = scene.position[looked]
-        self.searched[looked, here] += self.searched[looked, here] < 255
-        self.hurt[:] = np.maximum(self.hp - scene.hp, 0)
-        self.gold_gained[:] = scene.gold - self.gold
-        self.experience_gained[:] = scene.experience - self.experience
-        told = scene.said & Said.TRAPPED != 0
-        pit = self._standing(scene) == Terrain.PIT
-        hurt = self.hurt > 0
+    def _note_kill(self, scene: Scene, last_action: int, moved: bool) -> None:
+        """Remembers where a blow has just killed a monster: its corpse would be fresh."""
+        blow = FIRST_MOVE <= last_action < FIRST_FAR_MOVE and not moved and not self.prompt
+        # The corpses of the undead are old from the start.
+        if blow and scene.says("KILLED") and not scene.says("UNDEAD_KILLED"):
+            fallen = scene.position + NEIGHBOURS[last_action - FIRST_MOVE]
+            self.kills.put(Kill(fallen, scene.time), lambda kill: False)
+
+    def _note_corpses(self, scene: Scene) -> None:
+        """Remembers which kills left a corpse, and where corpses lie that no recent kill explains:
+        what falls there later must not be taken for all that is there to eat."""
+        for kill in self.kills:
+            if kill.square != scene.position:
+                if scene.flags[kill.square] & Flag.CORPSE:
+                    kill.corpse = int(monster_tables().subject[scene.glyphs[kill.square]])
+                elif not scene.flags[kill.square] & ANY_MONSTER:
+                    kill.corpse = None
+        for square in np.flatnonzero(scene.flags & Flag.CORPSE).tolist():
+            if not self.killed_here(square, scene.time):
+                self._mark(square, "STALE")
+
+    def fresh_corpse(self, square: int, now: int) -> bool:
+        """Whether a fresh corpse of the player's own kill lies there, wise to eat and not tried."""
+        if self.here.marks[square] & (MARKS["STALE"] | MARKS["TASTED"]):
+            return False
+        return any(
+            kill.square == square and wrap(now - kill.time) < FRESH
+            and kill.corpse is not None and kill.corpse < len(_UNWISE)
+            and not _UNWISE[kill.corpse] and (self.poison_proof or not _POISONOUS[kill.corpse])
+            for kill in self.kills
+        )  # fmt: skip
+
+    def _note_shunned(self, scene: Scene) -> None:
+        """Remembers where monsters to be walked round are: out of sight they are not shown. Who
+        stands next to the square sees that they are gone."""
+        places = self.shunned.places
+        for i, seen in enumerate(places):
+            if (seen is not None and distance(seen[0], scene.position) <= 1
+                    and not scene.flags[seen[0]] & Flag.SHUNNED):  # fmt: skip
+                places[i] = None
+        stays = (scene.flags & Flag.SHUNNED != 0) & (scene.flags & Flag.KEEPER == 0)
+        by_columns = np.flatnonzero(stays.reshape(-1, WIDTH).T).tolist()
+        for place in by_columns:
+            square = place % (AREA // WIDTH) * WIDTH + place // (AREA // WIDTH)
+            if square != scene.position:
+                self.shunned.put((square, scene.time), lambda seen: seen[0] == square)
+
+    def spares(self, glyph: int, now: int) -> bool:
+        """Whether monsters that show this glyph count as peaceful."""
+        return any(kind == glyph and until >= now for kind, until in self.asked)
+
+    def kill_age(self, square: int, now: int) -> int:
+        """Turns since the player killed a monster on a square."""
+        ages = [wrap(now - kill.time) for kill in self.kills if kill.square == square]
+        return max(min([LONG_AGO, *ages]), 0)
+
+    def killed_here(self, square: int, now: int) -> bool:
+        return self.kill_age(square, now) < FRESH
+
+    def _walk(self, scene: Scene, last_action: int, moved: bool) -> None:
+        """Marks the squares that the last move passed. A long move runs along a straight line, or
+        round the bends of a corridor: then a shortest way is the one taken, or nearly."""
+        self._mark(scene.position, "VISITED")
+        if not (moved and FIRST_FAR_MOVE <= last_action < FIRST_FAR_MOVE + 8):
+            return
+        start, step = self.position, NEIGHBOURS[last_action - FIRST_FAR_MOVE]
+        length = distance(start, scene.position)
+        if start + length * step == scene.position:
+            passed = [start + along * step for along in range(length)]
+        else:
+            ground = Ground(self.here.walkable, self.here.on(*FRAMES))
+            around = ground.around(start, FARTHEST_RUN)
+            passed = [start + step, *(ground.walk_back(around, scene.position) or [])]
+        for square in passed:
+            self._mark(square, "VISITED")
+
+    def _note_meal(self, scene: Scene, new_level: bool) -> None:
+        """Remembers whether food that keeps was last seen on the square that was moved to. What was
+        left untouched on the square before is of no use."""
+        if self.fresh or new_level:
+            shown = False
+        else:
+            shown = PROPERTIES_OF_GLYPH[self.here.glyphs[scene.position]] & Flag.MEAL != 0
+        if not self.fresh and self.on_meal:
+            self._mark(self.position, "TASTED")
+        self.on_meal = shown and not self.here.marks[scene.position] & MARKS["TASTED"]
+
+    def _note_wares(self, scene: Scene) -> None:
+        """Food in a shop is not to be had: marks what lies around as tried."""
+        for square in np.flatnonzero(scene.flags & Flag.MEAL).tolist():
+            if abs(square % WIDTH - scene.position % WIDTH) <= SHOP:
+                self._mark(square, "TASTED")
+        self._mark(scene.position, "TASTED")
+
+    def _note_sprung(self, scene: Scene) -> None:
+        """A step that hurt although no enemy is near met a trap, which what fell out of it may
+        cover."""
+        culprit = any(flags & (Flag.HOSTILE | Flag.UNSEEN) for flags in scene.near)
+        if self.hurt > 0 and not scene.says("HIT_ME") and not culprit:
+            if self.here.terrain[scene.position] <= Terrain.CORRIDOR:
+                self.here.terrain[scene.position] = Terrain.TRAP
+
+    def _count(self, scene: Scene, last_action: int, moved: bool, new_level: bool) -> None:
+        passed = wrap(scene.time - self.time)
+        if last_action == SEARCH and passed > 0 and not moved and not self.prompt:
+            self.here.searches += 1
+            self.here.searched[scene.position] += self.here.searched[scene.position] < 255
+        self.hurt = max(wrap(self.hp - scene.hp), 0)
+        if self.hurt > 0:
+            self.hurt_at = scene.time
+            self.asked.clear()  # another of that kind may be hostile
+        self.gold_gained = wrap(scene.gold - self.gold)
+        self.experience_gained = wrap(scene.experience - self.experience)
         # Falling into a pit always hurts; so a painless step shows that nothing holds the player.
-        self.trapped[:] = np.where(moved, told | pit | hurt, self.trapped | told | hurt)
-        self.still[:] = np.where(moved, 0, self.still + 1)
-        self.frozen[:] = np.where((passed != 0) | new_level, 0, self.frozen + 1)
-        self.trail[:, 1:] = self.trail[:, :-1].copy()
-        self.trail[:, 0] = scene.position
-        self.level[:], self.depth[:] = scene.level, scene.depth
-        self.position[:], self.time[:] = scene.position, scene.time
-        self.hp[:], self.gold[:], self.experience[:] = scene.hp, scene.gold, scene.experience
-        self.prompt[:] = scene.prompt
+        held = scene.says("TRAPPED") or self.hurt > 0
+        in_pit = self.here.terrain[scene.position] == Terrain.PIT
+        self.trapped = bool(held or (in_pit if moved else self.trapped))
+        self.still = 0 if moved else self.still + 1
+        self.frozen = 0 if passed != 0 or new_level else self.frozen + 1
+        self.trail = [scene.position, *self.trail[:3]]
+        self.level, self.depth, self.position = scene.level, scene.depth, scene.position
+        self.time, self.hp, self.gold = scene.time, scene.hp, scene.gold
+        self.experience, self.prompt = scene.experience, scene.prompt

@@ -6,25 +6,37 @@ import torch
 from probe import tiny_hypergraph
 from torch.nn import functional as F
 
-from tedg_fast.hypergraph import ACTIONS, Condition, Effect, Hypergraph, Operator
-from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.policy import Manager, RulePolicy
+from rule_instances import instances, random_active
+
+from tedg_fast.hypergraph import (
+    ACTIONS,
+    Condition,
+    Do,
+    Effect,
+    Hypergraph,
+    Operator,
+    Template,
+    Use,
+    load_hypergraph,
+)
+from tedg_fast.nethack.facts.observation import NOTHING
+from tedg_fast.policy import Manager
 
 
 def mixed_hypergraph():
     """Rules with 1 to 4 conditions of both kinds, shared conditions and effects."""
-    conditions = tuple(Condition(f"c{i}", "state" if i < 3 else "scene", "") for i in range(6))
+    kinds = [()] * 3 + [("monster",)] * 3
+    conditions = tuple(Condition(f"c{i}", f"c{i}", kinds[i]) for i in range(6))
     needs = [(0,), (0, 3), (1, 2, 4), (0, 2, 3, 5), (5,)]
     operators = tuple(
         Operator(
             name=f"o{i}",
-            description="",
+            why="",
             expert=("survival", "combat", "exploration", "general")[i % 4],
-            priority=i - 1.5,
-            state=tuple(f"c{c}" for c in need if c < 3),
-            scene=tuple(f"c{c}" for c in need if c >= 3),
+            conditions=tuple(Use(c) for c in need),
             effects=(f"e{i % 3}", "e3"),
-            actions=("wait", "up", "down")[: 1 + i % 3],
+            actions=(Template(Do.PRESS, action=19),),
+            priority=i - 1.5,
         )
         for i, need in enumerate(needs)
     )
@@ -58,8 +70,9 @@ def plain_round(layer, x, hypergraph):
     return x + F.relu(layer.norm(torch.stack(out) + layer.bias))
 
 
-def plain_manager(manager, holds, hypergraph):
-    """The pooled operators and facts, and the claims [K, A], for one sample [C] bool."""
+def plain_manager(manager, holds, listed, hypergraph):
+    """The pooled operators and facts, and the claims [K, A], for one sample: the conditions that hold
+    [C] bool, and (rule, actions) of each instance."""
     state = torch.zeros(hypergraph.num_nodes, dtype=torch.long)
     state[: len(holds)] = holds.long()
     kind = torch.from_numpy(hypergraph.node_type)
@@ -68,17 +81,25 @@ def plain_manager(manager, holds, hypergraph):
     facts = x[: len(holds)][holds].sum(0) / max(int(holds.sum()), 1)
     x = plain_round(manager.second, x, hypergraph)
     pooled, total = torch.zeros_like(facts), 1.0
+    for rule in {rule for rule, _ in listed}:
+        features = x[len(holds) + rule]
+        learned = manager.score(features)
+        pooled, total = pooled + learned.exp() * features, total + learned.exp()
     claims = torch.zeros(4, len(ACTIONS), dtype=torch.float64)
-    for i, operator in enumerate(hypergraph.operators):
-        if all(holds[hypergraph.condition_index[name]] for name in operator.conditions):
-            features = x[len(holds) + i]
-            learned = manager.score(features)
-            pooled, total = pooled + learned.exp() * features, total + learned.exp()
-            each = (operator.priority + learned).exp() / len(operator.actions)
-            chosen = np.isin(ACTIONS, operator.actions)
-            owner = torch.eye(4, dtype=torch.float64)[hypergraph.operator_expert[i]]
-            claims = claims + each * torch.outer(owner, torch.from_numpy(chosen).double())
+    for rule, actions in listed:
+        learned = manager.score(x[len(holds) + rule])
+        each = (hypergraph.operators[rule].priority or 0.0) + learned
+        owner = torch.eye(4, dtype=torch.float64)[hypergraph.operator_expert[rule]]
+        chosen = torch.zeros(len(ACTIONS), dtype=torch.float64)
+        chosen[actions] = 1 / len(actions)
+        claims = claims + each.exp() * torch.outer(owner, chosen)
     return pooled / total, facts, claims
+
+
+def lists(table):
+    """uint8 [I, 8] -> (rule, actions) of each instance."""
+    rows = [(row[0] + 256 * row[1], row[4:]) for row in table.tolist()]
+    return [(r, [a for a in actions if a != NOTHING]) for r, actions in rows if r != 0xFFFF]
 
 
 @pytest.mark.parametrize("make", [tiny_hypergraph, mixed_hypergraph])
@@ -87,8 +108,10 @@ def test_equals_plain_attention_over_every_sample(make):
     hypergraph = make()
     manager = make_manager(hypergraph)
     conditions = hypergraph.num_conditions
-    holds = torch.rand(12, conditions, generator=torch.Generator().manual_seed(0)) < 0.5
-    holds[0], holds[1] = False, True
+    packed, table = random_active(np.random.default_rng(0), hypergraph, 12)
+    active = manager.active(packed, table)
+    applying = active.nodes[:, conditions : conditions + hypergraph.num_operators]
+    assert not applying.any(1).all() and (applying.sum(1) >= 2).any()
     weight = torch.randn(12, 8, dtype=torch.float64)
 
     def gradients(logic):
@@ -97,8 +120,12 @@ def test_equals_plain_attention_over_every_sample(make):
         total.backward()
         return {name: p.grad.clone() for name, p in manager.named_parameters()}
 
-    fast = manager(manager.rules(), manager.active(holds))
-    parts = [plain_manager(manager, row, hypergraph) for row in holds]
+    fast = manager(manager.rules(), active)
+    holds = active.nodes[:, :conditions]
+    parts = [
+        plain_manager(manager, row, lists(listed), hypergraph)
+        for row, listed in zip(holds, table, strict=True)
+    ]
     rules, facts, claims = (torch.stack(part) for part in zip(*parts))
     h_logic = manager.readout(torch.cat([rules, facts], 1))
     loudness = claims.sum(2).log1p()
@@ -110,42 +137,71 @@ def test_equals_plain_attention_over_every_sample(make):
         torch.testing.assert_close(got[name], expected[name], msg=name)
 
 
-def test_active_nodes_are_the_conditions_that_hold_and_the_rules_all_of_whose_conditions_do():
+def test_active_nodes_are_the_conditions_that_hold_and_the_rules_that_have_instances():
     hypergraph = load_hypergraph()
     manager = make_manager(hypergraph)
-    holds = torch.rand(50, hypergraph.num_conditions) < 0.5
-    active = manager.active(holds)
-    requires = torch.from_numpy(hypergraph.operator_conditions)
-    assert torch.equal(active[:, : hypergraph.num_conditions], holds)
-    unmet = (requires & ~holds.unsqueeze(1)).any(2)
-    assert torch.equal(active[:, hypergraph.num_conditions :], ~unmet)
-    assert 0 < (~unmet).sum() < unmet.numel()
+    packed, table = random_active(np.random.default_rng(1), hypergraph, 50, fair=False)
+    nodes = manager.active(packed, table).nodes
+    count = hypergraph.num_conditions
+    holds = np.unpackbits(packed, axis=1, count=count).astype(bool)
+    assert np.array_equal(nodes[:, :count].numpy(), holds)
+    for row, listed in zip(nodes[:, count:], table, strict=True):
+        assert set(row.nonzero().flatten().tolist()) == {rule for rule, _ in lists(listed)}
+    assert 0 < nodes[:, count:].sum() < nodes[:, count:].numel()
+
+
+def test_rows_of_what_is_active_can_be_selected():
+    hypergraph = load_hypergraph()
+    manager = make_manager(hypergraph)
+    packed, table = random_active(np.random.default_rng(2), hypergraph, 9)
+    rows = torch.tensor([7, 0, 7, 3])
+    some = manager.active(packed, table).select(rows)
+    again = manager.active(packed[rows], table[rows])
+    assert torch.equal(some.nodes, again.nodes)
+    assert all(torch.equal(*pair) for pair in zip(some.instances, again.instances))
+    assert some.instances.start[-1] > 0
 
 
 def test_a_state_without_rules_is_fine():
     manager = make_manager(tiny_hypergraph())
-    nothing = torch.zeros(1, 4, dtype=torch.bool)
-    logic = manager(manager.rules(), manager.active(nothing))
+    active = manager.active(np.zeros((1, 1), np.uint8), instances([[]]))
+    logic = manager(manager.rules(), active)
     assert torch.isfinite(logic.h_logic).all()
     assert (logic.proposals == 0).all() and (logic.advice_scores == 0).all()
 
 
-def test_rules_are_followed_by_priority():
-    """By the hypergraph alone: a rule that applies proposes its actions, louder ones prevail."""
+def test_instances_propose_by_their_rules_priorities():
+    """Before anything is learned: an instance gives each of its actions an equal share of e^priority,
+    and what an expert says is that over its loudness."""
     hypergraph = mixed_hypergraph()
-    holds = torch.tensor([[True, False, False, True, False, True]])  # o0, o1 and o4 apply
-    allowed = torch.ones(1, len(ACTIONS), dtype=torch.bool)
-    logits = RulePolicy(hypergraph)(holds, allowed)[0]
-    names = np.array(ACTIONS)[logits.argsort(descending=True).numpy()]
-    assert names[0] == "wait" and names[1] == "up"  # o4: wait, up; o1: wait, up; o0: wait
-    w = np.exp([-1.5, -0.5, 2.5])  # experts: o0 and o4 survival, o1 combat
-    wait = np.log1p(w[0] + w[2] / 2) + np.log1p(w[1] / 2)
-    assert logits[ACTIONS.index("wait")].item() == pytest.approx(wait, rel=1e-6)
-    allowed[0, ACTIONS.index("wait")] = False
-    assert RulePolicy(hypergraph)(holds, allowed)[0].argmax() == ACTIONS.index("up")
+    proposals = make_manager(hypergraph).proposals
+    wait, up, down = (ACTIONS.index(name) for name in ("wait", "up", "down"))
+    # Survival's o0 to two objects, and its o4; combat's o1.
+    table = instances([[(4, [wait, up]), (1, [up]), (0, [wait]), (0, [down, wait])]])
+    listed = make_manager(hypergraph).active(np.zeros((1, 1), np.uint8), table).instances
+    said, loudness = proposals(listed, proposals.priority.double().exp())
+    w = np.exp([-1.5, -0.5, 2.5])  # of o0, o1, o4
+    mass = {wait: w[2] / 2 + w[0] + w[0] / 2, up: w[2] / 2, down: w[0] / 2}
+    loud = np.log1p(w[2] + 2 * w[0])
+    assert loudness[0].tolist() == pytest.approx([loud, np.log1p(w[1]), 0, 0])
+    for action in range(len(ACTIONS)):
+        expected = np.log1p(mass.get(action, 0)) / max(loud, 1)
+        assert said[0, 0, action].item() == pytest.approx(expected)
+    assert said[0, 1].nonzero().flatten().tolist() == [up]
+    assert said[0, 1, up].item() == pytest.approx(np.log1p(w[1]))
+    assert not said[0, 2:].any()
 
 
-def test_every_node_receives_messages():
-    """Fault (b): conditions without incoming edges heard nothing."""
-    manager = make_manager(load_hypergraph())
-    assert (manager.graph.rowptr.diff() > 0).all()
+def test_every_node_of_a_rule_receives_messages():
+    """Fault (b): conditions without incoming edges heard nothing. Those that only show effects, and
+    effects that no rule causes, belong to no rule."""
+    hypergraph = load_hypergraph()
+    heard = make_manager(hypergraph).graph.rowptr.diff() > 0
+    caused = {effect for operator in hypergraph.operators for effect in operator.effects}
+    belongs = [
+        *hypergraph.operator_conditions.any(0),
+        *[True] * hypergraph.num_operators,
+        *[effect.name in caused for effect in hypergraph.effects],
+    ]
+    assert heard.tolist() == belongs
+    assert np.mean(belongs) > 0.9

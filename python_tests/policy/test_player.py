@@ -10,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rule_instances import instances, random_active
+
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
@@ -33,8 +35,8 @@ def observe(batch: int, seed: int) -> Observation:
     """Random observations; from no rule to all rules apply."""
     rng = np.random.default_rng(seed)
     observation = ObservationSpec(HYPERGRAPH.num_conditions).empty(batch)
-    holds = rng.random((batch, HYPERGRAPH.num_conditions)) < rng.random((batch, 1))
-    observation.active_bits[:] = np.packbits(holds, axis=1)
+    packed, table = random_active(rng, HYPERGRAPH, batch, fair=False)
+    observation.active_bits[:], observation.instances[:] = packed, table
     observation.features[:] = rng.normal(size=observation.features.shape)
     observation.crop[:] = rng.integers(0, NUM_GLYPH_CLASSES, observation.crop.shape)
     observation.action_mask[:] = rng.random(observation.action_mask.shape) < 0.7
@@ -114,7 +116,11 @@ def test_later_changes_of_the_parameters_do_not_reach_a_player():
         ("features", np.zeros((3, 70)), "features must have dtype float32"),
         ("crop", np.full((3, 81), 200, np.uint8), "crop holds glyph class 200, expected less"),
         ("crop", np.zeros((2, 81), np.uint8), r"crop must have shape \[3, 81\]"),
-        ("action_mask", np.zeros((3, 22), bool), r"claims must have shape"),
+        ("instances", np.zeros((3, 64, 7), np.uint8), "instances must"),
+        ("instances", np.zeros((2, 64, 8), np.uint8), "instances must"),
+        ("instances", np.zeros((3, 64, 8)), "instances must have dtype uint8"),
+        ("instances", instances([[], [(4000, [1])], []]), "instances name rule 4000, expected less"),
+        ("instances", instances([[], [], [(0, [23])]]), "instances name action 23"),
         ("action_mask", np.zeros((3, 23), np.uint8), "action_mask must have dtype bool"),
     ],
 )

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 from probe import tiny_hypergraph
+from rule_instances import instances, random_active
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing, StateInput
 
 SMALL = PolicyConfig(hidden_size=16, gat_heads=2, gat_head_size=8)
-ONE_EACH = np.packbits(np.eye(4, dtype=bool), axis=1)
+# Four states, in each of which one of the tiny hypergraph's conditions holds and its rule applies.
+ONE_EACH = np.arange(4)
+NOTHING = np.full(4, -1)
 
 
 def make_policy(num_experts=4, hypergraph=None, config=SMALL):
@@ -30,9 +33,12 @@ def random_state(rows, seed=0):
     return StateInput.of(observation)
 
 
-def logic_of(policy, bits):
-    """The Manager's answer for packed active conditions."""
-    return policy.manager(policy.manager.rules(), policy.unpack(bits))
+def logic_of(policy, rules):
+    """The Manager's answer where of the tiny hypergraph's rules these apply, -1 for none."""
+    packed = np.packbits(np.arange(4) == rules[:, None], axis=1)
+    listed = [[(k, [1 + k])] if k >= 0 else [] for k in rules.tolist()]
+    active = policy.manager.active(packed, instances(listed))
+    return policy.manager(policy.manager.rules(), active)
 
 
 def test_h_logic_differs_between_active_sets():
@@ -46,7 +52,22 @@ def test_h_logic_differs_in_the_packaged_hypergraph():
     """Fault (b) again, where it matters: any single condition changes the Manager's answer."""
     hypergraph = load_hypergraph()
     manager = make_policy(hypergraph=hypergraph, config=PolicyConfig()).manager
-    active = manager.active(torch.eye(hypergraph.num_conditions, dtype=torch.bool))
+    count = hypergraph.num_conditions
+    packed = np.packbits(np.eye(count, dtype=bool), axis=1)
+    active = manager.active(packed, instances([[]] * count))
+    h_logic = manager(manager.rules(), active).h_logic
+    distance = torch.cdist(h_logic, h_logic)
+    distance.fill_diagonal_(torch.inf)
+    assert distance.min() > 1e-2
+
+
+def test_h_logic_differs_with_the_rules_that_apply():
+    """The same conditions may hold of other objects, so that another rule applies."""
+    hypergraph = load_hypergraph()
+    manager = make_policy(hypergraph=hypergraph, config=PolicyConfig()).manager
+    count = hypergraph.num_operators
+    packed = np.zeros((count, -(-hypergraph.num_conditions // 8)), np.uint8)
+    active = manager.active(packed, instances([[(k, [1])] for k in range(count)]))
     h_logic = manager(manager.rules(), active).h_logic
     distance = torch.cdist(h_logic, h_logic)
     distance.fill_diagonal_(torch.inf)
@@ -59,8 +80,9 @@ def test_an_applicable_rule_speaks_for_its_expert():
 
 
 def test_attention_variance_is_0_for_uniform_and_1_for_one_hot_rows():
-    manager = make_policy(hypergraph=load_hypergraph()).manager
-    active = manager.active(torch.rand(3, manager.num_conditions) < 0.8)
+    hypergraph = load_hypergraph()
+    manager = make_policy(hypergraph=hypergraph).manager
+    active = manager.active(*random_active(np.random.default_rng(0), hypergraph, 3, fair=False))
     with torch.no_grad():
         manager.second.attend.zero_()
     assert manager.attention_variance(active) == pytest.approx(0, abs=1e-5)
@@ -73,9 +95,8 @@ def test_experts_propose_what_their_rules_do():
     """A rule that applies raises its own expert's logits of its own actions, and no others."""
     policy, state = make_policy(), random_state(4)
     routing = Routing("softmax", 1.0)
-    nothing = np.zeros_like(ONE_EACH)
     with torch.no_grad():
-        quiet = logic_of(policy, nothing).proposals
+        quiet = logic_of(policy, NOTHING).proposals
         heard = logic_of(policy, ONE_EACH)
     for k in range(4):
         raised = (heard.proposals - quiet)[k] > 0.5
@@ -95,11 +116,9 @@ def test_how_much_an_expert_matters_is_the_routers_decision():
     """A stronger rule is louder advice; what its expert proposes is the same."""
     policy = make_policy()
     proposals = policy.manager.proposals
-    applies = torch.zeros(1, policy.manager.num_operators)
-    applies[0, 0] = 1
-    weak, strong = (
-        proposals(applies, proposals.claims(proposals.priority + more)) for more in (2, 5)
-    )
+    packed = np.zeros((1, 1), np.uint8)
+    listed = policy.manager.active(packed, instances([[(0, [1])]])).instances
+    weak, strong = (proposals(listed, (proposals.priority + more).exp()) for more in (2, 5))
     assert strong[1][0, 0] > weak[1][0, 0] + 2
     torch.testing.assert_close(strong[0], weak[0])
     assert strong[0].max() == 1

@@ -82,7 +82,7 @@ def test_values_and_probabilities_are_those_of_the_stored_observations(policy):
         rules = policy.manager.rules()
         for t in range(STEPS):
             observation = rollout.observation[t]
-            logic = policy.manager(rules, policy.unpack(observation.active_bits))
+            logic = policy.manager(rules, policy.active(observation))
             output = policy(StateInput.of(observation), logic, ROUTING)
             action = torch.from_numpy(rollout.action[t])
             log_prob = output.logits.log_softmax(-1).gather(1, action[:, None]).squeeze(1)
@@ -117,7 +117,7 @@ def test_actions_are_drawn_from_the_policys_distribution():
             counts = np.bincount(rollout.action[shown], minlength=7)
             t, e = np.argwhere(shown)[0]
             one = rollout.observation[t, e : e + 1]
-            logic = policy.manager(policy.manager.rules(), policy.unpack(one.active_bits))
+            logic = policy.manager(policy.manager.rules(), policy.active(one))
             expected = policy(StateInput.of(one), logic, ROUTING).logits.softmax(-1)[0, :7].numpy()
             spread = np.sqrt(expected * (1 - expected) / counts.sum())
             assert (abs(counts / counts.sum() - expected) < 4.5 * spread).all()

@@ -13,9 +13,11 @@ import torch
 from command import SHORT, refused, tedg_train
 from run_results import forget_timings
 from exact import differences
+from small_rules import rule, written
 
 from tedg_fast.errors import STOPPING
 from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.facts.observation import NO_RULE, instances_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train import checkpoint, limits
 from tedg_fast.train.config import TrainConfig
@@ -91,6 +93,7 @@ def test_mask_and_conditions_act_in_real_games(trained):
         env.start()
         assert not env.observation.action_mask.all()
         assert env.observation.active_bits.any(axis=1).all()
+        assert (instances_of(env.observation)["rule"][:, 0] != NO_RULE).all()
 
 
 def test_resumed_run_equals_the_uninterrupted_one(trained, tmp_path, monkeypatch):
@@ -179,7 +182,7 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--num-experts", "0"], "--num-experts is 0; it must lie in 1 … 1024"),
+        (["--num-experts", "0"], "--num-experts is 0; it must lie in 1 … 1,024"),
         (["--episodes", "0"], "--episodes is 0"),
         (["--exp-name", "../up"], "--exp-name is '../up'"),
         (["--character", "monk"], "--character is 'monk'; expected role-race-alignment-gender"),
@@ -215,10 +218,14 @@ def test_cuda_without_cuda(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("", "empty"), ("{", "line 1"), ("[]", "object"), ('{"format": "tedg-hypergraph"}', "version")],
+    [
+        ("", "empty"), ("[", ":1: "), ("name = 'x'\n[[rule]]", "it begins with format"),
+        ('format = "tedg-rules"', "'version' is missing"),
+        ('{"format": "tedg-hypergraph"}', "tedg-rules convert"),
+    ],
 )
 def test_malformed_hypergraphs(tmp_path, monkeypatch, capsys, content, words):
-    path = tmp_path / "rules.json"
+    path = tmp_path / "rules.toml"
     path.write_text(content)
     line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
     assert str(path) in line
@@ -226,20 +233,14 @@ def test_malformed_hypergraphs(tmp_path, monkeypatch, capsys, content, words):
 
 
 def test_rule_with_an_undeclared_condition(tmp_path, monkeypatch, capsys):
-    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
-    rules = json.loads(packaged.read_text())
-    rules["operators"][0]["conditions"]["state"] = ["no_such_condition"]
-    path = tmp_path / "rules.json"
-    path.write_text(json.dumps(rules))
+    path = written(tmp_path, rule("r", "wait", ["no_such_condition"]))
     line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
     assert "no_such_condition" in line
     assert not (tmp_path / "r").exists()
 
 
 def test_condition_that_nothing_detects(tmp_path, monkeypatch, capsys):
-    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
-    path = tmp_path / "rules.json"
-    path.write_text(packaged.read_text().replace('"told_killed"', '"told_klled"'))
+    path = written(tmp_path, rule("r", "wait", ["no_such_condition"]))
     line = refused(monkeypatch, capsys, "--results", tmp_path / "r", "--hypergraph", path)
     assert "no detector for told_klled (did you mean told_killed?)" in line
     assert not (tmp_path / "r").exists()
@@ -292,11 +293,9 @@ def test_checkpoint_of_another_configuration(trained, tmp_path, monkeypatch, cap
 
 
 def test_checkpoint_of_another_hypergraph(trained, tmp_path, monkeypatch, capsys):
-    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.json"
-    rules = json.loads(packaged.read_text())
-    rules["operators"][0]["description"] += " or so"
-    path = tmp_path / "rules.json"
-    path.write_text(json.dumps(rules))
+    packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.toml"
+    path = tmp_path / "rules.toml"
+    path.write_text(packaged.read_text().replace("priority = 20", "priority = 21", 1))
     line = refused(
         monkeypatch, capsys, "--resume", trained, "--results", tmp_path, "--exp-name", "b",
         "--hypergraph", path,

@@ -1,6 +1,7 @@
 """tedg-watch in a real pseudo-terminal, without one, and its files."""
 
 import fcntl
+import html
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ from tedg_fast import cli
 from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.evaluate.play import Games, play
 from tedg_fast.hypergraph import ACTIONS
+from tedg_fast.watch.graph import MOST_INSTANCES, MOST_RULES, graph_picture
 from tedg_fast.watch.moments import WatchedGame
 from tedg_fast.watch.view import SIZE, frame
 
@@ -88,7 +90,7 @@ class Terminal:
             except OSError:
                 return
 
-    def wait_for(self, pattern, seconds=30):
+    def wait_for(self, pattern, seconds=90):
         """The first match of ``pattern`` in what is shown, without colours."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -122,7 +124,8 @@ def terminal():
 def test_keys_resize_and_quit(trained, terminal):
     shown = terminal(trained, "--seed", 3, "--speed", 0.5)
     shown.wait_for(r"step 0, score 0")
-    for panel in ("rules that apply", "conditions that hold", "experts", "actions", "value "):
+    panels = ("rules that apply", "conditions that hold", "objects", "experts", "actions", "value ")
+    for panel in panels:
         shown.wait_for(panel)
     shown.wait_for(r"survival.*\d+%")
     shown.press(" ")
@@ -236,52 +239,119 @@ def test_the_end_shows_the_last_screen_of_the_game(trained):
     assert "game over: death" in frame(game.moment, game.hypergraph, "", SIZE)
 
 
+def moments(agent, seed, steps):
+    """The moments of a game before each of so many steps, while it lasts."""
+    game = WatchedGame(agent, seed, 0, steps + 1, CHARACTER)
+    seen = []
+    while game.moment.action is not None and len(seen) < steps:
+        seen.append(game.moment)
+        game.advance()
+    game.close()
+    return seen
+
+
 def test_a_moment_shows_what_the_choice_came_from(trained):
     agent = find_agent(str(trained), None, greedy=False)
-    game = WatchedGame(agent, 3, 0, 200, CHARACTER)
-    rules = game.hypergraph
+    rules = agent.rules
     seen = 0
-    for _ in range(80):
-        moment = game.moment
+    for moment in moments(agent, 3, 80):
         assert moment.probabilities.sum() == pytest.approx(1)
         assert moment.alpha.sum() == pytest.approx(1, abs=1e-5)
         assert moment.probabilities[moment.action] > 0
-        holding = {rules.conditions[number].name for number in moment.conditions}
         for rule in moment.rules:
             operator = rules.operators[rule.number]
-            assert set(operator.conditions) <= holding
-            names = [name for name, _ in rule.sources]
-            assert sorted(names) == sorted((*operator.conditions, *operator.effects))
+            conditions = {use.condition for use in operator.conditions}
+            assert conditions <= set(moment.conditions)
+            names = [rules.conditions[number].name for number in conditions]
+            heard = [name for name, _ in rule.sources]
+            assert sorted(heard) == sorted((*names, *operator.effects))
             assert sum(weight for _, weight in rule.sources) == pytest.approx(1, abs=1e-4)
-        attention = [rule.attention for rule in moment.rules]
-        assert attention == sorted(attention, reverse=True)
-        assert sum(attention) < 1
-        seen += len(attention)
-        if not game.advance() or game.moment.action is None:
-            break
-    game.close()
+            assert rule.instances
+            for applied in rule.instances:
+                assert len(applied.objects) == len(operator.variables)
+        weights = [rule.weight for rule in moment.rules]
+        assert weights == sorted(weights, reverse=True)
+        assert sum(weights) < 1
+        seen += len(weights)
     assert seen > 20
+
+
+def test_objects_have_names_and_the_winner_proposed_the_action():
+    agent = find_agent("rules", None, greedy=False)
+    named, about = set(), set()
+    for moment in moments(agent, 3, 200):
+        if moment.winner:
+            rule, applied = moment.winner
+            assert moment.action in applied.actions
+            about.update(zip(agent.rules.operators[rule.number].variables, applied.objects))
+        named.update(moment.objects)
+        won = [one for rule in moment.rules for one in rule.instances if one.won]
+        assert len(won) == (moment.winner is not None)
+    kinds = {kind for kind, _ in about}
+    assert len(kinds) > 1
+    places = {name for kind, name in about if kind != "direction"}
+    assert places and places <= named
+    assert any(re.fullmatch(r"kitten, \d+ \w+( \d+ \w+)?", name) for name in named)
+    assert any(re.fullmatch(r"frontier, \d+ steps?", name) for name in named)
+
+
+def test_the_rules_alone_are_watched_as_they_are_evaluated():
+    agent = find_agent("rules", None, greedy=False)
+    game = WatchedGame(agent, 5, 1, 60, CHARACTER)
+    while game.advance():
+        assert game.moment.action is None or game.moment.probabilities.sum() == pytest.approx(1)
+    game.close()
+    played = play(agent, Games(2, 5, 60, CHARACTER), num_envs=2, num_workers=1)
+    episode = played.episodes[1]
+    assert (episode.length, episode.true_score) == (game.moment.step, game.moment.score)
+    assert "the rules alone play" in frame(moments(agent, 5, 3)[2], agent.rules, "", SIZE)
+
+
+def test_a_network_without_the_graph_hears_no_rules(tmp_path, monkeypatch):
+    flags = ["--results", tmp_path, "--exp-name", "deaf", "--episodes", 4, "--policy.no-graph"]
+    tedg_train(monkeypatch, *flags, *SHORT)
+    agent = find_agent(str(tmp_path / "deaf"), None, greedy=False)
+    for moment in moments(agent, 3, 5):
+        assert moment.rules == ()
+        assert moment.winner is None
+        assert moment.conditions
+
+
+def texts_of(path):
+    """What is written in a drawing."""
+    comments = re.findall(r"<!-- (.*?) -->", path.read_text(), re.DOTALL)  # before a text's shapes
+    return [html.unescape(comment) for comment in comments]
 
 
 def test_the_graph_of_a_moment(trained, tmp_path):
     path = tmp_path / "graph.svg"
     lines = watch(trained, "--seed", 3, "--steps", 12, "--graph", path)
     assert lines == [f"graph at step 12 in {path}"]
-    game = WatchedGame(find_agent(str(trained), None, greedy=False), 3, 0, 200, CHARACTER)
-    while game.moment.step < 12:
-        game.advance()
-    game.close()
-    moment, rules = game.moment, game.hypergraph
-    texts = re.findall(r"<!-- (.*?) -->", path.read_text(), re.DOTALL)  # before each text's shapes
-    assert {rules.conditions[number].name for number in moment.conditions} <= set(texts)
+    agent = find_agent(str(trained), None, greedy=False)
+    moment, rules = moments(agent, 3, 13)[12], agent.rules
+    texts = texts_of(path)
     assert moment.rules
     for rule in moment.rules:
         assert rules.operators[rule.number].name in texts
-        assert any(f"attention {rule.attention:.0%}" in text for text in texts)
+        assert any(f"attention {rule.weight:.0%}" in text for text in texts)
         for name, weight in rule.sources:
             assert name in texts
             assert f"{weight:.0%}" in texts
     assert any(text.startswith(f"Step 12: {ACTIONS[moment.action]} ") for text in texts)
+
+
+def test_the_graph_shows_instances_and_their_objects(tmp_path):
+    agent = find_agent("rules", None, greedy=False)
+    busy = max(moments(agent, 3, 200), key=lambda m: sum(len(r.instances) for r in m.rules))
+    path = tmp_path / "graph.svg"
+    graph_picture(path, busy, agent.rules)
+    texts = texts_of(path)
+    for rule in busy.rules[:MOST_RULES]:
+        for one in rule.instances[:MOST_INSTANCES]:
+            assert set(one.objects) <= set(texts)
+            line = f"{'; '.join(one.objects)} → ".lstrip()
+            assert any(line in text for text in texts)
+    assert sum(text.startswith("▶") for text in texts) == (busy.winner is not None)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +359,7 @@ def test_the_graph_of_a_moment(trained, tmp_path):
     [
         (["nowhere.pth"], "no checkpoint at nowhere.pth"),
         (["nowhere.cast"], "nowhere.cast cannot be read"),
-        (["random"], "has no graph to look into"),
+        (["random"], "random has no rules to look into"),
         (["RUN", "--speed", "0"], "--speed is 0; it must lie in 0 … 50"),
         (["RUN", "--steps", "0"], "--steps is 0; it must be at least 1"),
         (["RUN", "--seed", "-1"], "--seed is -1; it must not be negative"),

@@ -1,7 +1,7 @@
 """Who can be evaluated: trained policies, the rules alone, and chance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,8 +61,8 @@ class Agent:
     rules: Hypergraph | V3Hypergraph
     use_mask: bool
     origin: dict[str, Any]
-    games: Setting
-    by: str
+    games: Setting = field(default=Setting(), kw_only=True)
+    by: str = field(default="", kw_only=True)
 
     def played_by(self, games: Setting) -> list[str]:
         """What is to be said of this agent when it plays ``games``."""
@@ -145,10 +145,10 @@ def _built_in(name: str, hypergraph: str | None, model: Agent | None) -> Agent:
     by = "by chance" if name != "rules" else f"by the rules {named(rules)} alone"
     by += "" if model is None else f", the games that {model.name} was trained in"
     if name != "rules":
-        return Chance(name, rules, name == "random-allowed", {}, games, by)
+        return Chance(name, rules, name == "random-allowed", {}, games=games, by=by)
     if isinstance(rules, V3Hypergraph):
         raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
-    return ByTheRules(name, rules, True, {"hypergraph": rules.digest}, games, by)
+    return ByTheRules(name, rules, True, {"hypergraph": rules.digest}, games=games, by=by)
 
 
 def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
@@ -184,7 +184,9 @@ def _of_checkpoint(name: str, source: Source, hypergraph: str | None, greedy: bo
     }
     routing = Routing(settings.routing, settings.temperature)
     games = Setting(config.max_steps, config.character)
-    return Trained(name, rules, config.mask, origin, games, by, policy.eval(), routing, greedy)
+    return Trained(
+        name, rules, config.mask, origin, policy.eval(), routing, greedy, games=games, by=by
+    )
 
 
 def _of_v3(name: str, v3: V3Checkpoint, hypergraph: str | None, greedy: bool) -> Trained:
@@ -197,4 +199,4 @@ def _of_v3(name: str, v3: V3Checkpoint, hypergraph: str | None, greedy: bool) ->
     origin = {"checkpoint": str(v3.path), "completed": v3.completed, "greedy": greedy}
     policy = V3Policy.of(v3, rules).eval()
     by = f"by V3's rules from {hypergraph}"
-    return Trained(name, rules, True, origin, Setting(), by, policy, V3_ROUTING, greedy)
+    return Trained(name, rules, True, origin, policy, V3_ROUTING, greedy, by=by)

@@ -171,6 +171,7 @@ def _entry(agent: Agent, games: Setting, played: Played, seconds: float) -> dict
             played.trace.leading, played.trace.usage, played.trace.contexts
         ),
         "lost": played.lost,
+        "left_out": dict(zip(("objects", "instances"), played.left_out)),
         "episodes": {
             name: [getattr(episode, name) for episode in episodes]
             for name in (field.name for field in fields(Episode))
@@ -212,6 +213,12 @@ def show(record: dict[str, Any]) -> None:
             print(f"{name}: {count} of {config['episodes']} games, the first by number")
         for loss in entry["lost"]:
             print(f"{name}: {loss}")
+        objects, instances = entry["left_out"].values()
+        if objects or instances:
+            print(
+                f"{name}: {objects} objects and {instances} instances of rules were beyond the "
+                "limits of an observation and left out"
+            )
 
 
 def _labelled(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,7 @@ import numpy as np
 from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.agents import Agent
 from tedg_fast.evaluate.contexts import contexts_of
-from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.nethack.games.episode import Episode, draws_of
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.model import grounder_of
@@ -48,12 +48,14 @@ class Trace:
 @dataclass(frozen=True)
 class Played:
     """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
-    says; ``trace`` is None for an agent without experts. Where a ``stop`` came before the end,
-    these are the games before all that were not finished."""
+    says; ``trace`` is None for an agent without experts; ``left_out`` counts objects and rule
+    instances beyond the limits of an observation, in these games and those begun beside them. Where
+    a ``stop`` came before the end, these are the games before all that were not finished."""
 
     episodes: dict[int, Episode]
     lost: list[str]
     trace: Trace | None
+    left_out: tuple[int, int] = (0, 0)
     stop: Stopped | None = None
 
 
@@ -91,8 +93,8 @@ def play(
         first = number.min()
         ended = {n: episode for n, episode in played.episodes.items() if n < first}
         record.episodes = first
-        return replace(played, episodes=ended, trace=record.trace(), stop=stop)
-    return replace(played, trace=record.trace())
+        played = replace(played, episodes=ended, stop=stop)
+    return replace(played, trace=record.trace(), left_out=record.left_out)
 
 
 def _play(
@@ -106,6 +108,7 @@ def _play(
     begun = np.arange(env.num_envs)
     while True:
         if len(begun):
+            record.left_out = env.left_out
             number[begun] = _numbers(env)[begun]
             length[begun] = 0
             for row in begun:
@@ -131,17 +134,12 @@ def _numbers(env: VectorEnv) -> np.ndarray:
     return np.array([game.episode for game in env.games()])
 
 
-def draws_of(seed: int, number: int, count: int) -> np.ndarray:
-    """The uniform draws of a game, one a step; other streams than its seeds."""
-    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(number), 1))
-    return np.random.default_rng(sequence).random(count)
-
-
 class _Record:
     """Collects what a ``Trace`` needs, in the order in which it is played."""
 
     def __init__(self, episodes: int):
         self.episodes = episodes
+        self.left_out = (0, 0)
         self.number: list[np.ndarray] = []
         self.contexts: list[np.ndarray] = []
         self.leading: list[np.ndarray] = []

@@ -83,7 +83,8 @@ class _Compiler:
         match node:
             case ast.Constant(value=str() as word):
                 raise ExpressionError(
-                    f"the string '{word}' stands alone; compare it with a word: x.name == \"{word}\""
+                    f"the string '{word}' stands alone; compare a word with it:"
+                    f' x.name == "{word}"'
                 )
             case ast.Constant(value=number):
                 self.emit(Op.CONST, self.constants.place(_finite(number)))

@@ -32,6 +32,7 @@ class Conditions:
         self.used: set[str] = set()  # names of named conditions that something refers to
         self.listed: list[Condition] = []
         self.numbers: dict[str, int] = {}  # canonical text -> place in `listed`
+        self.known: dict[tuple, tuple[Use, set[str]]] = {}  # what was compiled before
 
     def name_all(self, texts: Mapping[str, str], fail: Callable[[str, str], NoReturn]) -> None:
         """Takes in the named conditions, in any order; fail(name, problem) raises the error."""
@@ -59,6 +60,12 @@ class Conditions:
 
         Returns its use and the names of the variables in it. Raises ExpressionError.
         """
+        key = (text, *variables.items())
+        if key not in self.known:
+            self.known[key] = self._use(text, variables)
+        return self.known[key]
+
+    def _use(self, text: str, variables: Mapping[str, str]) -> tuple[Use, set[str]]:
         tree = parse(text)
         objects = {name: Object(kind, i) for i, (name, kind) in enumerate(variables.items())}
         expander = Expander(self.vocabulary, self.named)
@@ -80,7 +87,8 @@ class Conditions:
             self.listed.append(Condition(name, canonical, kinds, code))
         elif name := _plain_name(shown):
             self._show_as(self.numbers[canonical], name)
-        use = Use(self.numbers[canonical], tuple(object.variable for object in own))
+        variables = tuple(object.variable for object in own)
+        use = Use(self.numbers[canonical], variables, " ".join(text.split()))
         return use, {name for name, object in objects.items() if object in own}
 
     def _show_as(self, number: int, name: str) -> None:

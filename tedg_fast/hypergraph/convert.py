@@ -66,7 +66,7 @@ def _read(path: str | Path) -> dict:
         for effect in content["effects"]:
             _ = effect["name"], effect["description"], effect["shown_by"]
     except (KeyError, TypeError) as error:
-        raise HypergraphError(f"{path}: a rule or effect is damaged ({error!s})") from None
+        raise HypergraphError(f"{path}: is damaged: {error}") from None
     return content
 
 

@@ -118,7 +118,9 @@ EXPRESSIONS = {
     "pet_in_fight": f"any(monster.pet and monster.adjacent) and {_FOUGHT}",
     "pet_in_the_way": "any(monster.pet and monster.adjacent) and told.way_occupied",
     "peaceful_adjacent": "any(monster.peaceful and monster.adjacent and not monster.keeper)",
-    "food_wanted_in_sight": f'{_HUNGRY} and (any(item.class == "food") or any(corpse.distance > 0))',
+    "food_wanted_in_sight": (
+        f'{_HUNGRY} and (any(item.class == "food") or any(corpse.distance > 0))'
+    ),
     "trap_adjacent": 'any(direction.terrain in ("trap", "pit"))',
     "liquid_adjacent": 'any(direction.terrain == "liquid")',
     "dead_end": "me.exits <= 1",

@@ -1,8 +1,8 @@
 """From a parsed expression to a tree in which every name is resolved.
 
 `Expander` rebuilds the tree from the few forms that are part of the language: named conditions
-are put in where they are used, and each name of an object, and each aggregate, knows what it stands for
-(`object_of`).
+are put in where they are used; each name of an object, and each aggregate, knows what it stands
+for (`object_of`).
 """
 
 import ast

@@ -192,8 +192,8 @@ class _Loader:
             except ExpressionError as error:
                 table.fail("when", str(error), text, f"when[{i}]")
             if use in uses:
-                first = uses.index(use)
-                table.fail("when", f"says the same as when[{first}]; remove one", text, f"when[{i}]")
+                problem = f"says the same as when[{uses.index(use)}]; remove one"
+                table.fail("when", problem, text, f"when[{i}]")
             uses.append(use)
             used |= names
         actions = []
@@ -241,7 +241,8 @@ class _Loader:
         for text in table.texts("each", MAX_VARIABLES, single=True):
             name, colon, kind = (part.strip() for part in text.partition(":"))
             if not colon or not is_name(name) or not kind:
-                table.fail("each", f"is '{text}'; expected a variable and its kind: m: monster", text)
+                problem = f"is '{text}'; expected a variable and its kind: m: monster"
+                table.fail("each", problem, text)
             if self.is_taken(name) or name in self.conditions.named:
                 table.fail("each", f"variable '{name}' has a name with a meaning; rename it", text)
             if name in variables:

@@ -54,7 +54,7 @@ class Condition:
 
     @property
     def kind(self) -> str:
-        """ "scene" if it speaks of objects around the player, else "state"."""
+        """Either "scene", if it speaks of objects around the player, or "state"."""
         aggregates = np.isin(self.code[:, 0], _OVER_OBJECTS).any()
         return "scene" if self.kinds or aggregates else "state"
 
@@ -74,11 +74,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Use:
-    """One element of `when`: the condition's number, and which variable of the rule stands in
-    each of the condition's slots."""
+    """One element of `when`: the condition's number, which variable of the rule stands in each of
+    the condition's slots, and how the rule writes it."""
 
     condition: int
     variables: tuple[int, ...] = ()
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class Hypergraph:
 
     @cached_property
     def operator_priority(self) -> np.ndarray:
-        """float32 [O]: how loudly each operator speaks when it applies; 0 where the file is silent."""
+        """float32 [O]: how loudly each operator speaks when it applies; 0 where none is given."""
         return np.array([op.priority or 0.0 for op in self.operators], dtype=np.float32)
 
     @cached_property

@@ -123,53 +123,57 @@ def _require_distinct(place: str, names: Sequence[str]) -> None:
             raise ValueError(f"{place}: '{name}' appears twice")
 
 
-SHOWN_WORDS = 40  # a longer list of words is described by its length and its first few
+MOST_WORDS_IN_A_CELL = 40  # longer lists stand at the end of the page
 
 PAGE = """\
 # Vocabulary
 
 What the conditions of a rule may speak of. This page is made from the table that the game's facts
-are computed by: `tedg-rules vocabulary` prints it.
+are computed by: `tedg-rules vocabulary --markdown` prints it.
 
-A number, a truth or a word is read as `kind.attribute` of a singleton (`me.hp`), or as
+A number, a truth or a word is read as `kind.attribute` of what there is one of (`me.hp`), or as
 `variable.attribute` of the object that a variable of a rule is bound to (`m.hostile` after
-`each = "m: monster"`). Objects are ordered nearest first. Of a missing object every number is 0,
-every truth false, and every word the first one listed.
+`each = "m: monster"`). Objects are ordered nearest first; those beyond the given number are left
+out. Of a missing object every number is 0, every truth false, and every word the first one listed.
 """
 
 
 def page(vocabulary: Vocabulary) -> str:
-    """The vocabulary as Markdown, singletons first."""
+    """The vocabulary as Markdown: what there is one of first, then the objects, then long lists."""
     parts = [PAGE]
-    kinds = [*vocabulary.singletons.values(), *vocabulary.objects.values()]
-    for kind in kinds:
+    long_lists: dict[tuple[str, ...], list[str]] = {}
+    for kind in (*vocabulary.singletons.values(), *vocabulary.objects.values()):
         parts.append(f"## {kind.name}\n\n{kind.meaning} {_number_of(kind)}\n")
         lines = ["| attribute | type | unit | meaning |", "|---|---|---|---|"]
         for attribute in kind.attributes:
-            table = " (from the game's tables)" if attribute.table else ""
-            lines.append(
-                f"| `{attribute.name}` | {attribute.type} | {attribute.unit} "
-                f"| {_cell(attribute.meaning)}{table}{_words(attribute)} |"
-            )
+            if len(attribute.words) > MOST_WORDS_IN_A_CELL:
+                long_lists.setdefault(attribute.words, []).append(f"{kind.name}.{attribute.name}")
+            cells = (f"`{attribute.name}`", attribute.type, attribute.unit, _meaning(attribute))
+            lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines) + "\n")
+    for words, attributes in long_lists.items():
+        parts.append(f"## Words of {' and '.join(attributes)}\n\n{_listed(words)}\n")
     return "\n".join(parts)
 
 
 def _number_of(kind: Kind) -> str:
     if kind.singleton:
         return "There is always exactly one."
-    where = "on a square" if kind.positioned else "without a square of its own"
-    return f"At most {kind.limit} of them, nearest first; {where}."
+    where = "each on a square" if kind.positioned else "which have no square of their own"
+    return f"At most {kind.limit}, nearest first, {where}."
 
 
-def _words(attribute: Attribute) -> str:
+def _meaning(attribute: Attribute) -> str:
+    """A cell: the meaning, where it comes from, and what a word may be."""
+    meaning = attribute.meaning.replace("|", "\\|").rstrip(".")
+    if attribute.table:
+        meaning += " (from the game's table of monsters)"
     if not attribute.words:
-        return ""
-    words = [f"`{_cell(word)}`" for word in attribute.words]
-    if len(words) <= SHOWN_WORDS:
-        return f": {', '.join(words)}"
-    return f": {', '.join(words[:3])}, … ({len(words)} words)"
+        return f"{meaning}."
+    if len(attribute.words) > MOST_WORDS_IN_A_CELL:
+        return f"{meaning}; the words are listed below."
+    return f"{meaning}: {_listed(attribute.words)}."
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words).replace("|", "\\|")

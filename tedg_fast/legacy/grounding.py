@@ -37,6 +37,9 @@ class V3Grounder:
         self._observer = Observer(hypergraph)
         self._step = np.zeros(num_games, np.int64)
 
+    left_out = (0, 0)
+    """V3's nodes are counted, not listed: nothing is beyond a limit."""
+
     def reset(self, game: int) -> None:
         """The game's next observation is the first of a new game."""
         self._step[game] = 0

@@ -16,7 +16,7 @@ from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.ops import route
 from tedg_fast.nethack.facts.observation import Observation
-from tedg_fast.policy import Active, PolicyOutput, Routing, StateInput
+from tedg_fast.policy import Active, Instances, PolicyOutput, Routing, StateInput
 
 _LOGIT_LIMIT = 20.0
 V3_ROUTING = Routing("softmax", 1.0)
@@ -112,7 +112,7 @@ class V3Policy(nn.Module):
         """The active nodes of an observation [B, ...] of ``V3Grounder``, on the policy's device."""
         bits = np.unpackbits(observation.active_bits, axis=1, count=self.observer.num_nodes)
         nodes = torch.from_numpy(bits).to(self.device).bool()
-        return Active(nodes, torch.from_numpy(observation.instances).to(self.device))
+        return Active(nodes, Instances.none(len(nodes), self.device))
 
     @overload
     def forward(self, state: Tensor, logic: Tensor) -> V3Output: ...
@@ -127,7 +127,7 @@ class V3Policy(nn.Module):
             output = self._evaluate(state.features, logic, routing)
             lowest = torch.finfo(output.logits.dtype).min
             return output._replace(logits=output.logits.masked_fill(~state.action_mask, lowest))
-        logic = self.gat(self.gat.rules(), Active(logic, logic.new_empty(len(logic), 0, 8)))
+        logic = self.gat(self.gat.rules(), Active(logic, Instances.none(len(logic), self.device)))
         output = self._evaluate(state, logic, routing)
         return V3Output(
             output.logits,

@@ -30,3 +30,15 @@ FAR_MOVES = slice(FIRST_FAR_MOVE, FIRST_FAR_MOVE + 8)
 KEYS = b"\rkljhunbyKLJHUNBY<>.\x04es"
 YES = KEYS.index(b"y")
 NO = KEYS.index(b"n")
+
+
+def require_actions(actions: np.ndarray, number: int) -> np.ndarray:
+    """`actions` as an array of `number` of them. Raises ValueError for anything else."""
+    actions = np.asarray(actions)
+    if actions.shape != (number,) or actions.dtype.kind not in "iu":
+        raise ValueError(
+            f"actions must be {number} integers, not {actions.dtype} of shape {actions.shape}"
+        )
+    if actions.min() < 0 or actions.max() >= NUM_ACTIONS:
+        raise ValueError(f"actions must lie in 0..{NUM_ACTIONS - 1}, not {actions}")
+    return actions

@@ -2,7 +2,8 @@
 training code.
 """
 
-from tedg_fast.nn.gat import SparseGATConv
+from tedg_fast.nn.gat import GATConv
+from tedg_fast.nn.gatv2 import GATv2Conv
 from tedg_fast.nn.routing import ExpertRouter, Sparsemax
 
-__all__ = ["ExpertRouter", "SparseGATConv", "Sparsemax"]
+__all__ = ["ExpertRouter", "GATConv", "GATv2Conv", "Sparsemax"]

@@ -1,126 +1,202 @@
-"""Graph attention over one static graph, for one sample or a batch of them."""
+"""The graph attention layer of Velickovic et al. 2018, with PyTorch Geometric's interface."""
+
+from typing import Any, Optional
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from tedg_fast.ops import Graph, gat_attention
+from tedg_fast.nn.adjacency import Adjacency
+from tedg_fast.nn.attention_conv import AttentionConv, Scores, edge_softmax
+from tedg_fast.nn.linear import glorot_, linear
+from tedg_fast.ops import Graph
 
 
-class SparseGATConv(nn.Module):
-    """The graph attention layer of Velickovic et al. 2018, with PyTorch Geometric's parameters.
+class GATConv(AttentionConv):
+    """Graph attention: ``out[i] = sum_j a_ij W x_j``, the weights a softmax over i's edges.
 
-    Same arguments, parameter names and shapes as ``torch_geometric.nn.GATConv`` without edge
-    features, so its ``state_dict`` loads and gives the same numbers. Beyond it, the layer takes a
-    batch of samples over one static graph, [B, N, F], in one call, and never allocates a message
-    per edge.
+    The score of an edge j -> i is ``LeakyReLU(att_src . W x_j + att_dst . W x_i + att_edge . W_e
+    e_ji)`` (Velickovic et al. 2018, equations 1 to 6).
+
+    A drop-in for ``torch_geometric.nn.GATConv``: the same arguments in the same order, parameters,
+    initial values for a seed, state dict and results. The messages are never allocated, except
+    where somebody asks for them (explainers, message hooks, ``aggr`` other than "add"). Beyond it,
+    the layer takes a :class:`~tedg_fast.ops.Graph` in place of ``edge_index``, and a batch of
+    samples over one graph, ``x`` [B, N, F].
 
     Args:
-        in_channels: features of a node.
+        in_channels: features of a node, or of a source and of a target node of a bipartite graph,
+            which then have weights of their own; -1 takes the width of the first input.
         out_channels: features of a head's output.
         heads: number of attention heads.
         concat: concatenate the heads; False averages them.
-        negative_slope: slope of the LeakyReLU on the scores.
-        dropout: must be 0: dropping attention weights would need them in memory.
-        add_self_loops: replace self-loops among the edges by one a node (only for
-            ``edge_index``; a :class:`~tedg_fast.ops.Graph` is taken as it is).
+        negative_slope: slope of the LeakyReLU below zero.
+        dropout: probability that a weight is dropped (the rest grows by 1 / (1 - p)), in training.
+        add_self_loops: replace self-loops among the edges by one at every node that is both a
+            source and a target.
+        edge_dim: features of an edge; None for none.
+        fill_value: features of the added self-loops: a number, a tensor, or how to reduce those of
+            the edges that end at the node: "add", "mean", "min", "max", "mul".
         bias: add a learned vector to the output.
-        residual: add a linear map of the input to the output.
+        residual: add a linear map of the (target) input to the output.
+        **kwargs: ``flow`` ("source_to_target" or "target_to_source") and the other arguments of
+            PyTorch Geometric's ``MessagePassing``.
 
-    Shapes: ``x`` [N, in_channels] or [B, N, in_channels]; output the same with
-    ``heads * out_channels`` (or ``out_channels`` without ``concat``) features.
+    Raises:
+        ValueError: an argument is out of range.
 
     Example:
         >>> import torch
-        >>> from tedg_fast.nn import SparseGATConv
-        >>> from tedg_fast.ops import Graph
-        >>> layer = SparseGATConv(16, 8, heads=4)
-        >>> graph = SparseGATConv.graph(torch.tensor([[0, 1, 2], [1, 2, 0]]), num_nodes=3)
-        >>> layer(torch.randn(3, 16), graph).shape
+        >>> from tedg_fast.nn import GATConv
+        >>> layer = GATConv(16, 8, heads=4)
+        >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
+        >>> layer(torch.randn(3, 16), edge_index).shape
         torch.Size([3, 32])
+        >>> graph = layer.graph(edge_index, 3)
         >>> layer(torch.randn(64, 3, 16), graph).shape
         torch.Size([64, 3, 32])
     """
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | tuple[int, int],
         out_channels: int,
         heads: int = 1,
         concat: bool = True,
         negative_slope: float = 0.2,
         dropout: float = 0.0,
         add_self_loops: bool = True,
+        edge_dim: int | None = None,
+        fill_value: float | Tensor | str = "mean",
         bias: bool = True,
         residual: bool = False,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        if dropout != 0.0:
-            raise ValueError(f"dropout must be 0 in SparseGATConv, got {dropout}")
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels),
-                            ("heads", heads)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.heads = heads
-        self.concat = concat
-        self.negative_slope = negative_slope
-        self.add_self_loops = add_self_loops
-        width = heads * out_channels if concat else out_channels
-        self.lin = nn.Linear(in_channels, heads * out_channels, bias=False)
-        self.res = nn.Linear(in_channels, width, bias=False) if residual else None
+        super().__init__(
+            in_channels, out_channels, heads, concat, negative_slope, dropout, add_self_loops,
+            edge_dim, fill_value, residual, **kwargs,
+        )  # fmt: skip
+        width = heads * out_channels
+        self.lin = self.lin_src = self.lin_dst = None
+        if isinstance(in_channels, int):
+            self.lin = linear(in_channels, width)
+        else:
+            self.lin_src = linear(in_channels[0], width)
+            self.lin_dst = linear(in_channels[1], width)
         self.att_src = nn.Parameter(torch.empty(1, heads, out_channels))
         self.att_dst = nn.Parameter(torch.empty(1, heads, out_channels))
-        self.bias = nn.Parameter(torch.empty(width)) if bias else None
+        if edge_dim is None:
+            self.register_parameter("att_edge", None)
+        else:
+            self.att_edge = nn.Parameter(torch.empty(1, heads, out_channels))
+        self._add_output(bias)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh parameters: Glorot's uniform distribution, zero bias."""
-        nn.init.xavier_uniform_(self.lin.weight)
-        if self.res is not None:
-            nn.init.xavier_uniform_(self.res.weight)
-        nn.init.xavier_uniform_(self.att_src)
-        nn.init.xavier_uniform_(self.att_dst)
+        super().reset_parameters()
+        for lin in (self.lin, self.lin_src, self.lin_dst, self.lin_edge, self.res):
+            if lin is not None:
+                lin.reset_parameters()
+        for attention in (self.att_src, self.att_dst, self.att_edge):
+            if attention is not None:
+                glorot_(attention)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    @staticmethod
-    def graph(edge_index: Tensor, num_nodes: int, add_self_loops: bool = True) -> Graph:
-        """The graph that :meth:`forward` builds from ``edge_index`` [2, E]; build it once."""
-        if add_self_loops:
-            loop = torch.arange(num_nodes, device=edge_index.device)
-            kept = edge_index[:, edge_index[0] != edge_index[1]]
-            edge_index = torch.cat([kept, loop.expand(2, -1)], 1)
-        return Graph(edge_index, num_nodes, num_nodes)
+    def forward(
+        self,
+        x: Tensor | tuple[Tensor, Tensor | None],
+        edge_index: Tensor | Graph,
+        edge_attr: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+        return_attention_weights: bool | None = None,
+    ) -> Any:
+        """Attend from every target to the sources of its edges.
 
-    def forward(self, x: Tensor, graph: Graph | Tensor) -> Tensor:
-        """Attend over ``graph``: a :class:`~tedg_fast.ops.Graph` or an ``edge_index`` [2, E].
+        Args:
+            x: [N, F], or ([N, F_src], [M, F_dst]) for a bipartite graph, where the second may be
+                None: targets without features. A batch over one graph has B in front.
+            edge_index: [2, E], sources and targets; or a sparse matrix [M, N] (torch COO or CSR,
+                or a ``SparseTensor``); or a Graph, which is taken as it is: no self-loops added.
+            edge_attr: [E, edge_dim], or [E] for one feature.
+            size: (N, M), needed where neither ``x`` nor ``edge_index`` tells M.
+            return_attention_weights: also return the edges and their weights [E, H], in the form
+                of ``edge_index``.
+
+        Returns:
+            [M, heads * out_channels], or [M, out_channels] without ``concat``; with
+            ``return_attention_weights``, a pair of that and the edges with their weights:
+            ``(edge_index, weights)``.
 
         Raises:
-            ValueError: ``x`` or ``graph`` has the wrong shape or an index out of range.
+            ValueError: an argument does not fit the layer or the others, or an index is out of
+                range.
         """
-        if x.dim() not in (2, 3) or x.shape[-1] != self.in_channels:
-            raise ValueError(
-                f"x must have shape [N, {self.in_channels}] or [B, N, {self.in_channels}], "
-                f"got {list(x.shape)}"
-            )
-        if not isinstance(graph, Graph):
-            graph = self.graph(graph, x.shape[-2], self.add_self_loops)
-        batched = x if x.dim() == 3 else x.unsqueeze(0)
-        features = self.lin(batched).unflatten(-1, (self.heads, self.out_channels))
-        # a . (W x) = (W^T a) . x: the scores need no transformed features.
-        weight = self.lin.weight.view(self.heads, self.out_channels, self.in_channels)
-        score_src = batched @ torch.einsum("hc,hci->ih", self.att_src[0], weight)
-        score_dst = batched @ torch.einsum("hc,hci->ih", self.att_dst[0], weight)
-        out, _ = gat_attention(
-            features, score_src, score_dst, graph, negative_slope=self.negative_slope
+        lin_src, lin_dst = self.lin_src or self.lin, self.lin_dst or self.lin
+        return self._run(
+            x, lin_src, lin_dst, edge_index, edge_attr, size, return_attention_weights
         )
-        out = out.flatten(-2) if self.concat else out.mean(-2)
-        if self.res is not None:
-            out = out + self.res(batched)
-        if self.bias is not None:
-            out = out + self.bias
-        return out if x.dim() == 3 else out.squeeze(0)
 
-    def extra_repr(self) -> str:
-        return f"{self.in_channels}, {self.out_channels}, heads={self.heads}"
+    def _scores(
+        self, source: Tensor, target: Tensor | None, graph: Graph, edge_attr: Tensor | None
+    ) -> Scores:
+        score_src, score_dst = self._score_ends(source, target)
+        if score_dst is None:
+            score_dst = score_src.new_zeros(len(source), graph.num_targets, self.heads)
+        score_edge = None if edge_attr is None else self._score_edge(edge_attr)
+        # Under autocast, features have 16 bits and what they are multiplied by has 32.
+        ends = (score.to(source.dtype) for score in (score_src, score_dst))
+        return Scores(*ends, score_edge, self.negative_slope)
+
+    def _score_ends(self, source: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """[.., N, H] and [.., M, H], what the two ends of an edge add to its score."""
+        if target is source:  # one pass over the features gives both
+            return head_products(source, torch.cat([self.att_src, self.att_dst])).unbind(-2)
+        score_dst = None if target is None else head_products(target, self.att_dst).squeeze(-2)
+        return head_products(source, self.att_src).squeeze(-2), score_dst
+
+    def _score_edge(self, edge_attr: Tensor) -> Tensor:
+        """[E, H], what the features of an edge add to its score."""
+        return head_products(self._edge_features(edge_attr), self.att_edge).squeeze(-2)
+
+    def _pass_messages(
+        self,
+        source: Tensor,
+        target: Tensor | None,
+        walked: Adjacency,
+        edge_attr: Tensor | None,
+        size: tuple[int, int],
+    ) -> tuple[Tensor, Tensor]:
+        index, scores = walked.edge_index, self._score_ends(source, target)
+        weight = self.edge_updater(index, alpha=scores, edge_attr=edge_attr, size=size)
+        return self.propagate(index, x=(source, target), alpha=weight, size=size), weight
+
+    # PyTorch Geometric reads these annotations, and "Tensor | None" is beyond it.
+    def edge_update(
+        self,
+        alpha_j: Tensor,
+        alpha_i: Optional[Tensor],
+        edge_attr: Optional[Tensor],
+        index: Tensor,
+        ptr: Optional[Tensor],
+        dim_size: Optional[int],
+    ) -> Tensor:
+        """The weight of each edge [E, H], as PyTorch Geometric's tools ask for it."""
+        score = alpha_j if alpha_i is None else alpha_j + alpha_i
+        if edge_attr is not None:
+            score = score + self._score_edge(edge_attr)
+        weight = edge_softmax(F.leaky_relu(score, self.negative_slope), index, dim_size)
+        return F.dropout(weight, self.dropout, self.training)
+
+
+def head_products(x: Tensor, vectors: Tensor) -> Tensor:
+    """Products [.., K, H] of features [.., H, C] with K vectors a head, [K, H, C].
+
+    As one product of matrices, the vectors on the diagonal blocks: several times faster than
+    multiplying and summing, though it also multiplies the zeros between the blocks.
+    """
+    count, heads, channels = vectors.shape
+    blocks = torch.diag_embed(vectors.transpose(1, 2)).permute(2, 1, 0, 3)
+    matrix = blocks.reshape(heads * channels, count * heads)
+    return (x.flatten(-2) @ matrix).unflatten(-1, (count, heads))

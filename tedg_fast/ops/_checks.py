@@ -4,18 +4,27 @@ Each raises ValueError naming the argument, what it was and what was expected. T
 repeats them for direct calls of ``torch.ops.tedg`` (csrc/ops/checks.h).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from tedg_fast.ops.graph import Graph
+from tedg_fast.ops.graph import Graph, stored  # noqa: F401
+from tedg_fast.ops.reference import accumulate_dtype
 
 MAPPINGS = ("softmax", "sparsemax")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def floating(name: str, tensor: Tensor) -> None:
+def _tensor(name: str, tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got layout {tensor.layout}")
+
+
+def floating(name: str, tensor: Tensor) -> None:
+    _tensor(name, tensor)
     if tensor.dtype not in _DTYPES:
         raise ValueError(
             f"{name} must be float32, bfloat16, float16 or float64, got {tensor.dtype}"
@@ -24,8 +33,7 @@ def floating(name: str, tensor: Tensor) -> None:
 
 def like(name: str, tensor: Tensor, shape: tuple[int, ...], other_name: str, other: Tensor) -> None:
     """``tensor`` has ``shape``, and the dtype and device of ``other``."""
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    _tensor(name, tensor)
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {list(shape)}, got {list(tensor.shape)}")
     if tensor.dtype != other.dtype:
@@ -38,8 +46,7 @@ def like(name: str, tensor: Tensor, shape: tuple[int, ...], other_name: str, oth
 def boolean(
     name: str, tensor: Tensor, shape: tuple[int, ...], other_name: str, other: Tensor
 ) -> None:
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}")
+    _tensor(name, tensor)
     if tensor.dtype != torch.bool:
         raise ValueError(f"{name} must have dtype torch.bool, got {tensor.dtype}")
     if tuple(tensor.shape) != tuple(shape):
@@ -53,8 +60,71 @@ def _same_device(name: str, tensor: Tensor, other_name: str, device: torch.devic
 
 
 def mapping(name: str) -> None:
-    if name not in MAPPINGS:
+    if not isinstance(name, str) or name not in MAPPINGS:
         raise ValueError(f"mapping must be 'softmax' or 'sparsemax', got {name!r}")
+
+
+def number(name: str, value: float) -> None:
+    """``value`` is a Python number: a tensor would silently get no gradient."""
+    if isinstance(value, Tensor):
+        raise ValueError(
+            f"{name} must be a Python number, got a tensor, which would get no gradient: "
+            f"pass float({name}), or apply a learned one to the scores yourself"
+        )
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a Python number, got {type(value).__name__}")
+
+
+def slope(negative_slope: float) -> None:
+    number("negative_slope", negative_slope)
+    # No math.isfinite, at which torch.compile breaks the graph where the number is dynamic.
+    if not -math.inf < negative_slope < math.inf:
+        raise ValueError(f"negative_slope must be finite, got {negative_slope}")
+
+
+def is_graph(graph: Graph) -> None:
+    if not isinstance(graph, Graph):
+        raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
+
+
+def edge_scores(score_edge: Tensor, score_src: Tensor, graph: Graph) -> None:
+    _tensor("score_edge", score_edge)
+    stored("score_edge", score_edge)
+    batch, _, heads = score_src.shape
+    shared = (graph.num_edges, heads)
+    # Not a search in a pair of shapes: the number of edges may be unknown while tracing.
+    expected = shared if score_edge.dim() == 2 else (batch, *shared)
+    if tuple(score_edge.shape) != expected:
+        raise ValueError(
+            f"score_edge must have shape {list(shared)} or {[batch, *shared]}, "
+            f"got {list(score_edge.shape)}"
+        )
+    if score_edge.dtype not in (score_src.dtype, accumulate_dtype(score_src.dtype)):
+        raise ValueError(
+            f"score_edge must have dtype {score_src.dtype} like score_src, "
+            f"or {accumulate_dtype(score_src.dtype)}, got {score_edge.dtype}"
+        )
+    _same_device("score_edge", score_edge, "score_src", score_src.device)
+
+
+def dropout(dropout_p: float, dropout_seed: Tensor | int | None, device: torch.device) -> None:
+    number("dropout_p", dropout_p)
+    if not 0 <= dropout_p <= 1:
+        raise ValueError(f"dropout_p must be in [0, 1], got {dropout_p}")
+    if isinstance(dropout_seed, Tensor):
+        if dropout_seed.dtype != torch.int64 or dropout_seed.dim() != 0:
+            raise ValueError(
+                "dropout_seed must be an int64 scalar, "
+                f"got {dropout_seed.dtype} of shape {list(dropout_seed.shape)}"
+            )
+        _same_device("dropout_seed", dropout_seed, "score_src", device)
+    elif dropout_seed is not None:
+        if isinstance(dropout_seed, bool) or not isinstance(dropout_seed, int):
+            raise ValueError(
+                f"dropout_seed must be an int or a tensor, got {type(dropout_seed).__name__}"
+            )
+        if not -(2**63) <= dropout_seed < 2**63:
+            raise ValueError(f"dropout_seed must fit 64 bits, got {dropout_seed}")
 
 
 def attention(
@@ -65,8 +135,7 @@ def attention(
     edge_bias: Tensor | None,
     node_mask: Tensor | None,
 ) -> None:
-    if not isinstance(graph, Graph):
-        raise ValueError(f"graph must be a tedg_fast.ops.Graph, got {type(graph).__name__}")
+    is_graph(graph)
     floating("score_src", score_src)
     if x is not None:
         floating("x", x)
@@ -108,6 +177,7 @@ def route(
     action_mask: Tensor | None,
 ) -> None:
     alpha_and_experts("router_logits", router_logits, expert_logits)
+    number("temperature", temperature)
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be a positive finite number, got {temperature}")
     if action_mask is not None:
@@ -142,3 +212,21 @@ def embedding(features: Tensor, index: Tensor, table: Tensor) -> None:
         raise ValueError(f"index must have dtype torch.uint8, got {index.dtype}")
     _same_device("index", index, "table", table.device)
     like("features", features, (len(index), features.shape[1]), "table", table)
+
+
+def gatv2(
+    x_src: Tensor, x_dst: Tensor, att: Tensor, graph: Graph, x_edge: Tensor | None
+) -> None:
+    is_graph(graph)
+    floating("x_src", x_src)
+    if x_src.dim() != 4 or x_src.shape[1] != graph.num_sources:
+        raise ValueError(
+            f"x_src must have shape [B, N, H, D] with N = {graph.num_sources} like graph, "
+            f"got {list(x_src.shape)}"
+        )
+    _same_device("x_src", x_src, "graph", graph.device)
+    batch, _, heads, width = x_src.shape
+    like("x_dst", x_dst, (batch, graph.num_targets, heads, width), "x_src", x_src)
+    like("att", att, (heads, width), "x_src", x_src)
+    if x_edge is not None:
+        like("x_edge", x_edge, (graph.num_edges, heads, width), "x_src", x_src)

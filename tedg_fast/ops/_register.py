@@ -1,7 +1,7 @@
 """Autograd formulas and fake (shape) kernels of ``torch.ops.tedg``.
 
-The gradients are native ops themselves. Their own derivatives are refused: differentiating twice
-raises, instead of giving a wrong number.
+The gradients are native ops themselves. What has no formula, their own derivatives and (but for
+sparsemax) forward mode, is refused: it raises, instead of giving a wrong number.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 
 from tedg_fast.ops import _native  # noqa: F401  (defines the ops)
 from tedg_fast.ops.reference import accumulate_dtype
@@ -19,33 +21,65 @@ ops = torch.ops.tedg
 _library = torch.library.Library("tedg", "IMPL")
 
 
+def _differentiates(value: Any, forward_mode: bool) -> bool:
+    if not isinstance(value, Tensor):
+        return False
+    if torch.is_grad_enabled() and value.requires_grad:
+        return True
+    return forward_mode and forward_ad.unpack_dual(value).tangent is not None
+
+
 def _register_autograd(
     name: str,
     backward: Callable[..., Any],
     setup: Callable[[Any, tuple, Any], None] = lambda ctx, inputs, output: None,
+    jvp: Callable[..., Any] | None = None,
 ) -> None:
     """As ``torch.library.register_autograd``, at a fraction of its cost a call.
 
-    On small inputs that function's bookkeeping takes longer than the kernels.
+    On small inputs that function's bookkeeping takes longer than the kernels. It also gives zeros
+    in forward mode, where this one uses ``jvp`` or refuses.
     """
     op = getattr(ops, name).default
 
-    def forward(ctx: Any, *inputs: Any) -> Any:
+    def below_autograd(*inputs: Any) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
-            output = op(*inputs)
+            return op(*inputs)
+
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            # An outer transform differentiates what is below this one's autograd.
+            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+                output = below_autograd(*inputs)
+        else:
+            output = below_autograd(*inputs)
         setup(ctx, inputs, output)
         return output
 
-    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-    derivative = type(f"Derivative of tedg::{name}", (torch.autograd.Function,), members)
+    def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
+        raise RuntimeError(
+            f"tedg::{name} has no forward-mode derivative: use reverse mode (backward, "
+            "torch.func.vjp), or the function of tedg_fast.ops.reference, which has both"
+        )
+
+    members = {
+        "forward": staticmethod(forward),
+        "backward": staticmethod(backward),
+        "jvp": staticmethod(jvp or refuse_forward_mode),
+    }
+    # Not autograd.Function, which refuses torch.func: the dispatcher has taken that apart already.
+    base = torch.autograd.function._SingleLevelFunction
+    derivative = type(f"Derivative of tedg::{name}", (base,), members)
 
     def kernel(*inputs: Any) -> Any:
-        if torch.is_grad_enabled():
-            for value in inputs:
-                if isinstance(value, Tensor) and value.requires_grad:
-                    return derivative.apply(*inputs)
-        with torch._C._AutoDispatchBelowAutograd():
-            return op(*inputs)
+        forward_mode = forward_ad._current_level >= 0
+        for value in inputs:
+            if _differentiates(value, forward_mode):
+                if torch._C._are_functorch_transforms_active():
+                    with enable_single_level_autograd_function():
+                        return derivative.apply(*inputs)
+                return derivative.apply(*inputs)
+        return below_autograd(*inputs)
 
     _library.impl(name, kernel, "Autograd")
 
@@ -57,6 +91,16 @@ def _once_differentiable(op: str) -> None:
         )
 
     _register_autograd(f"{op}_backward", refuse)
+
+
+# ---- build_graph -----------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::build_graph")
+def _(edge_index, num_sources, num_targets):
+    edges = edge_index.shape[1]
+    sizes = num_targets + 1, edges, edges, num_sources + 1, edges, edges
+    return tuple(edge_index.new_empty(size, dtype=torch.int32) for size in sizes)
 
 
 # ---- gat_attention ---------------------------------------------------------------------------
@@ -111,6 +155,99 @@ _register_autograd("gat_attention", _gat_backward, _gat_setup)
 _once_differentiable("gat_attention")
 
 
+# ---- gat_attention_edges ---------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::gat_attention_edges")
+def _(x, score_src, score_dst, *rest):
+    batch, targets, heads = score_dst.shape
+    lse = score_dst.new_empty(score_dst.shape, dtype=accumulate_dtype(x.dtype))
+    return x.new_empty(batch, targets, heads, x.shape[3]), lse
+
+
+@torch.library.register_fake("tedg::gat_attention_edges_backward")
+def _(grad_out, grad_lse, x, score_src, score_dst, score_edge, rowptr, col, *rest):
+    edge_bias = rest[5]
+    batch, _, heads = score_src.shape
+    edge_shape = (0,) if score_edge is None else (batch, col.shape[0], heads)
+    return (
+        x.new_empty(x.shape),
+        score_src.new_empty(score_src.shape),
+        score_dst.new_empty(score_dst.shape),
+        x.new_empty(0 if edge_bias is None else edge_bias.shape[0], heads),
+        x.new_empty(edge_shape, dtype=accumulate_dtype(x.dtype)),
+    )
+
+
+@torch.library.register_fake("tedg::gat_attention_edges_weights")
+def _(score_src, score_dst, score_edge, lse, rowptr, col, *rest):
+    batch, _, heads = score_src.shape
+    return score_src.new_empty(batch, col.shape[0], heads)
+
+
+def _gat_edges_setup(ctx, inputs, output):
+    *tensors, ctx.negative_slope, node_mask, ctx.dropout_p, dropout_seed = inputs
+    ctx.save_for_backward(*tensors, node_mask, dropout_seed, output[1])
+    ctx.set_materialize_grads(False)
+
+
+def _gat_edges_backward(ctx, grad_out, grad_lse):
+    *tensors, node_mask, dropout_seed, lse = ctx.saved_tensors
+    x, score_edge, edge_bias = tensors[0], tensors[3], tensors[-1]
+    if grad_out is None:
+        grad_out = x.new_zeros(*lse.shape, x.shape[3])
+    grad_x, grad_src, grad_dst, grad_bias, grad_edge = ops.gat_attention_edges_backward(
+        grad_out, grad_lse, *tensors, ctx.negative_slope, node_mask, ctx.dropout_p, dropout_seed,
+        lse,
+    )  # fmt: skip
+    if score_edge is None:
+        grad_edge = None
+    elif score_edge.dim() == 2:
+        grad_edge = grad_edge.sum(0)
+    graph = (None,) * 7
+    grad_bias = None if edge_bias is None else grad_bias
+    return grad_x, grad_src, grad_dst, grad_edge, *graph, grad_bias, None, None, None, None
+
+
+_register_autograd("gat_attention_edges", _gat_edges_backward, _gat_edges_setup)
+_once_differentiable("gat_attention_edges")
+
+
+# ---- gatv2_scores ----------------------------------------------------------------------------
+
+
+@torch.library.register_fake("tedg::gatv2_scores")
+def _(x_src, x_dst, att, x_edge, rowptr, col, *rest):
+    batch, _, heads, _ = x_src.shape
+    return x_src.new_empty(batch, col.shape[0], heads, dtype=accumulate_dtype(x_src.dtype))
+
+
+@torch.library.register_fake("tedg::gatv2_scores_backward")
+def _(grad, x_src, x_dst, att, x_edge, *rest):
+    edges = 0 if x_edge is None else x_edge.shape[0]
+    return (
+        x_src.new_empty(x_src.shape),
+        x_dst.new_empty(x_dst.shape),
+        att.new_empty(att.shape),
+        x_src.new_empty(edges, *att.shape),
+    )
+
+
+def _gatv2_setup(ctx, inputs, output):
+    *tensors, ctx.negative_slope = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _gatv2_backward(ctx, grad):
+    tensors = ctx.saved_tensors
+    *grads, grad_edge = ops.gatv2_scores_backward(grad, *tensors, ctx.negative_slope)
+    return *grads, None if tensors[3] is None else grad_edge, *(None,) * 7
+
+
+_register_autograd("gatv2_scores", _gatv2_backward, _gatv2_setup)
+_once_differentiable("gatv2_scores")
+
+
 # ---- route, sparsemax ------------------------------------------------------------------------
 
 
@@ -161,13 +298,17 @@ def _(grad, out):
 
 def _save_output(ctx, inputs, output):
     ctx.save_for_backward(output)
+    ctx.save_for_forward(output)
 
 
-def _sparsemax_backward(ctx, grad):
+def _sparsemax_derivative(ctx, grad):
+    # The Jacobian of sparsemax is symmetric: forward and reverse mode are the same product.
     return ops.sparsemax_backward(grad, ctx.saved_tensors[0])
 
 
-_register_autograd("sparsemax", _sparsemax_backward, _save_output)
+_register_autograd(
+    "sparsemax", _sparsemax_derivative, _save_output, jvp=_sparsemax_derivative
+)
 _once_differentiable("sparsemax")
 
 

@@ -21,7 +21,7 @@ def concat_embedding(features: Tensor, index: Tensor, table: Tensor) -> Tensor:
             is not below ``classes``. (Elsewhere than on the CPU the last is an IndexError, or
             what the device makes of it.)
     """
-    if isinstance(table, Tensor) and table.is_cpu:
+    if isinstance(table, Tensor) and table.is_cpu and isinstance(features, Tensor):
         return ops.tedg.concat_embedding.default(features.detach(), index, table)
     _checks.embedding(features, index, table)
     return reference.concat_embedding(features, index, table)

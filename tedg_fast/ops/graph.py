@@ -1,10 +1,16 @@
 """The static graph that the attention ops walk."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from tedg_fast.ops._native import has_kernel
+
 _INT32_MAX = 2**31 - 1
 _TENSORS = ("rowptr", "col", "edge_id", "t_rowptr", "t_target", "t_edge", "relation")
+_COUNTS = ("num_sources", "num_targets", "num_edges", "num_relations")
 
 
 class Graph:
@@ -64,21 +70,10 @@ class Graph:
         num_edges = edge_index.shape[1]
         if num_edges >= _INT32_MAX:
             raise ValueError(f"edge_index must have fewer than 2**31 - 1 edges, got {num_edges}")
-        source, target = edge_index[0], edge_index[1]
-        _check_range("edge_index[0] (sources)", source, num_sources)
-        _check_range("edge_index[1] (targets)", target, num_targets)
-
-        by_target = torch.argsort(target, stable=True)
-        col = source[by_target]
-        t_edge = torch.argsort(col, stable=True)
-        tensors = {
-            "rowptr": _row_pointers(target, num_targets),
-            "col": col,
-            "edge_id": by_target,
-            "t_rowptr": _row_pointers(source, num_sources),
-            "t_target": target[by_target][t_edge],
-            "t_edge": t_edge,
-        }
+        _check_range("edge_index[0] (sources)", edge_index[0], num_sources)
+        _check_range("edge_index[1] (targets)", edge_index[1], num_targets)
+        arrays = _arrays(edge_index, num_sources, num_targets)
+        tensors = dict(zip(_TENSORS, arrays, strict=False))
         num_relations = 0
         if relation is not None:
             relation = _integers("relation", relation)
@@ -94,9 +89,9 @@ class Graph:
                 )
             _check_range("relation", relation, _INT32_MAX)
             num_relations = int(relation.max()) + 1 if num_edges else 0
-            tensors["relation"] = relation[by_target]
+            tensors["relation"] = relation[tensors["edge_id"].long()].to(torch.int32)
         self._fill(
-            {name: value.to(torch.int32).contiguous() for name, value in tensors.items()},
+            tensors,
             num_sources=num_sources,
             num_targets=num_targets,
             num_edges=num_edges,
@@ -133,41 +128,120 @@ class Graph:
         """The same graph on ``device``; the graph itself if it is there already."""
         if self.col.to(device) is self.col:
             return self
-        other = object.__new__(Graph)
-        moved = {
-            name: getattr(self, name).to(device)
-            for name in _TENSORS
-            if getattr(self, name) is not None
-        }
-        other._fill(
-            moved,
-            num_sources=self.num_sources,
-            num_targets=self.num_targets,
-            num_edges=self.num_edges,
-            num_relations=self.num_relations,
+        tensors, counts = _flatten(self)
+        return _unflatten([None if t is None else t.to(device) for t in tensors], counts)
+
+
+def stored(name: str, tensor: Tensor) -> None:
+    """The memory of ``tensor`` is there, before PyTorch reads it without looking."""
+    if tensor.numel() == 0 or torch.compiler.is_compiling():
+        return
+    last = tensor.storage_offset()
+    last += sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    wanted = (last + 1) * tensor.element_size()
+    try:
+        held = tensor.untyped_storage().nbytes()
+    except NotImplementedError:  # inside of a transform of torch.func, which owns the memory
+        return
+    if held < wanted:
+        raise ValueError(
+            f"{name} must have its memory, but its storage was freed or cut to {held} of {wanted} "
+            "bytes"
         )
-        return other
 
 
 def _integers(name: str, value: object) -> Tensor:
     """``value`` as an int64 tensor, refusing what would have to be rounded."""
-    tensor = torch.as_tensor(value)
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must hold integers, got {type(value).__name__}") from error
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got layout {tensor.layout}")
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         if tensor.numel():
             raise ValueError(f"{name} must hold integers, got dtype {tensor.dtype}")
+    stored(name, tensor)
     return tensor.detach().to(torch.int64)
 
 
 def _check_range(name: str, index: Tensor, size: int) -> None:
     if index.numel() == 0:
         return
-    low, high = int(index.min()), int(index.max())
+    low, high = map(int, index.aminmax())
     if low < 0 or high >= size:
         worst = low if low < 0 else high
         raise ValueError(f"{name} must be in [0, {size}), got {worst}")
 
 
+def build(edge_index: Tensor, num_sources: int, num_targets: int) -> Graph:
+    """The Graph of an int64 ``edge_index`` [2, E], as what is traced can build it.
+
+    Tracing cannot look at the indices: those out of range are refused when it runs.
+    """
+    if not has_kernel(edge_index.device, "build_graph"):
+        limits = torch.tensor([[num_sources], [num_targets]], device=edge_index.device)
+        fits = (edge_index >= 0) & (edge_index < limits)
+        torch._assert_async(fits.all(), "edge_index must be below the numbers of nodes")
+    arrays = _arrays(edge_index, num_sources, num_targets)
+    return _unflatten([*arrays, None], (num_sources, num_targets, edge_index.shape[1], 0))
+
+
+def _arrays(edge_index: Tensor, num_sources: int, num_targets: int) -> tuple[Tensor, ...]:
+    if has_kernel(edge_index.device, "build_graph"):
+        return torch.ops.tedg.build_graph.default(edge_index, num_sources, num_targets)
+    return _build_by_sorting(edge_index, num_sources, num_targets)
+
+
+def _build_by_sorting(
+    edge_index: Tensor, num_sources: int, num_targets: int
+) -> tuple[Tensor, ...]:
+    """The definition of ``torch.ops.tedg.build_graph``."""
+    source, target = edge_index
+    edge_id = torch.argsort(target, stable=True)
+    t_edge = torch.argsort(source[edge_id], stable=True)
+    return tuple(
+        array.to(torch.int32)
+        for array in (
+            _row_pointers(target, num_targets),
+            source[edge_id],
+            edge_id,
+            _row_pointers(source, num_sources),
+            target[edge_id][t_edge],
+            t_edge,
+        )
+    )
+
+
 def _row_pointers(row: Tensor, num_rows: int) -> Tensor:
-    rowptr = torch.zeros(num_rows + 1, dtype=torch.int64, device=row.device)
-    torch.cumsum(torch.bincount(row, minlength=num_rows), 0, out=rowptr[1:])
-    return rowptr
+    return torch.nn.functional.pad(torch.bincount(row, minlength=num_rows).cumsum(0), (1, 0))
+
+
+def _flatten(graph: Graph) -> tuple[list[Tensor | None], tuple[int, ...]]:
+    return [getattr(graph, name) for name in _TENSORS], tuple(
+        getattr(graph, name) for name in _COUNTS
+    )
+
+
+def _flatten_with_keys(graph: Graph) -> tuple[list[tuple[Any, Tensor | None]], tuple[int, ...]]:
+    tensors, counts = _flatten(graph)
+    keys = map(torch.utils._pytree.GetAttrKey, _TENSORS)
+    return list(zip(keys, tensors, strict=True)), counts
+
+
+def _unflatten(tensors: Iterable[Tensor | None], counts: Iterable[int]) -> Graph:
+    graph = object.__new__(Graph)
+    graph._fill(
+        dict(zip(_TENSORS, tensors, strict=True)), **dict(zip(_COUNTS, counts, strict=True))
+    )
+    return graph
+
+
+# So a Graph can be an argument of what is compiled or exported, and be in a tree of arguments.
+torch.utils._pytree.register_pytree_node(
+    Graph,
+    _flatten,
+    _unflatten,
+    serialized_type_name="tedg_fast.ops.Graph",
+    flatten_with_keys_fn=_flatten_with_keys,
+)

@@ -24,43 +24,6 @@ class RoutingLosses(NamedTuple):
     """-sum_k alpha_k ln alpha_k, with 0 ln 0 = 0 and gradient 0 there."""
 
 
-def fenchel_young_loss(mapping: str, scores: Tensor, target: Tensor) -> Tensor:
-    """Fenchel-Young loss between scores and a target distribution, mean over the rows.
-
-    softmax: KL(target || softmax(scores)). sparsemax: the sparsemax loss of Martins & Astudillo
-    2016 for a distribution as target. In both the gradient of row b is
-    ``(mapping(scores_b) - target_b) / rows``, finite even where a weight is 0 (Blondel, Martins
-    & Niculae 2020, proposition 2).
-
-    Args:
-        mapping: "softmax" or "sparsemax".
-        scores: [..., K], already divided by any temperature; float32, bfloat16, float16, float64.
-        target: [..., K], rows sum to 1, dtype of ``scores``; no gradient flows to it.
-
-    Returns:
-        A scalar >= 0, float32, or float64 for float64 inputs; 0 for no rows. Differentiable,
-        once.
-
-    Raises:
-        ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
-    """
-    _checks.mapping(mapping)
-    _checks.rows("scores", scores)
-    _checks.like("target", target, tuple(scores.shape), "scores", scores)
-    if not has_kernel(scores.device.type):
-        return reference.fenchel_young_loss(mapping, scores, target)
-    count = scores.shape[-1]
-    loss, _ = torch.ops.tedg.fenchel_young_loss.default(
-        scores.reshape(-1, count), target.detach().reshape(-1, count), mapping == "sparsemax"
-    )
-    return loss
-
-
-def sparsemax_loss(scores: Tensor, target: Tensor) -> Tensor:
-    """``fenchel_young_loss("sparsemax", scores, target)``."""
-    return fenchel_young_loss("sparsemax", scores, target)
-
-
 def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
     """Penalty for mixing experts that say the same: mean of sum_{i!=j} a_i a_j cos(z_i, z_j).
 
@@ -76,7 +39,7 @@ def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
-    if isinstance(alpha, Tensor) and has_kernel(alpha.device.type):
+    if isinstance(alpha, Tensor) and has_kernel(alpha.device):
         return torch.ops.tedg.expert_overlap.default(alpha, expert_logits)
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return reference.expert_overlap(alpha, expert_logits)
@@ -93,7 +56,7 @@ def routing_losses(alpha: Tensor, expert_logits: Tensor) -> RoutingLosses:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
     """
-    if isinstance(alpha, Tensor) and has_kernel(alpha.device.type):
+    if isinstance(alpha, Tensor) and has_kernel(alpha.device):
         return RoutingLosses(*torch.ops.tedg.routing_losses.default(alpha, expert_logits)[:5])
     _checks.alpha_and_experts("alpha", alpha, expert_logits)
     return RoutingLosses(*reference.routing_losses(alpha, expert_logits))

@@ -16,13 +16,48 @@ def accumulate_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+_WORD = 0xFFFFFFFF
+
+
+def _multiply(a: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """High and low word of the product of 32-bit numbers; int64 keeps its 64 bits by wrapping."""
+    product = a * m
+    return (product >> 32) & _WORD, product & _WORD
+
+
+def philox(edge: Tensor, head: Tensor, sample: Tensor, seed: Tensor) -> Tensor:
+    """First word of Philox4x32-10 (Salmon et al. 2011) at counter (edge, head, sample, 0)."""
+    key0, key1 = seed & _WORD, (seed >> 32) & _WORD
+    c0, c1, c2, c3 = edge, head, sample, torch.zeros_like(edge)
+    for _ in range(10):
+        high0, low0 = _multiply(c0, 0xD2511F53)
+        high1, low1 = _multiply(c2, 0xCD9E8D57)
+        c0, c1, c2, c3 = high1 ^ c1 ^ key0, low1, high0 ^ c3 ^ key1, low0
+        key0, key1 = (key0 + 0x9E3779B9) & _WORD, (key1 + 0xBB67AE85) & _WORD
+    return c0
+
+
+def keep_factors(weight: Tensor, dropout_p: float, dropout_seed: Tensor) -> Tensor:
+    """1 / (1 - p) where dropout keeps a weight of ``weight`` [B, E, H] in row order, else 0."""
+    batch, edges, heads = (
+        torch.arange(size, device=weight.device).view(shape)
+        for size, shape in zip(weight.shape, ((-1, 1, 1), (-1, 1), (-1,)), strict=True)
+    )
+    word = philox(*torch.broadcast_tensors(edges, heads, batch), dropout_seed)
+    keeps = word.double() >= dropout_p * 2.0**32
+    return keeps.to(weight.dtype) * (1 / (1 - dropout_p) if dropout_p < 1 else 0.0)
+
+
 def _attention(
     score_src: Tensor,
     score_dst: Tensor,
     graph: Graph,
+    score_edge: Tensor | None,
     edge_bias: Tensor | None,
     negative_slope: float,
     node_mask: Tensor | None,
+    dropout_p: float,
+    dropout_seed: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weights [B, E, H] in the graph's row order, lse [B, M, H], and each edge's target [E]."""
     dtype = accumulate_dtype(score_src.dtype)
@@ -35,11 +70,16 @@ def _attention(
     score = score_src.to(dtype)[:, source] + score_dst.to(dtype)[:, target]
     if edge_bias is not None:
         score = score + edge_bias.to(dtype)[graph.relation.long()]
-    score = torch.nn.functional.leaky_relu(score, negative_slope)
     absent = score_src.detach() == -torch.inf
     if node_mask is not None:
         absent = absent | ~node_mask[:, :, None]
-    score = score.masked_fill(absent[:, source], -torch.inf)
+    absent = absent[:, source]
+    if score_edge is not None:
+        own = score_edge.to(dtype)[..., graph.edge_id.long(), :]
+        score = score + own
+        absent = absent | (own.detach() == -torch.inf)
+    score = torch.nn.functional.leaky_relu(score, negative_slope)
+    score = score.masked_fill(absent, -torch.inf)
     index = target[None, :, None].expand_as(score)
     top = score.new_full(score_dst.shape, -torch.inf, dtype=dtype)
     top = top.scatter_reduce(1, index, score.detach(), "amax")
@@ -50,6 +90,8 @@ def _attention(
     total = torch.zeros_like(top).index_add(1, target, weight)
     weight = weight / total.masked_fill(empty, 1)[:, target]
     lse = torch.where(empty, -torch.inf, top + torch.log(total.masked_fill(empty, 1)))
+    if dropout_p > 0:
+        weight = weight * keep_factors(weight, dropout_p, dropout_seed)
     return weight, lse, target
 
 
@@ -59,13 +101,17 @@ def gat_attention(
     score_dst: Tensor,
     graph: Graph,
     *,
+    score_edge: Tensor | None = None,
     edge_bias: Tensor | None = None,
     negative_slope: float = 0.2,
     node_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    dropout_seed: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     weight, lse, target = _attention(
-        score_src, score_dst, graph, edge_bias, negative_slope, node_mask
-    )
+        score_src, score_dst, graph, score_edge, edge_bias, negative_slope, node_mask, dropout_p,
+        dropout_seed,
+    )  # fmt: skip
     # An edge of weight 0 adds nothing, even if its source holds NaN.
     features = x.to(weight.dtype)[:, graph.col.long()]
     message = weight.unsqueeze(-1) * features.masked_fill((weight == 0).unsqueeze(-1), 0)
@@ -78,14 +124,44 @@ def gat_attention_weights(
     score_dst: Tensor,
     graph: Graph,
     *,
+    score_edge: Tensor | None = None,
     edge_bias: Tensor | None = None,
     negative_slope: float = 0.2,
     node_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    dropout_seed: Tensor | None = None,
 ) -> Tensor:
-    weight, _, _ = _attention(score_src, score_dst, graph, edge_bias, negative_slope, node_mask)
+    weight, _, _ = _attention(
+        score_src, score_dst, graph, score_edge, edge_bias, negative_slope, node_mask, dropout_p,
+        dropout_seed,
+    )  # fmt: skip
     out = torch.empty_like(weight)
     out[:, graph.edge_id.long()] = weight
     return out.to(score_src.dtype)
+
+
+def gatv2_scores(
+    x_src: Tensor,
+    x_dst: Tensor,
+    att: Tensor,
+    graph: Graph,
+    *,
+    x_edge: Tensor | None = None,
+    negative_slope: float = 0.2,
+) -> Tensor:
+    dtype = accumulate_dtype(x_src.dtype)
+    rowptr, order = graph.rowptr.long(), graph.edge_id.long()
+    target = torch.repeat_interleave(
+        torch.arange(graph.num_targets, device=order.device),
+        rowptr[1:] - rowptr[:-1],
+        output_size=graph.num_edges,
+    )
+    place = torch.empty_like(order)  # of each edge in the rows
+    place[order] = torch.arange(graph.num_edges, device=order.device)
+    z = x_src.to(dtype)[:, graph.col.long()[place]] + x_dst.to(dtype)[:, target[place]]
+    if x_edge is not None:
+        z = z + x_edge.to(dtype)
+    return (torch.nn.functional.leaky_relu(z, negative_slope) * att.to(dtype)).sum(-1)
 
 
 def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
@@ -119,7 +195,13 @@ def route(
 ) -> tuple[Tensor, Tensor]:
     dtype = accumulate_dtype(router_logits.dtype)
     alpha = routing_map(mapping, router_logits.to(dtype) / temperature)
-    logits = torch.einsum("bk,bka->ba", alpha, expert_logits.to(dtype)).to(expert_logits.dtype)
+    # An expert of weight 0 takes no part, and a logit of -inf passes no gradient.
+    barred = expert_logits == -torch.inf
+    z = expert_logits.to(dtype).masked_fill(barred, 0)
+    used = alpha.unsqueeze(-1) != 0
+    logits = torch.where(used, alpha.unsqueeze(-1) * torch.where(used, z, 0), 0).sum(1)
+    logits = logits + torch.where((used & barred).any(1), -torch.inf, 0)
+    logits = logits.to(expert_logits.dtype)
     if action_mask is not None:
         logits = logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min)
     return alpha.to(router_logits.dtype), logits

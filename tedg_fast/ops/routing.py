@@ -25,9 +25,10 @@ def sparsemax(x: Tensor, dim: int = -1) -> Tensor:
         IndexError: ``dim`` is out of range.
     """
     _checks.floating("x", x)
+    _checks.stored("x", x)
     rows = x.movedim(dim, -1)
     _checks.rows("x", rows)
-    if not has_kernel(x.device.type):
+    if not has_kernel(x.device):
         return reference.sparsemax(x, dim)
     out = torch.ops.tedg.sparsemax.default(rows.reshape(-1, rows.shape[-1]))
     return out.reshape(rows.shape).movedim(-1, dim)
@@ -61,7 +62,8 @@ def route(
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.mapping(mapping)
-    if isinstance(router_logits, Tensor) and has_kernel(router_logits.device.type):
+    _checks.number("temperature", temperature)
+    if isinstance(router_logits, Tensor) and has_kernel(router_logits.device):
         return torch.ops.tedg.route.default(
             router_logits, expert_logits, mapping == "sparsemax", temperature, action_mask
         )

@@ -34,10 +34,10 @@ class EffectPredictor(nn.Module):
 
     def forward(self, rules: Rules, active: Active, action: Tensor) -> Tensor:
         """What is active in B states and the action taken in each [B] (int64) → logits [B, F]."""
-        listed = active.listed()
-        carried = (listed.actions == action[listed.sample].unsqueeze(1)).any(1)
+        sample, instances = active.instances.sample(), active.instances
+        carried = (instances.actions == action[sample].unsqueeze(1)).any(1)
         chosen = active.nodes.new_zeros(len(action), len(rules.operators))
-        chosen[listed.sample[carried], listed.rule[carried]] = True
+        chosen[sample[carried], instances.rule[carried]] = True
         pooled = rules.pool(chosen)
         effects = rules.effects[self.visible] / math.sqrt(pooled.shape[1])
         return torch.addmm(self.bias, self.query(pooled), effects.T)

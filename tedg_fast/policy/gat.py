@@ -140,7 +140,7 @@ class Manager(nn.Module):
         """An observation's conditions [B, ceil(C/8)] and instances [B, I, 8], both uint8 → what is
         active, on the Manager's device."""
         found = active_of(active_bits, instances, self.num_conditions, self.num_operators)
-        return Active(*(part.to(self.traits.device) for part in found))
+        return found.to(self.traits.device)
 
     def _round_one(self) -> Tensor:
         """Features of all nodes [N, width] after round 1, with every condition holding."""
@@ -165,7 +165,7 @@ class Manager(nn.Module):
         operators = rules.pool(applies)
         facts = (holds @ rules.facts) / holds.sum(1, keepdim=True).clamp_min(1)
         h_logic = self.readout(torch.cat([operators, facts], 1))
-        return Logic(h_logic, *self.proposals(active.listed(), rules.strength, len(nodes)))
+        return Logic(h_logic, *self.proposals(active.instances, rules.strength))
 
     @torch.no_grad()
     def edge_attention(self) -> Tensor:

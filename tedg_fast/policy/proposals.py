@@ -1,5 +1,7 @@
 """Which actions the rules that apply propose on behalf of their experts."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -38,17 +40,15 @@ class Proposals(nn.Module):
         priority = torch.from_numpy(hypergraph.operator_priority)
         self.register_buffer("priority", priority, persistent=False)
 
-    def forward(
-        self, instances: Instances, strength: Tensor, batch: int
-    ) -> tuple[Tensor, Tensor]:
-        """The instances of ``batch`` states, ``strength`` [O] of each rule → proposals [B, K, A]
-        and each expert's loudness [B, K]."""
-        shape = (batch, self.num_experts, len(ACTIONS))
+    def forward(self, instances: Instances, strength: Tensor) -> tuple[Tensor, Tensor]:
+        """The instances of B states, ``strength`` [O] of each rule → proposals [B, K, A] and each
+        expert's loudness [B, K]."""
+        shape = (len(instances.start) - 1, self.num_experts, len(ACTIONS))
         listed = instances.actions != NOTHING
         share = strength[instances.rule] / listed.sum(1)
-        row = instances.sample * self.num_experts + self.owner[instances.rule]
+        row = instances.sample() * self.num_experts + self.owner[instances.rule]
         place = row.unsqueeze(1) * len(ACTIONS) + instances.actions
-        weight = strength.new_zeros(batch * self.num_experts * len(ACTIONS))
+        weight = strength.new_zeros(math.prod(shape))
         weight = weight.index_add(0, place[listed], share.unsqueeze(1).expand_as(place)[listed])
         weight = weight.view(shape)
         loudness = weight.sum(2).log1p()

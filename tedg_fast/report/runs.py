@@ -155,6 +155,9 @@ def _run(name: str, path: Path, config: dict[str, Any], log: dict[str, Any]) -> 
     if not episodes:  # none has ended yet
         names = ("true_score", "last_observation_score", "length", "depth", "reward")
         episodes = {name: np.empty(0) for name in names}
+    if "completed" in updates:  # at the end more games may have ended than were asked for
+        last = int(log["first_episode"]) + len(episodes["last_observation_score"])
+        updates["completed"] = np.minimum(updates["completed"], last)
     usage = [v for name, v in updates.items() if name.startswith("usage_")]
     if usage:
         updates["usage_variance"] = np.var(usage, axis=0)

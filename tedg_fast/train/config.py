@@ -68,7 +68,7 @@ class TrainConfig:
     """Threads of the update. A second one gains a little on an idle machine, and loses where others
     work on it, too."""
     hypergraph: str | None = None
-    """TOML file of rules; the packaged NetHack rules if not given."""
+    """Rule file (docs/writing_rules.md); the packaged NetHack rules if not given."""
     character: str = "mon-hum-neu-mal"
     """NetHack role-race-alignment-gender; "@" is any, by each game's seed."""
     num_experts: int = 4

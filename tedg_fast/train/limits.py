@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tedg_fast.errors import BadInput
+from tedg_fast.nethack.games.character import can_be_played
 
 if TYPE_CHECKING:
     from tedg_fast.train.config import TrainConfig
@@ -71,15 +72,6 @@ MAX_ROLLOUT_ROWS = 1 << 22
 
 RANDOM = "@"
 """NetHack's name for a character of any role."""
-# NetHack plays a random role, race or alignment instead of one that it does not know or allow.
-_ROLES = {
-    "arc": ("hum dwa gno", "law neu"), "bar": ("hum orc", "neu cha"),
-    "cav": ("hum dwa gno", "law neu"), "hea": ("hum gno", "neu"), "kni": ("hum", "law"),
-    "mon": ("hum", "law neu cha"), "pri": ("hum elf", "law neu cha"), "rog": ("hum orc", "cha"),
-    "ran": ("hum elf gno orc", "neu cha"), "sam": ("hum", "law"), "tou": ("hum", "neu"),
-    "val": ("hum dwa", "law neu"), "wiz": ("hum elf gno orc", "neu cha"),
-}  # fmt: skip
-_RACES = {"hum": "law neu cha", "elf": "cha", "dwa": "law", "gno": "neu", "orc": "cha"}
 
 
 def check_config(config: "TrainConfig", ranks: int = 1) -> None:
@@ -156,13 +148,7 @@ def check_character(character: str) -> None:
 
     ``RANDOM`` leaves the choice to each game's seed.
     """
-    if character == RANDOM:
-        return
-    role, race, alignment, gender = (character.split("-") + [""] * 4)[:4]
-    races, alignments = (words.split() for words in _ROLES.get(role, ("", "")))
-    known = character.count("-") == 3 and race in races and gender in ("mal", "fem")
-    possible = known and alignment in alignments and alignment in _RACES[race].split()
-    if not possible or (role, gender) == ("val", "mal"):
+    if character != RANDOM and not can_be_played(character):
         raise ConfigError(
             f"--character is {character!r}; expected role-race-alignment-gender in NetHack's "
             f"three-letter words, in a combination that it allows, as mon-hum-neu-mal, or {RANDOM} "

@@ -14,7 +14,7 @@ from tedg_fast.train.config import TrainConfig
 
 
 def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
-    """The hypergraph at ``path``: a file of rules, or a folder with V3's two files.
+    """The hypergraph at ``path``: a rule file, or a folder with V3's two files.
 
     ``None`` is the packaged one. Raises ``HypergraphError`` or ``LegacyError``.
     """

@@ -46,8 +46,11 @@ class Source:
         """
         kept = self.state["hypergraph"]
         if path is None:
-            rules, where = stored_rules(kept["files"], str(self.path)), f"as kept in {self.path}"
-            where += self._changed_since()
+            try:
+                rules = stored_rules(kept["files"], str(self.path))
+            except (HypergraphError, LegacyError) as error:
+                raise CheckpointError(f"{error}; give their file by --hypergraph") from None
+            where = f"as kept in {self.path}{self._changed_since()}"
         else:
             rules, where = load_rules(path), f"from {path}"
         if rules.digest != kept["digest"]:

@@ -13,7 +13,7 @@ from rich.progress import Progress, track
 
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import BadInput
-from tedg_fast.evaluate.agents import BUILT_IN, Trained, find_agent
+from tedg_fast.evaluate.agents import BUILT_IN, ByTheRules, Trained, find_agent
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.limits import check_character, flag
@@ -33,7 +33,8 @@ from tedg_fast.watch.view import SIZE
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """Watch an agent play: the map, the conditions that hold, the rules that apply, the experts.
+    """Watch an agent play: the map, the conditions that hold, which rules apply to what, and the
+    experts.
 
     In a terminal: space plays and pauses, n or → goes one step on, + and - change the speed,
     q quits. Elsewhere one line is printed for each step.
@@ -42,11 +43,13 @@ class WatchConfig:
       tedg-watch results/quick_manager
       tedg-watch results/quick_manager/checkpoints/best_model.pth --seed 7 --steps 200 --record game
       tedg-watch game.cast
+      tedg-watch rules --hypergraph my.toml --seed 7
       tedg-watch results/quick_manager --seed 7 --steps 60 --graph moment.svg
     """
 
     what: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint, run folder (its newest checkpoint), or a recording (.cast)."""
+    """Checkpoint, run folder (its newest checkpoint), a recording (.cast), or "rules": the rules
+    alone, without a network."""
     seed: int = 0
     """Run seed of the game; tedg-eval plays the same games under the same seeds."""
     game: int = 0
@@ -60,8 +63,8 @@ class WatchConfig:
     character: str | None = None
     """NetHack role-race-alignment-gender; as in the agent's training if not given."""
     hypergraph: str | None = None
-    """Rules to show in place of those kept in the checkpoint, of the same play; for V3 the folder of
-    its two files."""
+    """Rules of the same play to show in place of those kept in the checkpoint; for "rules" those to
+    play by in place of the packaged ones."""
     record: Path | None = None
     """Write NAME.cast (for this command or asciinema) and NAME.gif."""
     graph: Path | None = None
@@ -119,7 +122,7 @@ def _check(config: WatchConfig) -> None:
         for name in OF_GAMES:
             if getattr(config, name) != WatchConfig.__dataclass_fields__[name].default:
                 raise WatchError(
-                    f"{flag(name)} needs a checkpoint: {config.what} is a recording, of a game that "
+                    f"{flag(name)} needs a checkpoint or rules: {config.what} is a recording, of a game that "
                     "has been played"
                 )
     for path in (config.record, config.graph):
@@ -143,9 +146,9 @@ def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
         game.close()
 
 
-def _agent(config: WatchConfig) -> Trained:
-    if str(config.what) in BUILT_IN:
-        raise WatchError(f"{config.what} has no graph to look into: give a checkpoint")
+def _agent(config: WatchConfig) -> Trained | ByTheRules:
+    if str(config.what) in BUILT_IN and str(config.what) != "rules":
+        raise WatchError(f"{config.what} has no rules to look into: give a checkpoint, or rules")
     agent = find_agent(str(config.what), config.hypergraph, greedy=False)
     if isinstance(agent.rules, V3Hypergraph):
         raise CheckpointError(

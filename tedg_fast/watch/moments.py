@@ -4,31 +4,37 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from nle import nethack
 
-from tedg_fast.evaluate.agents import Trained
-from tedg_fast.evaluate.play import choose, draws_of
+from tedg_fast.evaluate.agents import ByTheRules, Trained, choose
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.hypergraph.schema import NODE_OPERATOR
-from tedg_fast.nethack.games.episode import episode_seeds
-from tedg_fast.nethack.games.game import Game
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.policy import Manager, StateInput
+from tedg_fast.rules.game import GroundedGame
+from tedg_fast.rules.situation import Instance, Situation
 from tedg_fast.train.health import expert_name
-from tedg_fast.train.model import grounder_of
 
-SCREEN_KEYS = ("tty_chars", "tty_colors", "tty_cursor")
+
+@dataclass(frozen=True)
+class Applied:
+    """One instance of a rule: the names of its objects ("newt, 1 east"), the actions that it
+    proposes, and whether it is the strongest of those that proposed what is played."""
+
+    objects: tuple[str, ...]
+    actions: tuple[int, ...]
+    won: bool
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An operator that applies: its place among the operators, and the attention that h_logic
-    pays it; ``sources`` are the names of what it attends to, with their weights (mean of heads,
-    strongest first)."""
+    """An operator that applies: its place among the operators, what it applies to, nearest first,
+    and its weight: the attention that h_logic pays it, or without a network e^priority, each as a
+    share of all. `sources` are the names of what it attends to, with their weights (mean of heads,
+    strongest first); without a network its conditions and effects, all alike."""
 
     number: int
-    attention: float
+    weight: float
     sources: tuple[tuple[str, float], ...]
+    instances: tuple[Applied, ...]
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,10 @@ class Moment:
     """The agent before a step; ``chars`` uint8 and ``colours`` int8 [24, 80] are the terminal's.
 
     ``action`` is the one that will be played, ``probabilities`` [23] are what it was drawn from;
-    ``alpha`` [K]; ``conditions`` are the numbers of those that hold, ``rules`` those that apply,
-    most attended first. ``ending`` is empty while the game runs; after its end the screen is the
-    last one and there is no action.
+    ``alpha`` [K], empty for the rules alone, as is ``value`` 0; ``conditions`` are the numbers of
+    those that hold, ``rules`` those that apply, the weightiest first; ``objects`` the names of what
+    is on the map, monsters first. ``ending`` is empty while the game runs; after its end the screen
+    is the last one and there is no action.
     """
 
     step: int
@@ -53,46 +60,119 @@ class Moment:
     alpha: np.ndarray
     conditions: tuple[int, ...]
     rules: tuple[Rule, ...]
+    objects: tuple[str, ...]
     ending: str
+
+    @property
+    def winner(self) -> tuple[Rule, Applied] | None:
+        """The instance that proposed the action, if one did."""
+        for rule in self.rules:
+            for applied in rule.instances:
+                if applied.won:
+                    return rule, applied
+        return None
 
     def line(self, hypergraph: Hypergraph) -> str:
         """The moment in one line."""
-        place = f"step {self.step}: score {self.score}, level {self.depth}"
+        words = f"step {self.step}: score {self.score}, level {self.depth}"
         if self.action is None:
-            return f"{place}, game over ({self.ending})"
-        leader = int(self.alpha.argmax())
-        words = (
-            f"{place}, {ACTIONS[self.action]} ({self.probabilities[self.action]:.0%}), "
-            f"{expert_name(leader)} leads ({self.alpha[leader]:.0%}), value {self.value:.2f}"
-        )
-        if self.rules:
-            words += f", rule {hypergraph.operators[self.rules[0].number].name}"
+            return f"{words}, game over ({self.ending})"
+        words += f", {ACTIONS[self.action]} ({self.probabilities[self.action]:.0%})"
+        if len(self.alpha):
+            leader = int(self.alpha.argmax())
+            words += f", {expert_name(leader)} leads ({self.alpha[leader]:.0%})"
+            words += f", value {self.value:.2f}"
+        if self.winner:
+            rule, applied = self.winner
+            about = f" ({'; '.join(applied.objects)})" if applied.objects else ""
+            words += f", rule {hypergraph.operators[rule.number].name}{about}"
         return words
+
+
+@dataclass(frozen=True)
+class _Thought:
+    """What an agent makes of a moment: as in `Moment`; of each rule [O] its weight, and how much
+    each of its instances adds to the actions that it proposes."""
+
+    action: int
+    probabilities: np.ndarray
+    value: float
+    alpha: np.ndarray
+    weight: np.ndarray
+    strength: np.ndarray
+
+
+class _Network:
+    """The thoughts of a trained policy."""
+
+    def __init__(self, agent: Trained):
+        self.agent = agent
+        manager = agent.policy.manager
+        self.attention: np.ndarray | None = None
+        operators = agent.rules.num_operators
+        self.weight = self.strength = np.zeros(operators)
+        self.owner = np.zeros(operators, np.int64)
+        with torch.inference_mode():
+            self.rules = manager.rules()
+            if isinstance(manager, Manager):
+                self.weight = self.rules.operators[:, -1].numpy()
+                self.strength = self.rules.strength.numpy()
+                self.owner = manager.proposals.owner.numpy()
+                self.attention = manager.edge_attention().mean(1).numpy()
+
+    @torch.inference_mode()
+    def __call__(self, game: GroundedGame, situation: Situation) -> _Thought:
+        policy, observation = self.agent.policy, game.observation
+        logic = policy.manager(self.rules, policy.active(observation))
+        output = policy(StateInput.of(observation), logic, self.agent.routing)
+        probabilities = output.logits.double().softmax(1).numpy()
+        alpha = output.alpha[0].numpy()
+        return _Thought(
+            action=int(choose(probabilities, np.array([game.draw]))[0]),
+            probabilities=probabilities[0],
+            value=output.value.item(),
+            alpha=alpha,
+            weight=self.weight,
+            strength=self.strength * alpha[self.owner],
+        )
+
+
+class _RulesAlone:
+    """Without a network: the highest priority decides, a draw among equals."""
+
+    attention = None
+
+    def __init__(self, agent: ByTheRules):
+        self.weight = np.exp(agent.rules.operator_priority.astype(float))
+
+    def __call__(self, game: GroundedGame, situation: Situation) -> _Thought:
+        choice = situation.choice(np.array([game.draw]))
+        actions = [action for _, action in choice.ties]
+        counts = np.bincount(actions, minlength=len(ACTIONS)) if actions else situation.allowed
+        probabilities = np.asarray(counts, float) / np.sum(counts)
+        return _Thought(
+            choice.action, probabilities, 0.0, np.zeros(0), self.weight, self.weight
+        )
 
 
 class WatchedGame:
     """Game ``number`` of run seed ``seed``: the very game that ``tedg-eval`` plays under these."""
 
-    def __init__(self, agent: Trained, seed: int, number: int, max_steps: int, character: str):
+    def __init__(
+        self,
+        agent: Trained | ByTheRules,
+        seed: int,
+        number: int,
+        max_steps: int,
+        character: str,
+    ):
         self.agent, self.hypergraph = agent, agent.rules
-        self._draws = draws_of(seed, number, max_steps)
-        self._screen = _empty(SCREEN_KEYS)
-        self._raw = RawObservation(**_empty(OBSERVATION_KEYS))
-        self._game = Game(
-            self._raw, max_steps=max_steps, character=character, screen=self._screen
+        self._think = _Network(agent) if isinstance(agent, Trained) else _RulesAlone(agent)
+        self._sources = _sources(self.hypergraph, self._think.attention)
+        self._game = GroundedGame(
+            agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask
         )
-        self._grounder = grounder_of(self.hypergraph)(self.hypergraph, 1)
-        self._observation = self._grounder.spec.empty(1)
-        manager = agent.policy.manager
-        with torch.inference_mode():
-            self._rules = manager.rules()
-            if isinstance(manager, Manager):
-                self._weight = self._rules.operators[:, -1].numpy()
-                self._attention = manager.edge_attention().mean(1).numpy()
-        self._edges = _edges_by_operator(self.hypergraph)
-        self._game.start(*episode_seeds(seed, number))
-        self._grounder.reset(0)
-        self.moment = self._look(-1)
+        self.moment = self._look()
 
     def advance(self) -> bool:
         """Play the moment's action; False, and nothing happens, once the game is over."""
@@ -100,54 +180,66 @@ class WatchedGame:
         if action is None:
             return False
         self._game.step(action)
-        over = self._game.terminated or self._game.truncated
-        self.moment = self._over() if over else self._look(action)
+        self.moment = self._over() if self._game.over else self._look()
         return True
 
     def close(self) -> None:
         """End the game and remove its files."""
         self._game.close()
 
-    @torch.inference_mode()
-    def _look(self, last_action: int) -> Moment:
-        raw = RawObservation(**{key: getattr(self._raw, key)[None] for key in OBSERVATION_KEYS})
-        self._grounder(raw, np.array([last_action]), self._observation)
-        if not self.agent.use_mask:
-            self._observation.action_mask[:] = True
-        policy = self.agent.policy
-        active = policy.unpack(self._observation.active_bits)
-        logic = policy.manager(self._rules, active)
-        output = policy(StateInput.of(self._observation), logic, self.agent.routing)
-        probabilities = output.logits.double().softmax(1).numpy()
-        holds, applies = np.split(active[0].bool().numpy(), [self.hypergraph.num_conditions])
+    def _look(self) -> Moment:
+        situation = Situation(self.hypergraph, self._game.grounder, self._game.observation)
+        thought = self._think(self._game, situation)
+        count = self.hypergraph.num_conditions
+        holds = np.unpackbits(self._game.observation.active_bits[0], count=count)
+        things = situation.things
         return Moment(
             **self._shown(),
-            action=int(choose(probabilities, self._draws[[self._game.length]])[0]),
-            probabilities=probabilities[0],
-            value=output.value.item(),
-            alpha=output.alpha[0].numpy(),
+            action=thought.action,
+            probabilities=thought.probabilities,
+            value=thought.value,
+            alpha=thought.alpha,
             conditions=tuple(holds.nonzero()[0].tolist()),
-            rules=self._applying(applies.nonzero()[0]),
+            rules=self._applying(situation, thought),
+            objects=tuple(things.name(*place) for place in things.positioned()),
             ending="",
         )
 
-    def _applying(self, applies: np.ndarray) -> tuple[Rule, ...]:
-        """Rules by their share in h_logic; the share that is missing to 1 is no rule's."""
-        if not len(applies):
+    def _applying(self, situation: Situation, thought: _Thought) -> tuple[Rule, ...]:
+        """Rules by their share of all weight; the share that is missing to 1 is no rule's."""
+        if self._hears_no_rules:
             return ()
-        total = 1 + self._weight[applies].sum()
+        instances: dict[int, list[Instance]] = {}
+        for instance in situation.instances:
+            instances.setdefault(instance.rule, []).append(instance)
+        total = 1 + sum(thought.weight[number] for number in instances)
+        winner = _strongest(situation.instances, thought)
         rules = [
-            Rule(int(o), float(self._weight[o] / total), self._sources(int(o))) for o in applies
+            Rule(
+                number,
+                float(thought.weight[number] / total),
+                self._sources[number],
+                tuple(
+                    Applied(self._names(situation, one), one.actions, one is winner)
+                    for one in own
+                ),
+            )
+            for number, own in instances.items()
         ]
-        return tuple(sorted(rules, key=lambda rule: -rule.attention))
+        return tuple(sorted(rules, key=lambda rule: -rule.weight))
 
-    def _sources(self, operator: int) -> tuple[tuple[str, float], ...]:
-        pairs = [(name, float(self._attention[edge])) for edge, name in self._edges[operator]]
-        return tuple(sorted(pairs, key=lambda pair: -pair[1]))
+    @property
+    def _hears_no_rules(self) -> bool:
+        """Whether it is a network without the graph, which hears no rules."""
+        return isinstance(self._think, _Network) and self._think.attention is None
+
+    def _names(self, situation: Situation, instance: Instance) -> tuple[str, ...]:
+        kinds = self.hypergraph.operators[instance.rule].variables
+        return tuple(situation.things.name(*pair) for pair in zip(kinds, instance.objects))
 
     def _over(self) -> Moment:
         shown = self._shown()
-        if self._game.terminated:  # the screen shows tombstones and lists by now
+        if self._game.game.terminated:  # the screen shows tombstones and lists by now
             last = self.moment
             shown |= {"chars": last.chars, "colours": last.colours, "cursor": last.cursor}
         return Moment(
@@ -158,35 +250,47 @@ class WatchedGame:
             alpha=np.zeros_like(self.moment.alpha),
             conditions=(),
             rules=(),
-            ending=self._game.ending,
+            objects=(),
+            ending=self._game.game.ending,
         )
 
     def _shown(self) -> dict:
         """What a moment takes from the game."""
-        row, column = self._screen["tty_cursor"].tolist()
+        chars, colours, cursor = self._game.screen()
+        game = self._game.game
         return {
-            "step": self._game.length,
-            "chars": self._screen["tty_chars"].copy(),
-            "colours": self._screen["tty_colors"].copy(),
-            "cursor": (row, column),
-            "score": self._game.true_score,
-            "depth": self._game.depth,
+            "step": game.length,
+            "chars": chars,
+            "colours": colours,
+            "cursor": cursor,
+            "score": game.true_score,
+            "depth": game.depth,
         }
 
 
-def _empty(keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    described = (nethack.OBSERVATION_DESC[key].values() for key in keys)
-    return {key: np.zeros(shape, dtype) for key, (shape, dtype) in zip(keys, described)}
+def _strongest(instances: list[Instance], thought: _Thought) -> Instance | None:
+    """Of those that propose the action the one that adds most to it; the first of equals."""
+    proposing = [instance for instance in instances if thought.action in instance.actions]
+    return max(
+        proposing,
+        key=lambda instance: thought.strength[instance.rule] / len(instance.actions),
+        default=None,
+    )
 
 
-def _edges_by_operator(hypergraph: Hypergraph) -> list[list[tuple[int, str]]]:
-    """For each operator its edges, as ``edge_attention`` numbers them, and the names at their
-    other ends."""
+def _sources(
+    hypergraph: Hypergraph, attention: np.ndarray | None
+) -> list[tuple[tuple[str, float], ...]]:
+    """For each operator the names at the other ends of its edges, with the attention they get
+    (``edge_attention``'s, or even shares)."""
     names = [part.name for part in hypergraph.conditions + hypergraph.operators]
     names += [effect.name for effect in hypergraph.effects]
     (sources, targets), _ = hypergraph.edges()
     inwards = hypergraph.node_type[targets] == NODE_OPERATOR
-    edges: list[list[tuple[int, str]]] = [[] for _ in hypergraph.operators]
+    edges: list[list[tuple[str, float]]] = [[] for _ in hypergraph.operators]
     for number, (source, target) in enumerate(zip(sources[inwards], targets[inwards])):
-        edges[target - hypergraph.num_conditions].append((number, names[source]))
-    return edges
+        weight = 0.0 if attention is None else float(attention[number])
+        edges[target - hypergraph.num_conditions].append((names[source], weight))
+    if attention is None:
+        edges = [[(name, 1 / len(own)) for name, _ in own] for own in edges]
+    return [tuple(sorted(own, key=lambda pair: -pair[1])) for own in edges]

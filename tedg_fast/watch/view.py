@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.train.health import expert_name
-from tedg_fast.watch.moments import Moment
+from tedg_fast.watch.moments import Applied, Moment, Rule
 
 SIZE = (132, 40)
 """Columns and rows of a recording, and from which on everything has its place."""
@@ -27,6 +27,7 @@ _COLOURS = (
 )  # fmt: skip
 _MOST_ACTIONS = 11
 _MOST_SOURCES = 3
+_MOST_INSTANCES = 3
 
 
 def frame(moment: Moment, hypergraph: Hypergraph, heading: str, size: tuple[int, int]) -> str:
@@ -56,8 +57,9 @@ def _wide(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
         Layout(_panel("actions", _actions(moment, _MOST_ACTIONS))),
     )
     layout["right"].split_column(
-        Layout(_panel("rules that apply, by attention", _rules(moment, hypergraph))),
-        Layout(_panel("conditions that hold", _conditions(moment, hypergraph))),
+        Layout(_panel(_rules_title(moment), _rules(moment, hypergraph)), ratio=3),
+        Layout(_panel("conditions that hold", _conditions(moment, hypergraph)), ratio=2),
+        Layout(_panel("objects", _objects(moment)), ratio=1),
     )
     return layout
 
@@ -68,7 +70,8 @@ def _narrow(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
         _screen(moment),
         _panel("experts", _experts(moment)),
         _panel("actions", _actions(moment, 5)),
-        _panel("rules that apply, by attention", _rules(moment, hypergraph)),
+        _panel(_rules_title(moment), _rules(moment, hypergraph)),
+        _panel("objects", _objects(moment)),
         _panel("conditions that hold", _conditions(moment, hypergraph)),
     )
 
@@ -94,6 +97,9 @@ def _screen(moment: Moment) -> Panel:
 
 
 def _experts(moment: Moment) -> RenderableType:
+    if not len(moment.alpha):
+        words = f"game over: {moment.ending}" if moment.ending else "the rules alone play"
+        return Text(words)
     rows = [
         (expert_name(k), weight, EXPERT_COLOURS[k % len(EXPERT_COLOURS)])
         for k, weight in enumerate(moment.alpha.tolist())
@@ -117,18 +123,47 @@ def _actions(moment: Moment, most: int) -> RenderableType:
     return _bars(rows, 16)
 
 
+def _rules_title(moment: Moment) -> str:
+    return "rules that apply, by " + ("attention" if len(moment.alpha) else "priority")
+
+
 def _rules(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
-    """Each rule's share of the attention, and below it what it attends to itself."""
+    """Each rule's share of the attention, what it attends to itself, and what it applies to."""
     if not moment.rules:
         return Text("none", style="dim")
-    parts = []
+    parts: list[RenderableType] = []
     for rule in moment.rules:
         operator = hypergraph.operators[rule.number]
         colour = EXPERT_COLOURS[int(hypergraph.operator_expert[rule.number])]
-        sources = (f"{name} {weight:.0%}" for name, weight in rule.sources[:_MOST_SOURCES])
-        parts.append(_bars([(operator.name, rule.attention, colour)], 28))
-        parts.append(Text(f"  ← {', '.join(sources)}", "dim", no_wrap=True, overflow="ellipsis"))
+        parts.append(_bars([(operator.name, rule.weight, colour)], 28))
+        sources = rule.sources[:_MOST_SOURCES] if len(moment.alpha) else ()
+        if sources:
+            words = ", ".join(f"{name} {weight:.0%}" for name, weight in sources)
+            parts.append(Text(f"  ← {words}", "dim", no_wrap=True, overflow="ellipsis"))
+        parts += [_instance(applied) for applied in _foremost(rule)]
+        more = len(rule.instances) - _MOST_INSTANCES
+        if more > 0:
+            parts.append(Text(f"    and {more} more", "dim"))
     return Group(*parts)
+
+
+def _foremost(rule: Rule) -> list[Applied]:
+    """The nearest instances, and the one that decided."""
+    first = rule.instances[:_MOST_INSTANCES]
+    return [*first, *(one for one in rule.instances[_MOST_INSTANCES:] if one.won)]
+
+
+def _instance(applied: Applied) -> Text:
+    """What a rule applies to and proposes: "▶ newt, 1 east → east"."""
+    about = "; ".join(applied.objects)
+    actions = ", ".join(ACTIONS[action] for action in applied.actions)
+    words = f"  {'▶' if applied.won else ' '} {about}{' ' * bool(about)}→ {actions}"
+    style = "bright_white" if applied.won else ""
+    return Text(words, style, no_wrap=True, overflow="ellipsis")
+
+
+def _objects(moment: Moment) -> RenderableType:
+    return Text(" · ".join(moment.objects)) if moment.objects else Text("none", style="dim")
 
 
 def _conditions(moment: Moment, hypergraph: Hypergraph) -> RenderableType:

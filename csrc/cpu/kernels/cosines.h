@@ -16,7 +16,7 @@ TEDG_INLINE A square_root(A v) {
 
 // 1 / |z| of one vector whose square may leave the range of A: z is scaled by factor first.
 template <class T>
-void scaled_norm(const T* z, int64_t width, acc_t<T>& inverse, acc_t<T>& factor) {
+TEDG_INLINE void scaled_norm(const T* z, int64_t width, acc_t<T>& inverse, acc_t<T>& factor) {
   using A = acc_t<T>;
   A largest = 0;
   for (int64_t a = 0; a < width; ++a) {
@@ -24,7 +24,8 @@ void scaled_norm(const T* z, int64_t width, acc_t<T>& inverse, acc_t<T>& factor)
     const A size = v < 0 ? -v : v;
     largest = (size > largest) | (size != size) ? size : largest;
   }
-  factor = 1 / (largest > A(1e-37) || largest != largest ? largest : A(1e-37));
+  const A least = sizeof(A) == 4 ? A(1e-37) : A(1e-300);
+  factor = 1 / (largest > least || largest != largest ? largest : least);
   A square = 0;
   for (int64_t a = 0; a < width; ++a) {
     const A v = widen(z[a]) * factor;
@@ -33,7 +34,8 @@ void scaled_norm(const T* z, int64_t width, acc_t<T>& inverse, acc_t<T>& factor)
   inverse = square == 0 ? A{0} : 1 / square_root(square);
 }
 
-// One sample's cosines, for vectors of any finite length; into one lane of the block's.
+// One sample's cosines, for vectors of any finite length; into one lane of the block's. `inverse`
+// becomes 1 (0 for a zero vector): see scaled_gradients.
 template <class T>
 void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse,
                     acc_t<T>* cosine) {
@@ -42,7 +44,7 @@ void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse,
   for (int64_t i = 0; i < count; ++i) {
     A unit_i, factor_i;
     scaled_norm(z + i * width, width, unit_i, factor_i);
-    inverse[i * kStep] = unit_i * factor_i;
+    inverse[i * kStep] = unit_i == 0 ? A{0} : A{1};
     for (int64_t j = i + 1; j < count; ++j) {
       A unit_j, factor_j;
       scaled_norm(z + j * width, width, unit_j, factor_j);
@@ -52,6 +54,25 @@ void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse,
       }
       cosine[(i * count + j) * kStep] = sum * unit_i * unit_j;
       cosine[(j * count + i) * kStep] = sum * unit_i * unit_j;
+    }
+  }
+}
+
+// One sample's gradients where its cosines came from scaled_cosines: the coefficients then are
+// those of the unit vectors, and 1 / |z_i|, which may be close to overflow, comes last.
+template <class T>
+void scaled_gradients(const acc_t<T>* coefficient, const T* z, T* out, int64_t count,
+                      int64_t width, acc_t<T>* unit, acc_t<T>* factor) {
+  using A = acc_t<T>;
+  for (int64_t i = 0; i < count; ++i) scaled_norm(z + i * width, width, unit[i], factor[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    const A* own = coefficient + i * count * kLanes<A>;
+    for (int64_t d = 0; d < width; ++d) {
+      A sum = 0;
+      for (int64_t j = 0; j < count; ++j) {
+        sum += own[j * kLanes<A>] * (widen(z[j * width + d]) * factor[j] * unit[j]);
+      }
+      out[i * width + d] = narrow<T, A>(sum == 0 ? sum : sum * unit[i] * factor[i]);
     }
   }
 }
@@ -129,9 +150,9 @@ TEDG_INLINE void fetch(const void* p, int64_t bytes) {
 
 // For samples z [rows, K, A], rows <= lanes: inverse[k] = 1 / |z_k| (0 for a zero vector) and the
 // cosines [K, K] with a zero diagonal. Unused lanes repeat the first sample. The last chunk of the
-// logits is left in turned [K, chunk].
+// logits is left in turned [K, chunk]. True if lengths leave the range: then scaled_gradients.
 template <class T>
-void cosines(const T* z, int64_t rows, int64_t count, int64_t width, vec<acc_t<T>>* turned,
+bool cosines(const T* z, int64_t rows, int64_t count, int64_t width, vec<acc_t<T>>* turned,
              vec<acc_t<T>>* inverse, vec<acc_t<T>>* cosine) {
   using A = acc_t<T>;
   using V = vec<A>;
@@ -163,7 +184,7 @@ void cosines(const T* z, int64_t rows, int64_t count, int64_t width, vec<acc_t<T
       scaled_cosines(z + (r < rows ? r : 0) * sample, count, width,
                      reinterpret_cast<A*>(inverse) + r, reinterpret_cast<A*>(cosine) + r);
     }
-    return;
+    return true;
   }
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t j = i + 1; j < count; ++j) {
@@ -172,6 +193,7 @@ void cosines(const T* z, int64_t rows, int64_t count, int64_t width, vec<acc_t<T
       cosine[j * count + i] = c;
     }
   }
+  return false;
 }
 
 }  // namespace tedg::TEDG_LEVEL

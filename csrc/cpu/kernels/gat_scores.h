@@ -71,38 +71,33 @@ TEDG_INLINE void spread(A* values, int64_t begin, int64_t end, A value) {
   for (int64_t k = begin; k < end; k += kLanes<A>) store(values + k, splat<A>(value));
 }
 
-// The parts of the scores that do not depend on the edge, in acc: source [N], -inf where the
-// source takes no part, and bias [R] (null without edge_bias). They are written to scratch.
-template <class A>
-struct ScoreTables {
-  const A* source;
-  const A* bias;
-};
+// A table: the source scores [N] in acc, -inf where the source takes no part, then the bias of each
+// relation [R].
+template <class T>
+int64_t table_size(const GatProblem& p) {
+  return p.sources + p.relations;
+}
 
 template <class T>
-ScoreTables<acc_t<T>> score_tables(const GatProblem& p, int64_t b, int64_t h,
-                                   acc_t<T>*& scratch) {
+void fill_table(const GatProblem& p, int64_t b, int64_t h, void* table) {
   using A = acc_t<T>;
-  A* source = scratch;
-  A* bias = scratch + p.sources;
-  scratch = bias + p.relations;
+  A* source = static_cast<A*>(table);
   const T* from = head_of<T>(p.score_src, b, p.sources, p.heads, h);
   for (int64_t j = 0; j < p.sources; ++j) source[j] = widen(from[j * p.heads]);
   if (p.node_mask != nullptr) {
     const bool* mask = p.node_mask + b * p.sources;
     for (int64_t j = 0; j < p.sources; ++j) source[j] = mask[j] ? source[j] : A{-kInfinity};
   }
-  if (p.edge_bias == nullptr) return {source, nullptr};
+  A* bias = source + p.sources;
   const T* rows = static_cast<const T*>(p.edge_bias) + h;
   for (int64_t r = 0; r < p.relations; ++r) bias[r] = widen(rows[r * p.heads]);
-  return {source, bias};
 }
 
 // score[k] for edges k of targets [begin, end), counted from the first of them; slope (may be
 // null) gets the LeakyReLU's derivative.
 template <class T>
-void score_edges(const GatProblem& p, const ScoreTables<acc_t<T>>& tables, int64_t b, int64_t h,
-                 int64_t begin, int64_t end, acc_t<T>* score, acc_t<T>* slope) {
+void score_edges(const GatProblem& p, const acc_t<T>* table, int64_t b, int64_t h, int64_t begin,
+                 int64_t end, acc_t<T>* score, acc_t<T>* slope) {
   using A = acc_t<T>;
   const int64_t first = p.rowptr[begin];
   const int64_t edges = p.rowptr[end] - first;
@@ -110,24 +105,38 @@ void score_edges(const GatProblem& p, const ScoreTables<acc_t<T>>& tables, int64
   for (int64_t i = begin; i < end; ++i) {
     spread<A>(score, p.rowptr[i] - first, p.rowptr[i + 1] - first, widen(score_dst[i * p.heads]));
   }
+  const A* bias = p.edge_bias == nullptr ? nullptr : table + p.sources;
+  const A* own = p.score_edge == nullptr
+                     ? nullptr
+                     : static_cast<const A*>(p.score_edge) + b * p.score_edge_stride + h;
   const vec<A> below = splat<A>(static_cast<A>(p.negative_slope));
+  const vec<A> absent = splat<A>(-kInfinity);
   const auto block = [&](int64_t k, const int32_t* col, const int32_t* relation) {
-    const vec<A> source = gather(tables.source, col);
+    const vec<A> source = gather(table, col);
     vec<A> sum = source + load(score + k);
-    if (tables.bias != nullptr) sum += gather(tables.bias, relation);
+    auto out = source == absent;
+    if (bias != nullptr) sum += gather(bias, relation);
+    if (own != nullptr) {
+      vec<A> edge = {};
+      for (int i = 0; i < kLanes<A> && k + i < edges; ++i) {
+        edge[i] = own[p.edge_id[first + k + i] * p.heads];
+      }
+      sum += edge;
+      out |= edge == absent;
+    }
     const vec<A> factor = sum > A{0} ? splat<A>(1) : below;
-    store(score + k, source == splat<A>(-kInfinity) ? source : sum * factor);
+    store(score + k, out ? absent : sum * factor);
     if (slope != nullptr) store(slope + k, factor);
   };
   int64_t k = 0;
   for (; k + kLanes<A> <= edges; k += kLanes<A>) {
-    block(k, p.col + first + k, tables.bias == nullptr ? nullptr : p.relation + first + k);
+    block(k, p.col + first + k, bias == nullptr ? nullptr : p.relation + first + k);
   }
   if (k < edges) {  // the index arrays end here: fill up with index 0
     int32_t col[kLanes<A>] = {}, relation[kLanes<A>] = {};
     for (int64_t i = k; i < edges; ++i) {
       col[i - k] = p.col[first + i];
-      if (tables.bias != nullptr) relation[i - k] = p.relation[first + i];
+      if (bias != nullptr) relation[i - k] = p.relation[first + i];
     }
     block(k, col, relation);
   }

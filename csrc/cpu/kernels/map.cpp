@@ -1,5 +1,7 @@
-// sparsemax of rows, its derivative, and the Fenchel-Young loss of rows. Blocks of as many rows
-// as a vector has lanes are turned so that a lane holds a row; row_math.h does the rest.
+// sparsemax of rows, its derivative, and the Fenchel-Young loss of rows. Blocks of as many short
+// rows as a vector has lanes are turned so that a lane holds a row; row_math.h does the rest. Long
+// rows are taken one by one (long_rows.h).
+#include "long_rows.h"
 #include "rows.h"
 #include "tables.h"
 
@@ -10,13 +12,21 @@ int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <class T>
 int64_t scratch(int64_t count) {
-  return 3 * count * kLanes<acc_t<T>>;
+  using A = acc_t<T>;
+  return count >= kLongRow ? kCandidateRoom<A> : 3 * count * kLanes<A>;
 }
 
 template <class T>
 void sparsemax(const void* x, void* out, int64_t count, int64_t begin, int64_t end,
                void* scratch) {
   using A = acc_t<T>;
+  if (count >= kLongRow) {
+    for (int64_t row = begin; row < end; ++row) {
+      sparsemax_long(static_cast<const T*>(x) + row * count, static_cast<T*>(out) + row * count,
+                     count, static_cast<double*>(scratch));
+    }
+    return;
+  }
   vec<A>* z = static_cast<vec<A>*>(scratch);
   for (int64_t row = begin; row < end; row += kLanes<A>) {
     const int64_t rows = min_of(kLanes<A>, end - row);
@@ -30,6 +40,14 @@ template <class T>
 void sparsemax_backward(const void* grad, const void* out, void* grad_x, int64_t count,
                         int64_t begin, int64_t end, void* scratch) {
   using A = acc_t<T>;
+  if (count >= kLongRow) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t at = row * count;
+      sparsemax_long_backward(static_cast<const T*>(grad) + at, static_cast<const T*>(out) + at,
+                              static_cast<T*>(grad_x) + at, count);
+    }
+    return;
+  }
   vec<A>* g = static_cast<vec<A>*>(scratch);
   vec<A>* alpha = g + count;
   for (int64_t row = begin; row < end; row += kLanes<A>) {
@@ -89,12 +107,49 @@ double loss_rows(const T* scores, const T* target, T* residual, int64_t count, i
   return total;
 }
 
+// The same of one long row.
+template <class T, bool kSparse>
+double long_loss(const T* scores, const T* target, T* residual, int64_t count,
+                 double* candidates) {
+  const LongRow row = long_row(scores, count, candidates);
+  VecD total = {};
+  if constexpr (!kSparse) {
+    each_wide(scores, count, -__builtin_inf(), [&](int64_t, VecD v, int64_t) {
+      total += exp_of(v - row.top);
+    });
+  }
+  const double sum = sum_lanes<double>(total);
+  VecD loss = {};
+  each_wide(scores, count, -__builtin_inf(), [&](int64_t k, VecD v, int64_t n) {
+    VecD z = v - row.top, q = {}, p;
+    for (int i = 0; i < kLanes<double> && i < n; ++i) q[i] = widen(target[k + i]);
+    if constexpr (kSparse) {
+      p = long_weight(row, v);
+    } else {
+      p = exp_of(z) / sum;
+    }
+    loss += row_loss<kSparse>(&z, &p, &q, 1, VecD{});
+    store_wide(residual + k, p, n);
+  });
+  return sum_lanes<double>(loss) + (kSparse ? 0.0 : __builtin_log(sum));
+}
+
 template <class T>
 double loss(bool sparse, const void* scores, const void* target, void* residual, int64_t count,
             int64_t begin, int64_t end, void* scratch) {
   const T* z = static_cast<const T*>(scores);
   const T* q = static_cast<const T*>(target);
   T* r = static_cast<T*>(residual);
+  if (count >= kLongRow) {
+    double total = 0;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t at = row * count;
+      double* room = static_cast<double*>(scratch);
+      total += sparse ? long_loss<T, true>(z + at, q + at, r + at, count, room)
+                      : long_loss<T, false>(z + at, q + at, r + at, count, room);
+    }
+    return total;
+  }
   vec<acc_t<T>>* room = static_cast<vec<acc_t<T>>*>(scratch);
   return sparse ? loss_rows<T, true>(z, q, r, count, begin, end, room)
                 : loss_rows<T, false>(z, q, r, count, begin, end, room);

@@ -48,7 +48,8 @@ TEDG_INLINE typename Lanes<A>::I load_mask(const bool* p, int64_t n) {
   }
 }
 
-// logits[a] = sum_k weight[k * stride] experts[k, a], for one row.
+// logits[a] = sum_k weight[k * stride] experts[k, a], for one row. An expert of weight 0 takes no
+// part, whatever its logits are.
 template <class T>
 TEDG_INLINE void mix_row(const acc_t<T>* weight, const T* experts, const bool* mask, T* logits,
                          int64_t count, int64_t actions) {
@@ -61,6 +62,7 @@ TEDG_INLINE void mix_row(const acc_t<T>* weight, const T* experts, const bool* m
     for (int64_t k = 0; k < count; ++k) {
       const T* z = experts + k * actions + a;
       const A w = weight[k * kLanes<A>];
+      if (w == 0) continue;
       sum0 += w * load_some(z, n0);
       if (n1 > 0) sum1 += w * load_some(z + kLanes<A>, n1);
     }
@@ -103,13 +105,14 @@ void forward(const RouteProblem& p, int64_t begin, int64_t end, void* scratch) {
 }
 
 // One row of backward: grad_experts[k, a] = weight[k] g[a]; adds <experts[k], g> to grad[k],
-// with g = grad_logits where allowed, else 0.
+// with g = grad_logits where allowed, else 0. A logit of -inf passes no gradient and gets none.
 template <class T>
 TEDG_INLINE void unmix_row(const acc_t<T>* weight, const T* experts, const T* grad_logits,
                            const bool* mask, T* grad_experts, acc_t<T>* grad, int64_t count,
                            int64_t actions) {
   using A = acc_t<T>;
   constexpr int64_t kStep = 2 * kLanes<A>;
+  const vec<A> lowest = splat<A>(-__builtin_inff());
   for (int64_t a = 0; a < actions; a += kStep) {
     const int64_t n0 = actions - a;
     const int64_t n1 = n0 - kLanes<A>;
@@ -123,11 +126,14 @@ TEDG_INLINE void unmix_row(const acc_t<T>* weight, const T* experts, const T* gr
       const T* z = experts + k * actions + a;
       T* out = grad_experts + k * actions + a;
       const A w = weight[k * kLanes<A>];
-      vec<A> dot = g0 * load_some(z, n0);
-      store_some(out, w * g0, n0);
+      const vec<A> none = {};
+      const vec<A> z0 = load_some(z, n0);
+      vec<A> dot = z0 == lowest ? none : g0 * z0;
+      store_some(out, z0 == lowest ? none : w * g0, n0);
       if (n1 > 0) {
-        dot += g1 * load_some(z + kLanes<A>, n1);
-        store_some(out + kLanes<A>, w * g1, n1);
+        const vec<A> z1 = load_some(z + kLanes<A>, n1);
+        dot += z1 == lowest ? none : g1 * z1;
+        store_some(out + kLanes<A>, z1 == lowest ? none : w * g1, n1);
       }
       grad[k * kLanes<A>] += sum_lanes<A>(dot);
     }

@@ -53,12 +53,13 @@ int64_t scratch(const LossProblem& p) {
   return (p.experts * (2 * p.experts + 3) + turned + staged) * kLanes<acc_t<T>>;
 }
 
+// True if the gradients need scaled_gradients.
 template <class T>
-void load_block(const LossProblem& p, int64_t row, int64_t rows, Block<acc_t<T>>& block) {
+bool load_block(const LossProblem& p, int64_t row, int64_t rows, Block<acc_t<T>>& block) {
   const int64_t count = p.experts;
   load_rows(static_cast<const T*>(p.alpha) + row * count, count, rows, count, block.alpha);
-  cosines(static_cast<const T*>(p.expert_logits) + row * count * p.actions, rows, count,
-          p.actions, block.turned, block.inverse, block.cosine);
+  return cosines(static_cast<const T*>(p.expert_logits) + row * count * p.actions, rows, count,
+                 p.actions, block.turned, block.inverse, block.cosine);
 }
 
 template <class A>
@@ -270,11 +271,19 @@ void backward(const LossProblem& p, int64_t begin, int64_t end, void* memory) {
     const bool streams = stages(p, sample) && rows == kLanes<A> && can_stream(target, block_bytes);
     T* out = streams ? reinterpret_cast<T*>(block.staged) : target;
     if (!streams) fetch<true>(out, rows * sample * static_cast<int64_t>(sizeof(T)));
-    load_block<T>(p, row, rows, block);
+    const bool scaled = load_block<T>(p, row, rows, block);
     coefficients(p, by, block);
     store_rows(static_cast<T*>(p.grad_alpha) + row * count, count, rows, count, block.grad);
-    gradients(block, static_cast<const T*>(p.expert_logits) + row * sample, out, rows, count,
-              p.actions);
+    const T* z = static_cast<const T*>(p.expert_logits) + row * sample;
+    if (scaled) {
+      A* norms = reinterpret_cast<A*>(block.turned);
+      for (int64_t r = 0; r < rows; ++r) {
+        scaled_gradients(reinterpret_cast<const A*>(block.coefficient) + r, z + r * sample,
+                         out + r * sample, count, p.actions, norms, norms + count);
+      }
+    } else {
+      gradients(block, z, out, rows, count, p.actions);
+    }
     if (streams) stream(target, out, block_bytes);
   }
   if (p.stream) end_stream();

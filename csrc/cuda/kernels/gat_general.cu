@@ -2,7 +2,7 @@
 // with tiles. The weights of a number of samples at a time go through scratch memory [chunk, H,
 // E]; features are read from device memory, where the second-level cache serves the gathers.
 // Also the weights alone, and the sum of edge_bias's gradient over the samples.
-#include "gat_tile.cuh"
+#include "gat_rows.cuh"
 
 namespace tedg::gpu {
 

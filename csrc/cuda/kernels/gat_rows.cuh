@@ -7,7 +7,7 @@
 // belongs to one group or warp and has a fixed order.
 #pragma once
 
-#include "kernels.h"
+#include "gat_chunk.cuh"
 
 namespace tedg::gpu {
 
@@ -140,41 +140,6 @@ struct Weights {
     return exp_of(scores.edge_score(e, to, factor) - shift);
   }
 };
-
-// 16 bytes of a row of features.
-template <class T>
-struct alignas(16) Chunk {
-  static constexpr int kSize = 16 / sizeof(T);
-  T v[kSize];
-};
-
-// Chunk number c of a row of `width` values; what lies past the row is 0.
-template <class T>
-TEDG_DEVICE Chunk<T> load_chunk(const T* row, int c, int64_t width, bool aligned) {
-  if (aligned) return reinterpret_cast<const Chunk<T>*>(row)[c];
-  Chunk<T> chunk;
-  for (int i = 0; i < Chunk<T>::kSize; ++i) {
-    const int64_t d = static_cast<int64_t>(c) * Chunk<T>::kSize + i;
-    narrow(chunk.v[i], 0);
-    if (d < width) chunk.v[i] = row[d];
-  }
-  return chunk;
-}
-
-template <class T>
-TEDG_DEVICE void store_chunk(T* row, int c, int64_t width, bool aligned,
-                             const acc_t<T> (&sum)[Chunk<T>::kSize]) {
-  Chunk<T> chunk;
-  for (int i = 0; i < Chunk<T>::kSize; ++i) narrow(chunk.v[i], sum[i]);
-  if (aligned) {
-    reinterpret_cast<Chunk<T>*>(row)[c] = chunk;
-    return;
-  }
-  for (int i = 0; i < Chunk<T>::kSize; ++i) {
-    const int64_t d = static_cast<int64_t>(c) * Chunk<T>::kSize + i;
-    if (d < width) row[d] = chunk.v[i];
-  }
-}
 
 // For one row: store(row, c, sum over its entries k of weight * chunk c of the feature row), with
 // edge(k, weight) giving the feature row's number and chunk(number, c) loading it. Lane c of a

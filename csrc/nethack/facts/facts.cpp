@@ -12,6 +12,7 @@ namespace tedg::nethack {
 namespace {
 
 constexpr int kLongestRun = 30;
+constexpr int kFarthest = 16;  // steps of a walk to a monster
 constexpr uint16_t kNoSubject = 0xffff;
 
 // Values of wild blstats must not become different doubles on different machines.
@@ -25,7 +26,7 @@ int direction_of(int east, int south) {
   return -1;
 }
 
-constexpr uint32_t kSaidOfToldFact[ToldFact::COUNT] = {
+constexpr uint64_t kSaidOfToldFact[ToldFact::COUNT] = {
 #define TEDG_BITS(name, type, bits, meaning) bits,
     TEDG_TOLD(TEDG_BITS)
 #undef TEDG_BITS
@@ -93,7 +94,8 @@ void Facts::find_free(const View& view) {
     if (view.memory.map().marks(view.scene.position) & Mark::NO_DIAGONAL) ways |= kDiagonals;
     return ways;
   }();
-  free_ = view.on(Terrain::FLOOR, Terrain::HOLE) & ~view.on(Terrain::CLOSED_DOOR) & ~blocked;
+  free_ = view.on(Terrain::FLOOR, Terrain::HOLE) & ~view.on(Terrain::CLOSED_DOOR) &
+          ~view.on(Terrain::TRAP, Terrain::PIT) & ~blocked;
   free_ |= view.on(Terrain::COVERED) & ~blocked;  // something lies there
   free_ &= ~view.showing(kAnyMonster | Flag::BOULDER);
   free_ &= ~(kDiagonals & (view.here == Terrain::OPEN_DOOR ? 0xff : view.on(Terrain::OPEN_DOOR)));
@@ -140,7 +142,11 @@ void Facts::fill_me(const View& view) {
   me[Me::trapped] = memory.trapped;
   me[Me::engulfed] = (view.seen & Flag::ENGULFED) != 0;
   me[Me::on] = view.here;
-  me[Me::on_kill] = memory.killed_here(scene.position, scene.time);
+  const bool stale = memory.map().marks(scene.position) & Mark::STALE;
+  me[Me::on_kill] = !stale && memory.killed_here(scene.position, scene.time);
+  me[Me::on_corpse] = memory.fresh_corpse(view.tables, scene.position, scene.time) >= 0;
+  me[Me::on_meal] = memory.on_meal && !(memory.map().marks(scene.position) & Mark::TASTED);
+  me[Me::poison_proof] = memory.poison_proof;
   me[Me::may_have_food] = !memory.no_meal;
   me[Me::still] = number(memory.still);
   me[Me::idle] = number(memory.frozen);
@@ -188,6 +194,7 @@ void Facts::fill_directions(const View& view) {
   const Board& hostile = map.of(LevelMap::kHostile);
   const Board& walkable = map.of(LevelMap::kWalkable);
   const Board& closed = map.of(LevelMap::kClosed);
+  const Board& traps = map.of(LevelMap::kTrap);
   const Board& monsters = map.of(LevelMap::kMonster);
   const Board& blocked = map.of(LevelMap::kBlocked);
   const bool fighting = view.seen & (Flag::HOSTILE | Flag::UNSEEN);
@@ -208,7 +215,7 @@ void Facts::fill_directions(const View& view) {
         next.column += kStepColumn[way];
         next.row += kStepRow[way];
         // The padding is no ground, so this ends on the map.
-        if (!walkable.has(next) || closed.has(next) || blocked.has(next) || monsters.has(next)) {
+        if (!walkable.has(next) || closed.has(next) || traps.has(next) || blocked.has(next) || monsters.has(next)) {
           break;
         }
         // Nor diagonally through doors.
@@ -280,11 +287,11 @@ void Facts::fill_monsters(const View& view) {
   count_[Kind::monster] = left_out_[Kind::monster] = 0;
   if (!(view.seen & kAnyMonster)) return;
   const LevelMap& map = view.memory.map();
-  const bool sparing = view.memory.peaceful_until >= view.scene.time;
+  const Reach reach(place_of(view.scene.position), view.walks, kFarthest);
   list(view, Kind::monster, map.of(LevelMap::kMonster),
-       [&](int, uint16_t glyph, double* values) {
+       [&](int square, uint16_t glyph, double* values) {
          const uint32_t flags = view.tables.properties[glyph];
-         const bool spared = sparing && glyph == view.memory.peaceful;
+         const bool spared = view.memory.spares(glyph, view.scene.time);
          const int east = static_cast<int>(values[Placed::east]);
          const int south = static_cast<int>(values[Placed::south]);
          values[Monster::aligned] =
@@ -294,6 +301,12 @@ void Facts::fill_monsters(const View& view) {
          values[Monster::pet] = (flags & Flag::PET) != 0;
          values[Monster::keeper] = (flags & Flag::KEEPER) != 0;
          values[Monster::unseen] = (flags & Flag::UNSEEN) != 0;
+         const int steps = reach.steps_to(place_of(square));
+         values[Monster::steps] = steps < 0 ? kUnreached : steps;
+         if (values[Placed::adjacent] == 0) {
+           const int last = count_[Kind::monster] - 1;
+           places_[Kind::monster][last].direction = static_cast<int8_t>(reach.first_step(place_of(square)));
+         }
        });
 }
 
@@ -326,8 +339,9 @@ void Facts::fill_places(const View& view) {
     values[PlaceFact::steps] = way.steps;
     values[PlaceFact::straight] = way.straight;
     const double* d = values_[Kind::direction] + std::max(way.direction, 0) * Direction::COUNT;
-    values[PlaceFact::overrun] =
-        way.direction < 0 ? 0 : std::max(d[Direction::run] - way.straight, 0.0);
+    values[PlaceFact::overrun] = way.direction < 0               ? 0
+                                 : d[Direction::free] == 0 ? kLongestRun
+                                                           : std::max(d[Direction::run] - way.straight, 0.0);
   }
 }
 

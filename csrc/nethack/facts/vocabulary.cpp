@@ -28,7 +28,7 @@ AttributeInfo number(const char* name, const char* unit, const char* meaning) {
 AttributeInfo truth(const char* name, const char*, const char* meaning) {
   return {name, FactType::kTruth, "", meaning, {}, false};
 }
-AttributeInfo truth(const char* name, uint32_t, const char* meaning) {
+AttributeInfo truth(const char* name, uint64_t, const char* meaning) {
   return truth(name, "", meaning);
 }
 AttributeInfo word(const char* name, const char* words, const char* meaning) {

@@ -53,7 +53,10 @@ enum class FactType { kNumber, kTruth, kWord };
   F(trapped, TRUTH, "", "Something may hold the player on this square: a trap, a pit, a web.")      \
   F(engulfed, TRUTH, "", "Inside of a monster.")                                                    \
   F(on, WORD, TERRAINS, "What the player stands on, as far as it is known.")                        \
-  F(on_kill, TRUTH, "", "A monster that the player killed less than 30 turns ago fell here.")       \
+  F(on_kill, TRUTH, "", "A monster that the player killed less than 30 turns ago fell here, where no older corpse lay.")       \
+  F(on_corpse, TRUTH, "", "A fresh corpse of the player's own kill lies here, wise to eat and not tried.") \
+  F(on_meal, TRUTH, "", "Food that keeps was seen on this square and not tried.")                   \
+  F(poison_proof, TRUTH, "", "Resists poison: by role and level, as far as that tells.")            \
   F(may_have_food, TRUTH, "", "Not known to carry nothing that could be chosen at a prompt.")       \
   F(still, NUMBER, "steps", "Steps since the position changed.")                                    \
   F(idle, NUMBER, "steps", "Steps since the game's clock moved.")                                   \
@@ -91,6 +94,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(found, TRUTH, Said::FOUND, "A search found something hidden.")                                  \
   F(deadly_food, TRUTH, Said::DEADLY_FOOD, "The message names something that kills who eats it.")   \
   F(risky_food, TRUTH, Said::RISKY_FOOD, "The message names something unwise to eat.")              \
+  F(poisonous_food, TRUTH, Said::POISONOUS_FOOD, "The message names poisonous flesh.")              \
   F(pain, TRUTH, Said::PAIN, "The player hurt himself, by kicking a wall for instance.")            \
   F(noise, TRUTH, Said::NOISE, "A noise was heard.")                                                \
   F(overfull, TRUTH, Said::OVERFULL, "Eating on would choke the player.")                           \
@@ -105,7 +109,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(name, WORD, "north,east,south,west,northeast,southeast,southwest,northwest", "Its name.")       \
   F(diagonal, TRUTH, "", "Not one of the four straight ones.")                                      \
   F(terrain, WORD, TERRAINS, "What is remembered of the neighbouring square's ground.")             \
-  F(free, TRUTH, "", "A step there is possible: known ground, nobody and no boulder on it.")        \
+  F(free, TRUTH, "", "A step there is possible: known ground without a trap, nobody and no boulder on it.")        \
   F(run, NUMBER, "squares", "Free squares in a row that way, at most 30: how far a long move may go.") \
   F(threats, NUMBER, "monsters", "Hostile monsters next to the neighbouring square.")               \
   F(hostile, TRUTH, "", "A hostile or unseen monster is there that the game has not called peaceful.") \
@@ -128,7 +132,8 @@ enum class FactType { kNumber, kTruth, kWord };
   F(peaceful, TRUTH, "", "Of a kind that the game has just called peaceful, or a keeper.")          \
   F(pet, TRUTH, "", "Tame.")                                                                        \
   F(keeper, TRUTH, "", "Shopkeeper, priest, guard or watchman: peaceful until angered.")            \
-  F(unseen, TRUTH, "", "Remembered or sensed, not seen; its kind is unknown.")
+  F(unseen, TRUTH, "", "Remembered or sensed, not seen; its kind is unknown.")                      \
+  F(steps, NUMBER, "steps", "Steps of the shortest walk to it; 255 where none of at most 16 is known.")
 
 #define TEDG_MONSTER_TABLE(F)                                                                       \
   F(name, WORD, MONSTERS, "The kind's name in NetHack.")                                            \
@@ -149,7 +154,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(steals, TRUTH, "", "Steals gold or things.")                                                    \
   F(stones, TRUTH, "", "Its touch or bite turns to stone.")                                         \
   F(poisonous, TRUTH, "", "Its flesh is poisonous.")                                                \
-  F(unwise_to_eat, TRUTH, "", "Eating its flesh does harm: stoning, slime, poison, acid, stunning, a curse.") \
+  F(unwise_to_eat, TRUTH, "", "Eating its flesh does harm, poison aside: stoning, slime, acid, stunning, a curse.") \
   F(nutrition, NUMBER, "", "What its corpse feeds.")                                                \
   F(size, NUMBER, "", "0 tiny, 1 small, 2 medium, 3 large, 4 huge, 7 gigantic.")                    \
   F(flies, TRUTH, "", "Flies.")                                                                     \
@@ -178,7 +183,7 @@ enum class FactType { kNumber, kTruth, kWord };
 #define TEDG_PLACE(F)                                                                               \
   F(steps, NUMBER, "steps", "Steps of the shortest walk to it, 0 on it.")                           \
   F(straight, NUMBER, "steps", "How many of them go in the first step's direction before the way turns.") \
-  F(overrun, NUMBER, "squares", "How far a long move in that direction may go past where the way turns.")
+  F(overrun, NUMBER, "squares", "How far a long move in that direction may go past where the way turns; 30 where it cannot begin.")
 
 // K(kind, limit, attributes, table attributes, meaning)
 #define TEDG_KINDS(K)                                                                               \
@@ -199,7 +204,9 @@ enum class FactType { kNumber, kTruth, kWord };
   K(meal, 1, TEDG_PLACE, TEDG_NONE, "The nearest food that keeps and was not tried.")               \
   K(stairs_up, 1, TEDG_PLACE, TEDG_NONE, "The nearest stairs or ladder up.")                        \
   K(fresh_corpse, 1, TEDG_PLACE, TEDG_NONE,                                                         \
-    "The nearest corpse of the player's own kill of the last 30 turns that is wise to eat.")
+    "The nearest corpse of the player's own kill of the last 30 turns that is wise to eat.")        \
+  K(side_stairs, 1, TEDG_PLACE, TEDG_NONE,                                                          \
+    "The nearest way down that is known to lead to another branch, the Gnomish Mines for instance.")
 
 #define TEDG_NONE(F)
 #define TEDG_ATTRIBUTE(name, ...) name,

@@ -18,7 +18,7 @@ Choice choose(const Matcher& matcher, const Instance* instances, int capacity, u
   auto each_allowed = [&](int begin, int end, auto visit) {
     for (int i = begin; i < end; ++i) {
       for (const uint8_t action : instances[i].actions) {
-        if (action != Instance::kNone && (allowed >> action & 1)) visit(i, action);
+        if (action < Action::NUM_ACTIONS && (allowed >> action & 1)) visit(i, action);
       }
     }
   };

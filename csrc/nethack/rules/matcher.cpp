@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 
@@ -65,6 +66,7 @@ Matcher::Matcher(Programs programs, std::vector<Condition> conditions, std::vect
     }
   }
   for (const Rule& rule : rules_) {
+    if (!std::isfinite(rule.priority)) refuse("a priority that is no finite number");
     if (rule.kinds[0] < 0 && rule.kinds[1] >= 0) refuse("a rule without its first variable");
     for (const int kind : rule.kinds) {
       if (kind != -1 && !is_object(kind)) refuse("a rule about no object");
@@ -110,33 +112,58 @@ Matcher::Matcher(Programs programs, std::vector<Condition> conditions, std::vect
 void Matcher::evaluate(const Facts& facts) {
   for (int i = 0; i < num_conditions(); ++i) {
     const Condition& condition = conditions_[i];
-    Slots slots;
-    uint32_t set = 0;
-    if (condition.kinds[0] < 0) {
-      set = programs_.run(condition.program, facts, slots) != 0;
-    } else {
-      const int count = facts.count(condition.kinds[0]);
-      slots[0].kind = condition.kinds[0];
-      for (slots[0].index = 0; slots[0].index < count; ++slots[0].index) {
-        if (condition.kinds[1] < 0) {
-          set |= uint32_t{programs_.run(condition.program, facts, slots) != 0} << slots[0].index;
-          continue;
-        }
-        uint32_t seconds = 0;
-        const int others = facts.count(condition.kinds[1]);
-        slots[1].kind = condition.kinds[1];
-        for (slots[1].index = 0; slots[1].index < others; ++slots[1].index) {
-          // An object has no relation to itself.
-          if (slots[1].kind == slots[0].kind && slots[1].index == slots[0].index) continue;
-          seconds |= uint32_t{programs_.run(condition.program, facts, slots) != 0}
-                     << slots[1].index;
-        }
-        rows_[row_of_[i]][slots[0].index] = seconds;
-        set |= uint32_t{seconds != 0} << slots[0].index;
-      }
-    }
-    sets_[i] = set;
+    const Comparison& comparison = programs_.comparison(condition.program);
+    sets_[i] = comparison.test != Comparison::kNone ? compare(comparison, facts)
+               : condition.kinds[0] < 0             ? run(condition, facts)
+               : condition.kinds[1] < 0             ? run_for_each(condition, facts)
+                                                    : run_for_pairs(condition, facts, rows_[row_of_[i]]);
   }
+}
+
+uint32_t Matcher::compare(const Comparison& comparison, const Facts& facts) const {
+  const int count = facts.count(comparison.kind);
+  uint32_t set = 0;
+  for (int i = 0; i < count; ++i) {
+    set |= uint32_t{comparison.holds(facts.value(comparison.kind, i, comparison.attribute))} << i;
+  }
+  return set;
+}
+
+uint32_t Matcher::run(const Condition& condition, const Facts& facts) const {
+  Slots slots;
+  return programs_.run(condition.program, facts, slots) != 0;
+}
+
+uint32_t Matcher::run_for_each(const Condition& condition, const Facts& facts) const {
+  Slots slots;
+  slots[0].kind = condition.kinds[0];
+  const int count = facts.count(condition.kinds[0]);
+  uint32_t set = 0;
+  for (slots[0].index = 0; slots[0].index < count; ++slots[0].index) {
+    set |= uint32_t{programs_.run(condition.program, facts, slots) != 0} << slots[0].index;
+  }
+  return set;
+}
+
+// The first objects that have a second one; of each, these go to `seconds`.
+uint32_t Matcher::run_for_pairs(const Condition& condition, const Facts& facts, Row& seconds) const {
+  Slots slots;
+  slots[0].kind = condition.kinds[0];
+  slots[1].kind = condition.kinds[1];
+  const int count = facts.count(condition.kinds[0]), others = facts.count(condition.kinds[1]);
+  const bool same_kind = condition.kinds[0] == condition.kinds[1];
+  uint32_t set = 0;
+  for (slots[0].index = 0; slots[0].index < count; ++slots[0].index) {
+    uint32_t found = 0;
+    for (slots[1].index = 0; slots[1].index < others; ++slots[1].index) {
+      // An object has no relation to itself.
+      if (same_kind && slots[1].index == slots[0].index) continue;
+      found |= uint32_t{programs_.run(condition.program, facts, slots) != 0} << slots[1].index;
+    }
+    seconds[slots[0].index] = found;
+    set |= uint32_t{found != 0} << slots[0].index;
+  }
+  return set;
 }
 
 bool Matcher::holds(int condition) const { return sets_[condition] != 0; }

@@ -84,6 +84,10 @@ class Matcher {
  private:
   using Row = std::array<uint32_t, kMostObjects>;
 
+  uint32_t compare(const Comparison& comparison, const Facts& facts) const;
+  uint32_t run(const Condition& condition, const Facts& facts) const;
+  uint32_t run_for_each(const Condition& condition, const Facts& facts) const;
+  uint32_t run_for_pairs(const Condition& condition, const Facts& facts, Row& seconds) const;
   bool actions_of(const Rule& rule, const Facts& facts, uint32_t offered, Instance& instance) const;
 
   Programs programs_;

@@ -181,13 +181,16 @@ class Checker {
               i.c < 1 || i.c > end - at - 1) {
             fail(at, "an aggregate out of bounds");
           }
+          if (running_[i.a]) fail(at, "an aggregate in another's slot");
           const int before = kinds_[i.a];
           kinds_[i.a] = i.b;
+          running_[i.a] = true;
           const int results =
               i.operation == Operation::TOTAL || i.operation == Operation::MOST ? 2 : 1;
           if (block(at + 1, at + 1 + i.c, depth) != depth + results) {
             fail(at, "an aggregate with another body");
           }
+          running_[i.a] = false;
           if (i.operation != Operation::NEAREST) kinds_[i.a] = before;
           at += i.c;
           break;
@@ -203,7 +206,54 @@ class Checker {
   const std::vector<Instruction>& code_;
   int constants_;
   std::array<int, kSlots> kinds_{-1, -1, -1, -1};
+  std::array<bool, kSlots> running_{};  // an aggregate around this place runs over it
 };
+
+// The same test of the other side, and the opposite one.
+Comparison::Test mirrored(Comparison::Test test) {
+  using enum Comparison::Test;
+  constexpr Comparison::Test kMirrored[] = {kNone, kMore, kAtLeast, kEqual, kNotEqual, kLess, kAtMost};
+  return kMirrored[test];
+}
+Comparison::Test opposite(Comparison::Test test) {
+  using enum Comparison::Test;
+  constexpr Comparison::Test kOpposite[] = {kNone, kAtLeast, kMore, kNotEqual, kEqual, kAtMost, kLess};
+  return kOpposite[test];
+}
+
+// Recognises "attribute", "not attribute", "attribute < constant" and the like. Facts are never NaN.
+Comparison comparison_of(const std::vector<Instruction>& code, std::array<int, 2> kinds,
+                         const std::vector<double>& constants) {
+  auto loads = [](const Instruction& i) {
+    return i.operation == Operation::ONLY || (i.operation == Operation::FACT && i.a == 0);
+  };
+  auto reading = [&](const Instruction& i, Comparison::Test test, double constant) {
+    const bool single = i.operation == Operation::ONLY;
+    return Comparison{test, single, single ? i.a : kinds[0], i.b, constant};
+  };
+  Comparison found{};
+  const bool negated = code.size() > 1 && code.back().operation == Operation::NOT;
+  const size_t size = code.size() - negated;
+  if (size == 1 && loads(code[0])) {
+    found = reading(code[0], Comparison::kNotEqual, 0);
+  } else if (size == 3) {
+    Comparison::Test test = code[2].operation == Operation::LT   ? Comparison::kLess
+                            : code[2].operation == Operation::LE ? Comparison::kAtMost
+                            : code[2].operation == Operation::EQ ? Comparison::kEqual
+                            : code[2].operation == Operation::NE ? Comparison::kNotEqual
+                                                                 : Comparison::kNone;
+    if (test != Comparison::kNone && loads(code[0]) && code[1].operation == Operation::CONST) {
+      found = reading(code[0], test, constants[code[1].a]);
+    } else if (test != Comparison::kNone && code[0].operation == Operation::CONST &&
+               loads(code[1])) {
+      found = reading(code[1], mirrored(test), constants[code[0].a]);
+    }
+  }
+  // Of an object there must be one to compare, of the only object of its kind none.
+  if (found.single != (kinds[0] < 0) || kinds[1] >= 0) found.test = Comparison::kNone;
+  if (negated) found.test = opposite(found.test);
+  return found;
+}
 
 }  // namespace
 
@@ -225,11 +275,12 @@ int Programs::add(std::vector<Instruction> code, std::array<int, 2> kinds) {
     if (kind < -1 || kind >= Kind::COUNT) throw std::invalid_argument("no such kind of object");
   }
   Checker(code, static_cast<int>(constants_.size()), kinds).check();
+  comparisons_.push_back(comparison_of(code, kinds, constants_));
   codes_.push_back(std::move(code));
   return static_cast<int>(codes_.size()) - 1;
 }
 
-double Programs::run(int program, const Facts& facts, Slots slots) const {
+double Programs::run(int program, const Facts& facts, Slots& slots) const {
   double stack[kDeepestStack];
   const std::vector<Instruction>& code = codes_[program];
   Machine(constants_.data(), facts, slots).run(code.data(), code.data() + code.size(), stack);

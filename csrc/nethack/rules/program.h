@@ -56,6 +56,27 @@ struct Slot {
 };
 using Slots = std::array<Slot, kSlots>;
 
+// A program that compares one attribute with a constant, as most conditions do: it needs no machine.
+struct Comparison {
+  enum Test : uint8_t { kNone, kLess, kAtMost, kEqual, kNotEqual, kMore, kAtLeast };
+  Test test = kNone;  // kNone: another program
+  bool single;        // of the only object of `kind`, not of the object in slot 0
+  int kind;
+  int attribute;
+  double constant;
+
+  bool holds(double value) const {
+    switch (test) {
+      case kLess: return value < constant;
+      case kAtMost: return value <= constant;
+      case kEqual: return value == constant;
+      case kNotEqual: return value != constant;
+      case kMore: return value > constant;
+      default: return value >= constant;
+    }
+  }
+};
+
 class Programs {
  public:
   // constants: shared by all programs.
@@ -65,12 +86,15 @@ class Programs {
   // number. Throws std::invalid_argument for one that `run` could not run safely.
   int add(std::vector<Instruction> code, std::array<int, 2> kinds);
 
-  // The value of a program for the given objects.
-  double run(int program, const Facts& facts, Slots slots) const;
+  // The value of a program for the given objects. What aggregates leave in slots 2 and 3 does not matter.
+  double run(int program, const Facts& facts, Slots& slots) const;
+
+  const Comparison& comparison(int program) const { return comparisons_[program]; }
 
  private:
   const std::vector<double> constants_;
   std::vector<std::vector<Instruction>> codes_;
+  std::vector<Comparison> comparisons_;
 };
 
 // How far a step from the player in a direction leads away from an object: positive farther.

@@ -3,7 +3,7 @@
 Columns in order: 20 scaled blstats (SCALED), 4 logarithmic ones (LOGS), the 13 status bits
 (blind, confused, ...), 3 prompt flags, share of HP left, how long the player has stood still and
 how long the clock has stood still, closeness (1 / (1 + steps), 0 if there is none within reach) of
-the seven kinds of places, and the last action one-hot (23, all 0 at the start). csrc/nethack/features.cpp
+the kinds of places, and the last action one-hot (23, all 0 at the start). csrc/nethack/features.cpp
 fills them in; the tables that it uses are made here.
 """
 

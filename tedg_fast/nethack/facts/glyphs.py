@@ -66,6 +66,7 @@ class Flag:
     MEAL = 1 << 24  # food that keeps: no corpse, egg or tin
     ITEM = 1 << 25  # any thing but a boulder, a statue or a corpse
     CORPSE = 1 << 26
+    SHUNNED = 1 << 27  # walked round: keepers, and what stays put and must not be touched
 
 
 TERRAIN_SHIFT = 28  # above every flag
@@ -138,6 +139,8 @@ _KEEPERS = ("shopkeeper", "guard", "watchman", "watch captain", "aligned priest"
 _UNTOUCHABLE = ("floating eye", "blue jelly", "gelatinous cube")
 _EXPLODERS = ("gas spore", "yellow light", "black light", "flaming sphere", "freezing sphere",
               "shocking sphere")  # fmt: skip
+_SHUNNED = (*_UNTOUCHABLE, "gas spore", "spotted jelly", "brown mold", "yellow mold", "green mold",
+            "red mold")  # fmt: skip
 _PASSIVES = ("acid blob", "spotted jelly", "ochre jelly", "green mold", "yellow mold",
              "brown mold", "red mold", "lichen", "violet fungus", "shrieker")  # fmt: skip
 _STICKY = ("lichen", "violet fungus", "small mimic", "large mimic", "giant mimic", "owlbear",
@@ -179,8 +182,9 @@ def _flags_of_monster(index: int) -> int:
     monster = nethack.permonst(index)
     name = monster.mname
     if name in _KEEPERS:
-        return Flag.KEEPER
+        return Flag.KEEPER | Flag.SHUNNED
     flags = Flag.HOSTILE
+    flags |= Flag.SHUNNED if name in _SHUNNED else 0
     flags |= Flag.UNTOUCHABLE if name in _UNTOUCHABLE else 0
     flags |= Flag.EXPLODER if name in _EXPLODERS else 0
     flags |= Flag.STICKY if name in _STICKY else 0
@@ -243,7 +247,8 @@ def _describe_object(index: int) -> tuple[int, int]:
     if kind == nethack.COIN_CLASS:
         return Flag.ITEM | Flag.GOLD, GlyphClass.GOLD
     if kind == nethack.FOOD_CLASS:
-        keeps = nethack.OBJ_NAME(nethack.objclass(index)) not in ("corpse", "egg", "tin")
+        name = nethack.OBJ_NAME(nethack.objclass(index))
+        keeps = name not in ("corpse", "egg", "tin") and not name.startswith("glob of")
         return Flag.ITEM | Flag.FOOD | (Flag.MEAL if keeps else 0), GlyphClass.FOOD
     if kind in _MAGIC_CLASSES:
         return Flag.ITEM | Flag.MAGIC_ITEM, GlyphClass.MAGIC_ITEM

@@ -53,6 +53,7 @@ class Grounder:
             monsters=tables.values,
             role_of_monster=tables.role,
             speed_of_role=tables.speed_of_role,
+            poison_proof_from=tables.poison_proof_from,
             constants=hypergraph.constants,
             conditions=conditions,
             rules=rules,
@@ -109,6 +110,21 @@ class Grounder:
         the observation that was grounded last. Raises IndexError where there is no such thing."""
         return self._native.holds(condition, (*objects, 0, 0)[:2])
 
+    def value(
+        self,
+        code: np.ndarray,
+        constants: np.ndarray,
+        kinds: tuple[str, ...],
+        objects: tuple[int, ...],
+    ) -> float:
+        """What an expression's program (int32 [n, 4], float64 constants) gives for the objects of
+        these kinds with these places, in the observation that was grounded last.
+
+        Raises ValueError for a program that does not fit the kinds.
+        """
+        numbers = tuple(vocabulary().kind[kind].number for kind in kinds)
+        return self._native.value(code, constants, _pair(numbers), _pair(objects))
+
     @property
     def left_out(self) -> tuple[int, int]:
         """Objects beyond their kind's limit and rule instances beyond an observation's, summed over
@@ -120,20 +136,21 @@ def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:
     """Conditions and rules as csrc/nethack/module.cpp takes them."""
     number = {name: kind.number for name, kind in vocabulary().kind.items()}
 
-    def pair(values: tuple[int, ...]) -> tuple[int, int]:
-        return (*values, -1, -1)[:2]
-
     conditions = [
-        (condition.code, pair(tuple(number[kind] for kind in condition.kinds)))
+        (condition.code, _pair(tuple(number[kind] for kind in condition.kinds)))
         for condition in hypergraph.conditions
     ]
     rules = [
         (
             operator.priority or 0.0,
-            pair(tuple(number[kind] for kind in operator.variables)),
-            [(use.condition, pair(use.variables)) for use in operator.conditions],
+            _pair(tuple(number[kind] for kind in operator.variables)),
+            [(use.condition, _pair(use.variables)) for use in operator.conditions],
             [(int(do.kind), do.variable, do.action) for do in operator.actions],
         )
         for operator in hypergraph.operators
     ]
     return conditions, rules
+
+
+def _pair(values: tuple[int, ...]) -> tuple[int, int]:
+    return (*values, -1, -1)[:2]

@@ -47,8 +47,9 @@ class Observation(Rows):
         """The same rows with their two leading dimensions made one."""
         fields = (self.active_bits, self.instances, self.objects, self.features, self.crop,
                   self.action_mask)  # fmt: skip
+        rows = len(self.crop) * self.crop.shape[1]  # -1 would not do where a field is empty
         return Observation(
-            *(np.ascontiguousarray(field).reshape(-1, *field.shape[2:]) for field in fields)
+            *(np.ascontiguousarray(field).reshape(rows, *field.shape[2:]) for field in fields)
         )
 
 

@@ -37,6 +37,8 @@ ROLES = (
     "ranger", "samurai", "tourist", "valkyrie", "wizard", "other",
 )  # fmt: skip
 _FEMININE = {"cavewoman": "caveman", "priestess": "priest"}
+# Experience levels from which a role resists poison.
+_POISON_PROOF_FROM = {"barbarian": 1.0, "healer": 1.0, "monk": 3.0}
 _FAST_ROLES = ("archeologist", "monk", "samurai")
 # Beyond what the flags below tell: turning to stone or slime, stunning, shape changes, hunger for
 # one's own pets, teleportation, hallucination.
@@ -80,7 +82,7 @@ class MonsterTables(NamedTuple):
     `subject` uint16 [65536]: the monster kind that a glyph shows, or whose corpse, 0xffff for none;
     `class_of_object` uint8 [65536]: place among the words of `item.class`; `values` float64
     [381, W]: the table attributes in the vocabulary's order; `role` uint8 [381]: place in ROLES;
-    `speed_of_role` float64 [14]; `names`, `letters`: the words of `monster.name` and `.letter`.
+    `speed_of_role` float64 [14]; `poison_proof_from` float64 [14]: the experience level; `names`, `letters`: the words of `monster.name` and `.letter`.
     """
 
     subject: np.ndarray
@@ -88,6 +90,7 @@ class MonsterTables(NamedTuple):
     values: np.ndarray
     role: np.ndarray
     speed_of_role: np.ndarray
+    poison_proof_from: np.ndarray
     names: tuple[str, ...]
     letters: tuple[str, ...]
 
@@ -138,7 +141,7 @@ def _attributes(index: int, names: tuple[str, ...], letters: tuple[str, ...]) ->
     damages = {a.damage for a in all_attacks}
     flags1, flags2 = monster.mflags1, monster.mflags2
     unwise = (
-        bool(flags1 & (_M1_POISONOUS | _M1_ACID))
+        bool(flags1 & _M1_ACID)
         or bool(flags2 & (_M2_WERE | _M2_HUMAN | _M2_ELF | _M2_UNDEAD))
         or name in _UNWISE
         or _AD_HALLUCINATE in damages
@@ -196,6 +199,7 @@ def monster_tables() -> MonsterTables:
         for name in all_names
     ], np.uint8)  # fmt: skip
     speed = np.array([15.0 if name in _FAST_ROLES else 12.0 for name in ROLES])
+    proof = np.array([_POISON_PROOF_FROM.get(name, np.inf) for name in ROLES])
     subject = np.full(TABLE_SIZE, _NO_SUBJECT, np.uint16)
     class_of_object = np.zeros(TABLE_SIZE, np.uint8)
     for glyph in range(nethack.MAX_GLYPH):
@@ -209,4 +213,4 @@ def monster_tables() -> MonsterTables:
             kind_of = ord(nethack.objclass(nethack.glyph_to_obj(glyph)).oc_class)
             # NetHack numbers its classes from 2 (weapon) on; 0 and 1 are none.
             class_of_object[glyph] = kind_of - 1 if 2 <= kind_of <= 17 else 0
-    return MonsterTables(subject, class_of_object, values, role, speed, names, letters)
+    return MonsterTables(subject, class_of_object, values, role, speed, proof, names, letters)

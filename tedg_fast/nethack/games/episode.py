@@ -62,3 +62,9 @@ def episode_seeds(run_seed: int, number: int) -> tuple[int, int]:
     sequence = np.random.SeedSequence(entropy=run_seed, spawn_key=(number,))
     core, disp = sequence.generate_state(2, np.uint64) >> np.uint64(1)
     return int(core), int(disp)
+
+
+def draws_of(seed: int, number: int, count: int) -> np.ndarray:
+    """The uniform draws of a game, one a step; other streams than its seeds."""
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(int(number), 1))
+    return np.random.default_rng(sequence).random(count)

@@ -48,6 +48,8 @@ class SharedState(Rows):
     truncated: np.ndarray  # bool [E]               worker
     record: np.ndarray  # RECORD [E]                worker: valid where the last step ended one
     digest: np.ndarray  # uint8 [E, DIGEST_BYTES]   worker: of the raw observation, on request
+    # int64 [E, 2]; worker: objects and rule instances left out so far, a share's in its first row.
+    left_out: np.ndarray
     observation: Observation  # [E, ...]            worker
 
 
@@ -87,6 +89,7 @@ def _layout(
         "truncated": ((), np.dtype(bool)),
         "record": ((), RECORD),
         "digest": ((DIGEST_BYTES,), np.dtype(np.uint8)),
+        "left_out": ((2,), np.dtype(np.int64)),
         **spec.fields(),
     }
     layout = {}

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.nethack.actions import require_actions
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState, episode_seeds
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
@@ -49,8 +49,7 @@ class VectorEnv:
 
     Parameters
     ----------
-    hypergraph : grounds the observations; see `Grounder` for the error where a condition has no
-        detector.
+    hypergraph : grounds the observations.
     run_seed : with an episode's number it determines that episode's seeds.
     max_steps : steps after which an episode is truncated.
     character : NLE's character string.
@@ -164,7 +163,7 @@ class VectorEnv:
         when the group's last step was not received yet.
         """
         rows = self.groups[group]
-        actions = _require_actions(actions, rows.stop - rows.start)
+        actions = require_actions(actions, rows.stop - rows.start)
         self._require_started()
         if self._in_flight[group]:
             raise RuntimeError(f"group {group} is playing already: call receive({group}) first")
@@ -193,7 +192,7 @@ class VectorEnv:
 
     def step(self, actions: np.ndarray) -> StepResult:
         """`send` and `receive` for all groups; `actions` and the result have all E rows."""
-        actions = _require_actions(actions, self.num_envs)
+        actions = require_actions(actions, self.num_envs)
         self._require_started()
         self._require_idle()
         for group, rows in enumerate(self.groups):
@@ -231,6 +230,11 @@ class VectorEnv:
     def crashes(self) -> int:
         """Workers lost so far."""
         return self._pool.losses
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """Objects and rule instances beyond the limits, in all observations so far."""
+        return tuple(self._state.left_out.sum(0).tolist())
 
     @property
     def worker_pids(self) -> list[int]:
@@ -385,14 +389,3 @@ class VectorEnv:
         except BaseException:
             self.close()
             raise
-
-
-def _require_actions(actions: np.ndarray, number: int) -> np.ndarray:
-    actions = np.asarray(actions)
-    if actions.shape != (number,) or actions.dtype.kind not in "iu":
-        raise ValueError(
-            f"actions must be {number} integers, not {actions.dtype} of shape {actions.shape}"
-        )
-    if actions.min() < 0 or actions.max() >= NUM_ACTIONS:
-        raise ValueError(f"actions must lie in 0..{NUM_ACTIONS - 1}, not {actions}")
-    return actions

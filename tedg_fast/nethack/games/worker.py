@@ -61,6 +61,7 @@ class Share:
         self._state = state[first : first + count]
         self._use_mask = setup.use_mask
         self._last_action = np.full(count, -1, np.int64)
+        self._left_out = (0, 0)
         arrays = {}
         for key in OBSERVATION_KEYS:
             shape, dtype = nethack.OBSERVATION_DESC[key].values()
@@ -94,6 +95,7 @@ class Share:
         state.reward[:] = rewards
         self._last_action[:] = state.action
         self._grounder(self._raw, self._last_action, state.observation)
+        self._count_left_out()
         self._apply_mask_setting()
 
     def begin(self) -> None:
@@ -144,7 +146,15 @@ class Share:
         seen = self._grounder.spec.empty(len(games))
         self._grounder(self._raw[games], self._last_action[games], seen, games)
         self._state.observation[games] = seen
+        self._count_left_out()
         self._apply_mask_setting()
+
+    def _count_left_out(self) -> None:
+        """Adds what the grounder has left out since; a worker before this one may have begun."""
+        left_out = self._grounder.left_out
+        if left_out != self._left_out:
+            self._state.left_out[0] += np.subtract(left_out, self._left_out)
+            self._left_out = left_out
 
     def _apply_mask_setting(self) -> None:
         if not self._use_mask:

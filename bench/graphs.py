@@ -1,0 +1,63 @@
+"""Graphs of the sizes that people train on, drawn at random from a seed."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Nodes(NamedTuple):
+    """Node features [N, F] and the edges between the nodes, [2, E]."""
+
+    x: Tensor
+    edge_index: Tensor
+
+
+def _features(nodes: int, width: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(nodes, width, generator=generator)
+
+
+def _power_law(nodes: int, edges: int, generator: torch.Generator) -> Tensor:
+    """Targets at random, sources with popularity falling as a power of their rank."""
+    popularity = (torch.arange(nodes, dtype=torch.float64) + 10.0) ** -0.8
+    source = torch.multinomial(popularity, edges, replacement=True, generator=generator)
+    source = torch.randperm(nodes, generator=generator)[source]
+    return torch.stack([source, torch.randint(0, nodes, (edges,), generator=generator)])
+
+
+def cora() -> Nodes:
+    """2,708 papers of 1,433 rare words each, 10,556 citations."""
+    generator = torch.Generator().manual_seed(0)
+    words = (torch.rand(2708, 1433, generator=generator) < 0.0127).float()
+    edges = torch.randint(0, 2708, (2, 5278), generator=generator)
+    return Nodes(words, torch.cat([edges, edges.flip(0)], 1))
+
+
+def arxiv() -> Nodes:
+    """The size of ogbn-arxiv: 169,343 papers, 128 features, 1,166,243 citations."""
+    generator = torch.Generator().manual_seed(0)
+    return Nodes(_features(169_343, 128, generator), _power_law(169_343, 1_166_243, generator))
+
+
+def molecules() -> Nodes:
+    """256 molecules of 23 atoms and 50 bonds as one graph of so many components."""
+    generator = torch.Generator().manual_seed(0)
+    bonds = torch.randint(0, 23, (2, 256, 25), generator=generator)
+    bonds = (bonds + 23 * torch.arange(256)[:, None]).flatten(1)
+    return Nodes(_features(256 * 23, 64, generator), torch.cat([bonds, bonds.flip(0)], 1))
+
+
+def dense() -> Nodes:
+    """600 nodes, each a neighbour of every other."""
+    generator = torch.Generator().manual_seed(0)
+    return Nodes(_features(600, 64, generator), torch.ones(600, 600).nonzero().t().contiguous())
+
+
+def nethack() -> Nodes:
+    """64 samples of the packaged rules' size as one graph: 530 nodes and 3,500 edges each."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(0, 530, (3500,), generator=generator)
+    target[:198] = 7
+    edges = torch.stack([torch.randint(0, 530, (3500,), generator=generator), target])
+    edges = (edges[:, None] + 530 * torch.arange(64)[:, None]).flatten(1)
+    return Nodes(_features(64 * 530, 32, generator), edges)

@@ -1,0 +1,192 @@
+// Sums and inner products over the feature rows of a target's (source's) neighbours.
+//
+// A record holds an edge's numbers, one a head, side by side. An edge whose number is 0 is skipped,
+// whatever its row holds. Rows of width a power of two below a vector's lanes are taken with all
+// their heads at once ("together"): vector v of the row then meets the numbers of several heads,
+// which one shuffle spreads over its lanes.
+#pragma once
+
+#include "../vector_math.h"
+
+namespace tedg::TEDG_LEVEL {
+
+// Whether one vector holds the rows of several heads, and one the numbers of all heads.
+template <class A>
+TEDG_INLINE bool heads_together(int64_t heads, int64_t width) {
+  return heads > 1 && heads <= kLanes<A> && width > 1 && width < kLanes<A> &&
+         (width & (width - 1)) == 0;
+}
+
+// Rows of features that lie `stride` apart, and which of them each edge takes.
+template <class T>
+struct Rows {
+  const T* data;
+  int64_t stride, width;
+  const int32_t* index;
+
+  TEDG_INLINE const T* of(int64_t k) const { return data + index[k] * stride; }
+
+  // Fetches `width` numbers of the rows of edges [begin, end).
+  TEDG_INLINE void fetch(int64_t begin, int64_t end, int64_t count) const {
+    for (int64_t k = begin; k < end; ++k) {
+      const char* line = reinterpret_cast<const char*>(of(k));
+      const char* last = line + count * static_cast<int64_t>(sizeof(T));
+      for (; line < last; line += 64) __builtin_prefetch(line, 0, 2);
+    }
+  }
+};
+
+// out[0..width) = sum over edges [begin, end) of record(k)[0] * row(k)[0..width), times scale.
+template <class T, int kVectors, bool kTail, class Record>
+TEDG_INLINE void gather_block(T* out, const Rows<T>& rows, int64_t offset, int64_t begin,
+                              int64_t end, int tail, acc_t<T> scale, const Record& record) {
+  using A = acc_t<T>;
+  vec<A> sum[kVectors] = {};
+  for (int64_t k = begin; k < end; ++k) {
+    const A w = *record(k);
+    if (w == 0) continue;
+    const T* row = rows.of(k) + offset;
+    for (int v = 0; v < kVectors - kTail; ++v) sum[v] += w * load(row + v * kLanes<A>);
+    if constexpr (kTail) {
+      sum[kVectors - 1] += w * load(row + (kVectors - 1) * kLanes<A>, tail);
+    }
+  }
+  for (int v = 0; v < kVectors - kTail; ++v) store(out + v * kLanes<A>, sum[v] * scale);
+  if constexpr (kTail) {
+    store(out + (kVectors - 1) * kLanes<A>, sum[kVectors - 1] * scale, tail);
+  }
+}
+
+template <class T, class Record>
+TEDG_INLINE void gather_rows(T* out, const Rows<T>& rows, int64_t begin, int64_t end,
+                             acc_t<T> scale, const Record& record) {
+  using A = acc_t<T>;
+  const int64_t width = rows.width;
+  int64_t d = 0;
+  const auto block = [&]<int kVectors, bool kTail>(int tail) {
+    gather_block<T, kVectors, kTail>(out + d, rows, d, begin, end, tail, scale, record);
+    d += kVectors * kLanes<A>;
+  };
+  while (width - d >= 8 * kLanes<A>) block.template operator()<8, false>(0);
+  if (width - d >= 4 * kLanes<A>) block.template operator()<4, false>(0);
+  if (width - d >= 2 * kLanes<A>) block.template operator()<2, false>(0);
+  if (width - d >= kLanes<A>) block.template operator()<1, false>(0);
+  if (width > d) block.template operator()<1, true>(static_cast<int>(width - d));
+}
+
+template <class T>
+TEDG_INLINE acc_t<T> dot(const T* a, const T* b, int64_t width) {
+  using A = acc_t<T>;
+  vec<A> sum = {};
+  int64_t d = 0;
+  for (; d + kLanes<A> <= width; d += kLanes<A>) sum += load(a + d) * load(b + d);
+  if (d < width) {
+    const int tail = static_cast<int>(width - d);
+    sum += load(a + d, tail) * load(b + d, tail);
+  }
+  return sum_lanes<A>(sum);
+}
+
+// product[k - begin] <- <a, row(k)> for edges [begin, end) whose number is not 0 (else 0); a stays
+// in registers.
+template <class T, int kVectors, class Record>
+TEDG_INLINE void row_dots(const T* a, const Rows<T>& rows, int64_t begin, int64_t end,
+                          acc_t<T>* product, const Record& record) {
+  using A = acc_t<T>;
+  vec<A> own[kVectors];
+  for (int v = 0; v < kVectors; ++v) own[v] = load(a + v * kLanes<A>);
+  for (int64_t k = begin; k < end; ++k) {
+    product[k - begin] = 0;
+    if (*record(k) == 0) continue;
+    const T* row = rows.of(k);
+    vec<A> sum = own[0] * load(row);
+    for (int v = 1; v < kVectors; ++v) sum += own[v] * load(row + v * kLanes<A>);
+    product[k - begin] = sum_lanes<A>(sum);
+  }
+}
+
+template <class T, class Record>
+TEDG_INLINE void dots(const T* a, const Rows<T>& rows, int64_t begin, int64_t end,
+                      acc_t<T>* product, const Record& record) {
+  using A = acc_t<T>;
+  switch (rows.width / kLanes<A> * (rows.width % kLanes<A> == 0)) {
+    case 1: return row_dots<T, 1>(a, rows, begin, end, product, record);
+    case 2: return row_dots<T, 2>(a, rows, begin, end, product, record);
+    case 4: return row_dots<T, 4>(a, rows, begin, end, product, record);
+    case 8: return row_dots<T, 8>(a, rows, begin, end, product, record);
+  }
+  for (int64_t k = begin; k < end; ++k) {
+    product[k - begin] = *record(k) == 0 ? A{0} : dot(a, rows.of(k), rows.width);
+  }
+}
+
+// ---- all heads at once ----------------------------------------------------------------------
+
+template <class A>
+using Index = typename Lanes<A>::I;
+
+// The head that each lane of vector v belongs to.
+template <class A>
+TEDG_INLINE Index<A> heads_of(int64_t v, int64_t width) {
+  Index<A> head;
+  for (int i = 0; i < kLanes<A>; ++i) {
+    head[i] = static_cast<typename Lanes<A>::Integer>((v * kLanes<A> + i) / width);
+  }
+  return head;
+}
+
+// The sum of each run of `width` lanes (a power of two), in every lane of it.
+template <class A>
+TEDG_INLINE vec<A> sum_runs(vec<A> v, int64_t width) {
+  for (int64_t step = 1; step < width; step *= 2) {
+    Index<A> other;
+    for (int i = 0; i < kLanes<A>; ++i) {
+      other[i] = static_cast<typename Lanes<A>::Integer>(i ^ step);
+    }
+    v += __builtin_shuffle(v, other);
+  }
+  return v;
+}
+
+// As gather_rows, for a row of all heads: scale holds one number a head, padded to a vector.
+template <class T, class Record>
+TEDG_INLINE void gather_together(T* out, const Rows<T>& rows, int64_t heads, int64_t begin,
+                                 int64_t end, vec<acc_t<T>> scale, const Record& record) {
+  using A = acc_t<T>;
+  const int64_t total = heads * rows.width;
+  for (int64_t d = 0; d < total; d += kLanes<A>) {
+    const Index<A> head = heads_of<A>(d / kLanes<A>, rows.width);
+    vec<A> sum = {};
+    for (int64_t k = begin; k < end; ++k) {
+      const vec<A> w = __builtin_shuffle(load(record(k)), head);
+      const vec<A> x = load_some(rows.of(k) + d, total - d);
+      sum += w * (w == A{0} ? vec<A>{} : x);
+    }
+    store_some(out + d, sum * __builtin_shuffle(scale, head), total - d);
+  }
+}
+
+// As dots, for a row of all heads: product of head h at product[h * step + k - begin].
+template <class T, class Record>
+TEDG_INLINE void dots_together(const T* a, const Rows<T>& rows, int64_t heads, int64_t begin,
+                               int64_t end, acc_t<T>* product, int64_t step,
+                               const Record& record) {
+  using A = acc_t<T>;
+  const int64_t total = heads * rows.width;
+  for (int64_t d = 0; d < total; d += kLanes<A>) {
+    const Index<A> head = heads_of<A>(d / kLanes<A>, rows.width);
+    const vec<A> own = load_some(a + d, total - d);
+    const int64_t first = d / rows.width;
+    const int64_t here = (total - d < kLanes<A> ? total - d : kLanes<A>) / rows.width;
+    for (int64_t k = begin; k < end; ++k) {
+      const vec<A> w = __builtin_shuffle(load(record(k)), head);
+      const vec<A> x = load_some(rows.of(k) + d, total - d);
+      const vec<A> sum = sum_runs<A>(own * (w == A{0} ? vec<A>{} : x), rows.width);
+      for (int64_t i = 0; i < here; ++i) {
+        product[(first + i) * step + k - begin] = sum[i * rows.width];
+      }
+    }
+  }
+}
+
+}  // namespace tedg::TEDG_LEVEL

@@ -1,0 +1,41 @@
+"""The part of the package that needs no NetHack, as a distribution of its own.
+
+An extra could only add to what ``pip install tedg_fast`` brings, and that is the whole trainer; so
+what brings less is a second distribution of the same sources. Install one of the two.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "build_support"))
+
+from native_build import EXTENSIONS, CMakeBuild  # noqa: E402
+
+VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "tedg_fast/__init__.py").read_text())
+
+
+class KernelsBuild(CMakeBuild):
+    grounding = False
+
+
+class Modules(build_py):
+    """Leaves out the command line, which starts the trainer."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list:
+        found = super().find_package_modules(package, package_dir)
+        return [entry for entry in found if entry[:2] != ("tedg_fast", "cli")]
+
+
+setup(
+    version=VERSION.group(1),
+    packages=["tedg_fast", "tedg_fast.nn", "tedg_fast.ops"],
+    package_dir={"tedg_fast": "../tedg_fast"},
+    package_data={"tedg_fast.ops": ["*.so"]},
+    ext_modules=EXTENSIONS,
+    cmdclass={"build_ext": KernelsBuild, "build_py": Modules},
+)

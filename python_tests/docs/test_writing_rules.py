@@ -1,0 +1,119 @@
+"""The tutorial, followed as a reader follows it: its text is put into the file, its commands run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from command import SHORT, run
+
+from tedg_fast import cli
+from tedg_fast.hypergraph import limits, load_hypergraph
+from tedg_fast.hypergraph.loader import nethack_vocabulary
+from tedg_fast.hypergraph.schema import EXPERTS
+from tedg_fast.nethack.facts.observation import INSTANCES, OBJECTS
+from tedg_fast.rules.command import main as rules_main
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "writing_rules.md").read_text(encoding="utf-8")
+OLD = ROOT / "python_tests" / "hypergraph" / "nethack_version_2.json"
+ENTRIES = {
+    "tedg-rules": rules_main, "tedg-eval": cli.eval_, "tedg-train": cli.train,
+    "tedg-watch": cli.watch,
+}  # fmt: skip
+# The same, in seconds.
+BRIEF = {
+    "tedg-eval": ["--episodes", "2", "--max-steps", "30", "--num-envs", "2"],
+    "tedg-train": ["--episodes", "4", *SHORT],
+    "tedg-watch": ["--steps", "3"],
+}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+def edited(path):
+    """The file as the tutorial has one edit it: a line below [conditions], the rest at the end."""
+    condition, rest = blocks("toml")
+    text = path.read_text()
+    assert text.count("\n[conditions]\n") == 1
+    text = text.replace("\n[conditions]\n", f"\n[conditions]\n{condition}")
+    path.write_text(f"{text}\n{rest}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with my.toml as the tutorial makes it."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    rules_main(["copy", str(folder / "my.toml")])
+    edited(folder / "my.toml")
+    (folder / "old.json").write_bytes(OLD.read_bytes())
+    return folder
+
+
+def test_the_page_has_its_commands():
+    assert {command.split()[0] for command in COMMANDS} == set(ENTRIES)
+    assert len(COMMANDS) >= 10
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("tedg-rules copy")])
+def test_every_command_runs(command, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    program, *arguments = shlex.split(command)
+    brief = BRIEF.get(program, [])
+    if brief and brief[0] in arguments:
+        place = arguments.index(brief[0])
+        del arguments[place : place + 2]
+    if program == "tedg-rules":
+        rules_main(arguments)
+    else:
+        run(monkeypatch, ENTRIES[program], *arguments, *brief)
+    shown = capsys.readouterr()
+    assert shown.out
+    if "check my.toml" in command:
+        assert re.search(r"^my\.toml: \d+ rules ", shown.out, re.MULTILINE)
+        assert "back_out" not in shown.out, "the rule on the page gets a warning"
+    if "--until back_out" in command:
+        assert "proposed by back_out (d = " in shown.out
+        assert "crowded (count(monster.hostile and monster.adjacent) >= 2)" in shown.out
+    if "--rule back_out" in command:
+        assert "back_out did not apply:" in shown.out or "back_out applied:" in shown.out
+
+
+def test_the_rule_on_the_page_is_in_the_file(folder):
+    rules = load_hypergraph(folder / "my.toml")
+    packaged = load_hypergraph()
+    assert rules.num_operators == packaged.num_operators + 1
+    assert rules.operators[-1].name == "back_out"
+    assert rules.conditions[rules.operators[-1].conditions[0].condition].name == "crowded"
+
+
+def test_the_limits_on_the_page_are_those_of_the_code():
+    kinds = nethack_vocabulary().kind
+    listed = ", ".join(str(kinds[k].limit) for k in ("monster", "item", "corpse", "direction"))
+    rule = ", ".join(
+        str(n)
+        for n in (limits.MAX_VARIABLES, limits.MAX_WHEN, limits.MAX_ACTIONS, limits.MAX_EFFECTS)
+    )
+    for what in (
+        f"| monsters, items, corpses, directions that are listed | {listed}, the nearest;",
+        f"| instances of rules in a state | {INSTANCES},",
+        f"| objects in an observation of the network | {OBJECTS} |",
+        f"| rules in a file | {limits.MAX_RULES} |",
+        f"| variables, conditions, actions, effects of a rule | {rule} |",
+        f"| a condition, once compiled | {limits.MAX_PROGRAM} instructions |",
+        "a number from {} to {}, optional".format(*limits.PRIORITIES),
+    ):
+        assert what in PAGE, what
+    for expert in EXPERTS:
+        assert f"`{expert}`" in PAGE
+
+
+def test_links_lead_somewhere():
+    for path in (ROOT / "docs" / "writing_rules.md", ROOT / "tedg_fast/hypergraph/README.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), target

@@ -1,0 +1,64 @@
+"""The base class of the graph layers: PyTorch Geometric's where that is installed.
+
+Its explainers, ``to_hetero`` and its other tools look for ``MessagePassing`` by type and set their
+masks and hooks on it. Where it is not installed there is nobody to look, and a module that knows
+its flow is all the layers need.
+"""
+
+from importlib.util import find_spec
+
+from torch import nn
+
+if find_spec("torch_geometric") is not None:
+    from torch_geometric.nn.conv import MessagePassing
+else:
+
+    class MessagePassing(nn.Module):  # type: ignore[no-redef]
+        """A module with a flow; the name and arguments are PyTorch Geometric's."""
+
+        explain = None
+
+        def __init__(
+            self, aggr: str = "add", *, flow: str = "source_to_target", node_dim: int = 0
+        ) -> None:
+            super().__init__()
+            if flow not in ("source_to_target", "target_to_source"):
+                raise ValueError(
+                    f"flow must be 'source_to_target' or 'target_to_source', got {flow!r}"
+                )
+            if aggr not in ("add", "sum"):
+                raise ValueError(
+                    f"aggr must be 'add' here, got {aggr!r}: others need torch-geometric installed"
+                )
+            self.aggr = aggr
+            self.flow = flow
+            self.node_dim = node_dim
+
+        def reset_parameters(self) -> None:
+            pass
+
+
+_METHODS = ("message", "edge_update", "aggregate", "update")
+_HOOKS = tuple(
+    f"_{name}_forward_{kind}"
+    for name in ("propagate", "message", "aggregate", "message_and_aggregate", "edge_update")
+    for kind in ("pre_hooks", "hooks")
+)
+
+
+def wants_messages(layer: MessagePassing) -> bool:
+    """Whether somebody looks at, or changes, single messages of ``layer``.
+
+    So do PyTorch Geometric's explainers and message hooks, aggregations other than a sum, and
+    subclasses with a message function of their own. A fused kernel has no single messages, so
+    such a layer must pass them one by one.
+    """
+    if layer.explain is True or layer.aggr not in ("add", "sum"):
+        return True
+    if any(getattr(layer, hooks, None) for hooks in _HOOKS):
+        return True
+    return any(
+        hasattr(layer, name)
+        and getattr(layer, name).__module__.split(".")[0] not in ("tedg_fast", "torch_geometric")
+        for name in _METHODS
+    )

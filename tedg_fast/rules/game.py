@@ -1,0 +1,85 @@
+"""One seeded game with its screen and what the rules make of it, step by step."""
+
+from collections.abc import Callable
+
+import numpy as np
+from nle import nethack
+
+from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.games.episode import draws_of, episode_seeds
+from tedg_fast.nethack.games.game import Game
+
+_SCREEN_KEYS = ("tty_chars", "tty_colors", "tty_cursor")
+
+
+class GroundedGame:
+    """Game `number` of run seed `seed`: the very game that `tedg-eval` plays under these.
+
+    `observation` [1, ...] is grounded anew after each step; of a game that is over it is the last
+    one. `left_out`: objects and rule instances beyond the limits of it. Not thread-safe; `close`
+    frees the game's files.
+    """
+
+    def __init__(
+        self,
+        rules: Hypergraph,
+        seed: int,
+        number: int,
+        max_steps: int,
+        character: str,
+        *,
+        use_mask: bool = True,
+        make_grounder: Callable[[Hypergraph, int], Grounder] = Grounder,
+    ):
+        self._draws = draws_of(seed, number, max_steps)
+        self._use_mask = use_mask
+        self._screen = _empty(_SCREEN_KEYS)
+        self._raw = RawObservation(**_empty(OBSERVATION_KEYS))
+        self.game = Game(
+            self._raw, max_steps=max_steps, character=character, screen=self._screen
+        )
+        self.grounder = make_grounder(rules, 1)
+        self.observation = self.grounder.spec.empty(1)
+        self.game.start(*episode_seeds(seed, number))
+        self.grounder.reset(0)
+        self._ground(-1)
+
+    @property
+    def over(self) -> bool:
+        return self.game.terminated or self.game.truncated
+
+    @property
+    def draw(self) -> float:
+        """What decides at this step between equals, in [0, 1)."""
+        return float(self._draws[self.game.length])
+
+    def step(self, action: int) -> None:
+        """Plays an action. Must not be called once the game is over."""
+        self.game.step(action)
+        if not self.over:
+            self._ground(action)
+
+    def screen(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """The terminal: characters uint8 and colours int8 [24, 80], and the cursor (row, column)."""
+        row, column = self._screen["tty_cursor"].tolist()
+        return self._screen["tty_chars"].copy(), self._screen["tty_colors"].copy(), (row, column)
+
+    def close(self) -> None:
+        """Ends the game and removes its files."""
+        self.game.close()
+
+    def _ground(self, last_action: int) -> None:
+        raw = RawObservation(**{key: getattr(self._raw, key)[None] for key in OBSERVATION_KEYS})
+        before = self.grounder.left_out
+        self.grounder(raw, np.array([last_action]), self.observation)
+        objects, instances = np.subtract(self.grounder.left_out, before).tolist()
+        self.left_out = objects, instances
+        if not self._use_mask:
+            self.observation.action_mask[:] = True
+
+
+def _empty(keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    described = (nethack.OBSERVATION_DESC[key].values() for key in keys)
+    return {key: np.zeros(shape, dtype) for key, (shape, dtype) in zip(keys, described)}
