@@ -96,7 +96,8 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
         )  # fmt: skip
         rows = flat_rows(
             policy, StateInput(*map(torch.stack, zip(*states))),
-            Applying(*map(torch.stack, zip(*rules))), torch.stack(actions), torch.stack(log_probs), advantage, advantage + value[:-1], done,
+            Applying(*map(torch.stack, zip(*rules))), torch.stack(actions),
+            torch.stack(log_probs), advantage, advantage + value[:-1], done,
         )  # fmt: skip
         for _ in range(ppo.epochs):
             for chosen in torch.randperm(len(rows.action)).split(ppo.minibatch_size):

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,9 @@ def processor() -> str:
 
 
 def commit() -> str:
+    """What git calls the sources; "unknown" without git, or outside a repository."""
+    if shutil.which("git") is None:
+        return "unknown"
     command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
     return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
 

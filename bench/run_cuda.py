@@ -36,7 +36,8 @@ class Timer:
 
     def __init__(self, device: str) -> None:
         self.on_cuda = device == "cuda"
-        self.flush = torch.empty(FLUSH_BYTES if self.on_cuda else 1, dtype=torch.int8, device=device)
+        size = FLUSH_BYTES if self.on_cuda else 1
+        self.flush = torch.empty(size, dtype=torch.int8, device=device)
 
     def median(self, calls: list[Callable]) -> float:
         """Seconds of one call, taken from ``calls`` in turn."""

@@ -1,7 +1,7 @@
 """What the grounding costs a game step, beside NLE's own step, for 10, 100 and 1,000 rules.
 
-All on observations of real games that explore. A file's cost grows with its distinct conditions more
-than with its rules; the packaged rules are repeated with other constants, so that all conditions
+All on observations of real games that explore. A file's cost grows with its distinct conditions
+more than with its rules; the packaged rules are repeated with other constants, so that all conditions
 differ, which no file of that size would be likely to need.
 """
 

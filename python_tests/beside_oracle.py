@@ -1,4 +1,4 @@
-"""The compiled grounding and the oracle on the same observations, equal in every bit or a failure."""
+"""The compiled grounding and the oracle on the same observations: equal in every bit."""
 
 from collections.abc import Sequence
 

@@ -78,8 +78,8 @@ class GroundedGames:
 
 
 def diving_action(look: Look, allowed: np.ndarray, rng: np.random.Generator) -> int:
-    """An action that gets around: an allowed one (bool [23]) at random, often along the way to stairs
-    or frontier."""
+    """An action that gets around: an allowed one (bool [23]) at random, often along the way to
+    stairs or frontier."""
     scene, here = look.scene, look.memory.here.terrain[look.scene.position]
     action = int(rng.choice(np.flatnonzero(allowed)))
     for goal in _AIMS:

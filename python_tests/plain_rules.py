@@ -1,4 +1,4 @@
-"""Which rules apply, by plain Python: every binding of every rule is tried, from the rules' texts."""
+"""Which rules apply, by plain Python: every binding of every rule is tried, from its text."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -16,7 +16,7 @@ from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 @dataclass(frozen=True)
 class PlainRule:
-    """A rule as its file says it, each variable as (name, kind); `when` holds always unless given."""
+    """A rule as its file says it, each variable as (name, kind); `when` holds unless given."""
 
     do: tuple[str, ...]
     each: tuple[tuple[str, str], ...] = ()

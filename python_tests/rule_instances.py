@@ -31,8 +31,8 @@ def random_active(
     rng: np.random.Generator, hypergraph: Hypergraph, batch: int, fair: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Packed conditions [B, ceil(C / 8)] and instances [B, I, 8] of so many states, from nothing
-    that holds to all. Of the rules all of whose conditions hold (all rules, where not `fair`) a part
-    applies."""
+    that holds to all. Of the rules all of whose conditions hold (of all rules, where not `fair`) a
+    part applies."""
     holds = rng.random((batch, hypergraph.num_conditions)) < rng.random((batch, 1))
     needed = hypergraph.operator_conditions
     met = (needed[None] <= holds[:, None]).all(2) if fair else np.ones((batch, len(needed)), bool)

@@ -103,7 +103,7 @@ class Stage:
         self.raw.misc[0, 0] = prompt
 
     def room(self, rows: list[str]) -> None:
-        """A new game on a level of nothing but these rows, the player's own square marked by "@"."""
+        """A new game on a level of nothing but these rows, the player on "@"."""
         glyphs = {
             " ": symbol("dark part of a room"), ".": symbol("floor of a room"),
             "#": symbol("corridor"), "-": symbol("wall"), "|": symbol("wall"),

@@ -15,6 +15,7 @@ import against_rules  # noqa: E402
 import endurance  # noqa: E402
 import experiment  # noqa: E402
 import long_run  # noqa: E402
+import record  # noqa: E402
 from processes import Usage, usage  # noqa: E402
 from training import train  # noqa: E402
 
@@ -131,3 +132,19 @@ def test_the_resume_experiment_counts_a_last_window_that_is_nearly_full():
     assert signals[1][1] == "18"
     scores, _ = experiment.windows(Path("run"), log_of(140, first_episode=100))
     assert [row[0] for row in scores] == ["run 101–200"]
+
+
+def test_results_name_no_commit_where_git_is_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert record.commit() == "unknown"
+
+
+@pytest.mark.slow
+def test_a_gpu_session_goes_through_on_the_cpu():
+    script = BENCH / "gpu_session.sh"
+    result = subprocess.run(
+        [script, "--dry-run", sys.executable], capture_output=True, text=True, timeout=280
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    for part in ("loads", "tests", "speed", "training"):
+        assert f"- {part}: done in" in result.stdout, result.stdout

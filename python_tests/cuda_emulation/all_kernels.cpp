@@ -1,6 +1,6 @@
 // Runs every kernel on small shapes of every kind, in both orders of the threads, for
-// ThreadSanitizer, which needs a program of its own; attention is also compared with a plain loop in
-// float64. Ends with "done".
+// ThreadSanitizer, which needs a program of its own; attention is also compared with a plain loop
+// in float64. Ends with "done".
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -140,7 +140,8 @@ void attention(const Shape& s) {
   fflush(stdout);
   Rows rows(s.sources, s.targets, s.edges, s.relations, s.hubs);
   const size_t sources = size_t(s.batch) * s.sources * s.heads;
-  const size_t targets = size_t(s.batch) * s.targets * s.heads, edges = size_t(s.batch) * s.heads * s.edges;
+  const size_t targets = size_t(s.batch) * s.targets * s.heads;
+  const size_t edges = size_t(s.batch) * s.heads * s.edges;
   const auto x = normal(sources * s.width), source = normal(sources), target = normal(targets);
   const auto bias = normal(s.relations * s.heads), grad_out = normal(targets * s.width);
   const auto grad_lse = normal(targets);

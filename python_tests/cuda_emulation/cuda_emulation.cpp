@@ -32,7 +32,8 @@ Place here;
 
 namespace {
 
-constexpr size_t kStackBytes = 256 * 1024;
+// AddressSanitizer's frames are large; ThreadSanitizer pays for every page, anew for each block.
+const size_t kStackBytes = (__tsan_create_fiber == nullptr ? 256 : 64) * 1024;
 
 enum class State { kReady, kAtBarrier, kInWarp, kDone };
 

@@ -70,7 +70,8 @@ def rounds_of(kernel: str, shape: Shape, value_bytes: int, warps: int) -> dict[s
 
     pairs = {"t": (edges + targets + 1) // 2, "s": (edges + sources + 1) // 2}
     backward = kernel == "backward"
-    gathering = rounds(shape.source_degrees if backward else shape.target_degrees, lanes, "gathering")
+    gathered = shape.source_degrees if backward else shape.target_degrees
+    gathering = rounds(gathered, lanes, "gathering")
     layout = rounds(shape.target_degrees, 1, "layout")
     softmax = rounds(shape.target_degrees, 1, "softmax")
     by_target = rounds(shape.target_degrees, 1, "targets")

@@ -102,7 +102,7 @@ def blocks_of(lines: list[str]) -> tuple[list[list[Instruction]], list[list[int]
         conditional = last.predicated or re.match(r"!?U?P\d|UR|DIV", last.operands) is not None
         follows = [number + 1] if number + 1 < len(blocks) else []
         if name == "BRA":
-            if last.operation == "BRA.DIV":  # only where lanes have parted, which they never do here
+            if last.operation == "BRA.DIV":  # where lanes have parted, which they never do here
                 successors.append(follows)
                 continue
             target = labels[TARGET.search(last.operands).group(1)]

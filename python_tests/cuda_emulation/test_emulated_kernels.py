@@ -14,7 +14,8 @@ import pytest
 from cuda_emulation import build
 
 TESTS = Path(__file__).parents[1]
-FILES = ("test_cuda.py", "test_cuda_inputs.py", "test_gat_attention.py", "test_routing.py", "test_losses.py")
+FILES = ("test_cuda.py", "test_cuda_inputs.py", "test_gat_attention.py", "test_routing.py",
+         "test_losses.py")
 OPTIONS = "detect_leaks=0:max_malloc_fill_size=1073741824:malloc_fill_byte=255"
 
 

@@ -1,7 +1,7 @@
-"""Every kernel on the emulated device under ThreadSanitizer, to which each thread of a block is one.
+"""Every kernel on the emulated device under ThreadSanitizer, a thread to it for each of a block.
 
-Only barriers and __syncwarp order memory there, and nothing orders blocks: what two threads or blocks
-do to the same memory without such an order is reported, whatever came out of it.
+Only barriers and __syncwarp order memory there, and nothing orders blocks: what two threads or
+blocks do to the same memory without such an order is reported, whatever came out of it.
 """
 
 import shutil

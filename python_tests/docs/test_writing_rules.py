@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from command import SHORT, run
+from small_rules import rule, small
 
 from tedg_fast import cli
-from tedg_fast.hypergraph import limits, load_hypergraph
+from tedg_fast.hypergraph import HypergraphError, limits, load_hypergraph
 from tedg_fast.hypergraph.loader import nethack_vocabulary
 from tedg_fast.hypergraph.schema import EXPERTS
 from tedg_fast.nethack.facts.observation import INSTANCES, OBJECTS
 from tedg_fast.rules.command import main as rules_main
+from tedg_fast.rules.review import Review
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "writing_rules.md").read_text(encoding="utf-8")
@@ -38,7 +40,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 def edited(path):
     """The file as the tutorial has one edit it: a line below [conditions], the rest at the end."""
-    condition, rest = blocks("toml")
+    condition, rest, _ = blocks("toml")
     text = path.read_text()
     assert text.count("\n[conditions]\n") == 1
     text = text.replace("\n[conditions]\n", f"\n[conditions]\n{condition}")
@@ -92,6 +94,36 @@ def test_the_rule_on_the_page_is_in_the_file(folder):
     assert rules.conditions[rules.operators[-1].conditions[0].condition].name == "crowded"
 
 
+def test_a_mistake_is_answered_as_the_page_shows(folder, tmp_path):
+    path = tmp_path / "my.toml"
+    path.write_text((folder / "my.toml").read_text().replace('"d.free", "d.thr', '"d.fre", "d.thr'))
+    with pytest.raises(HypergraphError) as caught:
+        load_hypergraph(path)
+    (shown,) = re.findall(r"^my\.toml:\d+: (.*)$", PAGE, re.MULTILINE)
+    assert re.fullmatch(rf"{re.escape(str(path))}:\d+: {re.escape(shown)}", str(caught.value))
+
+
+def test_the_whole_file_on_the_page(tmp_path):
+    path = tmp_path / "example.toml"
+    path.write_text(blocks("toml")[2])
+    rules = load_hypergraph(path)
+    assert [rule.name for rule in rules.operators] == ["attack", "back_off", "descend"]
+    assert Review(rules, nethack_vocabulary()).remarks() == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["danger(m) > 3", "count(weak(monster)) > 1", "weak(nearest(monster.hostile))",
+     "count(monster.level > m.level) > 0", "1 <= m.distance < 4",
+     'nearest(item.class == "food").distance > 1'],
+)  # fmt: skip
+def test_expressions_on_the_page(expression, tmp_path):
+    named = 'weak = "monster.level < me.level"\ndanger = "monster.damage / me.hp"\n'
+    used = [expression, "weak(m)", "danger(m) >= 0"]
+    assert small(tmp_path, rule("r", "search", used, ["m: monster"]), conditions=named)
+    assert expression.removesuffix(" > 0").removesuffix(" > 1") in PAGE
+
+
 def test_the_limits_on_the_page_are_those_of_the_code():
     kinds = nethack_vocabulary().kind
     listed = ", ".join(str(kinds[k].limit) for k in ("monster", "item", "corpse", "direction"))
@@ -103,7 +135,8 @@ def test_the_limits_on_the_page_are_those_of_the_code():
         f"| monsters, items, corpses, directions that are listed | {listed}, the nearest;",
         f"| instances of rules in a state | {INSTANCES},",
         f"| objects in an observation of the network | {OBJECTS} |",
-        f"| rules in a file | {limits.MAX_RULES} |",
+        f"| bytes and rules in a file | {limits.MAX_FILE_BYTES // 2**20} MiB, {limits.MAX_RULES} |",
+        f"named ones put in | {limits.MAX_CHARACTERS}, {limits.MAX_PARTS} |",
         f"| variables, conditions, actions, effects of a rule | {rule} |",
         f"| a condition, once compiled | {limits.MAX_PROGRAM} instructions |",
         "a number from {} to {}, optional".format(*limits.PRIORITIES),

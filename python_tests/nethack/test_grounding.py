@@ -194,7 +194,8 @@ def test_a_small_file_of_rules(tmp_path):
     raw.blstats[0, nethack.NLE_BL_HP], raw.blstats[0, nethack.NLE_BL_HPMAX] = 3, 10
     out = grounder.spec.empty(1)
     grounder(raw, np.array([-1]), out)
-    hurt, late = (rules.condition_index[text] for text in ("me.hp < 0.4 * me.max_hp", "me.turn > 5"))
+    texts = ("me.hp < 0.4 * me.max_hp", "me.turn > 5")
+    hurt, late = (rules.condition_index[text] for text in texts)
     bits = np.unpackbits(out.active_bits)
     assert bits[hurt] and not bits[late]
     (listed,) = instances_of(out)

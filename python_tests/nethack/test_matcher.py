@@ -130,7 +130,8 @@ def test_too_many_instances_leave_the_least_important_out(tmp_path):
 
 
 def test_a_condition_holds_for_each_of_its_objects(tmp_path):
-    graph = small(tmp_path, PlainRule(("search",), (M, D), ("m.level > 1", "d.away_from(m)")).text("r"))
+    rule = PlainRule(("search",), (M, D), ("m.level > 1", "d.away_from(m)"))
+    graph = small(tmp_path, rule.text("r"))
     stage = Stage(graph)
     stage.room(["-----", "|...|", "|.@.|", "|...|", "-----"])
     stage.put("east", monster("troll"))

@@ -1,6 +1,7 @@
 """What is remembered of a game, on real games where they get there and staged scenes elsewhere.
 
-The compiled memory shows in facts only; the oracle's can be looked into, and Stage holds the two equal.
+The compiled memory shows in facts only; the oracle's can be looked into, and Stage holds the two
+equal.
 """
 
 import numpy as np

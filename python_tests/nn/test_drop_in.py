@@ -280,12 +280,20 @@ def test_flow(layer):
         mine(x, forward.graph(index, 9))
 
 
+def sum_of_messages(module, x, edge_index, weight):
+    """The output of a layer with these weights [E, H], message by message."""
+    lin = module.lin if isinstance(module, ours.GATConv) else module.lin_l
+    sent = lin(x).view(len(x), weight.shape[1], -1)[edge_index[0]]
+    out = torch.zeros(len(x), *sent.shape[1:], dtype=x.dtype)
+    return out.index_add(0, edge_index[1], weight[:, :, None] * sent).flatten(1)
+
+
 @both
 @pytest.mark.parametrize("loops", [True, False])
 def test_dropout_drops_the_weights_it_says(layer, loops):
     mine, _ = pair(layer, 12, 5, 2, dropout=0.4, add_self_loops=loops, bias=False)
+    mine, x = mine.double(), torch.randn(60, 12, dtype=torch.float64)
     index = edges(60, 60, 2000)
-    x = torch.randn(60, 12)
     kept = mine.eval()(x, index, return_attention_weights=True)[1][1]
     torch.manual_seed(1)
     out, (walked, weight) = mine.train()(x, index, return_attention_weights=True)
@@ -293,21 +301,21 @@ def test_dropout_drops_the_weights_it_says(layer, loops):
     assert abs(dropped.float().mean().item() - 0.4) < 0.04
     close(weight[~dropped], kept[~dropped] / 0.6)
     # The output is what these weights give.
-    sent = (mine.lin if layer == "GATConv" else mine.lin_l)(x).view(60, 2, 5)[walked[0]]
-    messages = torch.zeros(60, 2, 5).index_add(0, walked[1], weight[:, :, None] * sent)
-    close(out, messages.flatten(1))
+    close(out, sum_of_messages(mine, x, walked, weight))
     torch.manual_seed(1)
     assert torch.equal(mine(x, index), out)
     assert not torch.equal(mine(x, index), out)
-    # So are the gradients, also those of a loss on the weights.
+    # So are the gradients.
     torch.manual_seed(1)
     again, (_, weight) = mine(x, index, return_attention_weights=True)
     by_op = torch.autograd.grad(again.square().sum(), list(mine.parameters()), retain_graph=True)
-    sent = (mine.lin if layer == "GATConv" else mine.lin_l)(x).view(60, 2, 5)[walked[0]]
-    messages = torch.zeros(60, 2, 5).index_add(0, walked[1], weight[:, :, None] * sent)
+    messages = sum_of_messages(mine, x, walked, weight)
     by_hand = torch.autograd.grad(messages.square().sum(), list(mine.parameters()))
     for a, e in zip(by_op, by_hand, strict=True):
         close(a, e)
+    mine.dropout = 1.0
+    out, (_, weight) = mine(x, index, return_attention_weights=True)
+    assert not out.any() and not weight.any()
 
 
 @both

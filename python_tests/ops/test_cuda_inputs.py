@@ -1,4 +1,4 @@
-"""The CUDA kernels on inputs that are laid out oddly, infinite or empty, captured, traced and checked.
+"""The CUDA kernels on inputs laid out oddly, infinite or empty; captured, traced and checked.
 
 On a GPU, or, all but what only that has, on the emulated device.
 """

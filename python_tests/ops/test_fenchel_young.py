@@ -160,7 +160,7 @@ def bad(row):
     [
         (bad([0.5, 0.5, 0.5, 0.5]), "target must hold rows .* sum to 1, got one with sum 2"),
         (bad([1.5, -0.5, 0.0, 0.0]), "target must hold rows that are >= 0 .* entry -0.5"),
-        (bad([torch.nan, 0.5, 0.25, 0.25]), "target must hold rows .* sum nan"),
+        (bad([torch.inf, 0.5, 0.25, 0.25]), "target must hold rows .* sum inf"),
         (bad([0.0, 0.0, 0.0, 0.0]), "target must hold rows .* sum 0"),
         (torch.tensor([0, 1, 4]), r"target must hold classes in \[0, 4\) or ignore_index.*got 4"),
         (torch.tensor([0, -1, 3]), r"target must hold classes in \[0, 4\).*got -1"),
@@ -174,6 +174,18 @@ def test_refuses_targets_that_are_none(mapping, target, message):
     for reduction in ("mean", "none"):
         with pytest.raises(ValueError, match=message):
             fenchel_young_loss(mapping, torch.zeros(3, 4), target, reduction=reduction)
+
+
+@pytest.mark.parametrize("mapping", list(MAPS))
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_nan_gives_nan(mapping, reduction):
+    """Training sees it and puts the weights back; an error would end the run."""
+    scores, nan = torch.zeros(3, 4), torch.nan
+    target = bad([nan, 0.5, 0.25, 0.25])
+    assert fenchel_young_loss(mapping, scores, target, reduction=reduction).isnan()
+    target = bad([0.25] * 4)
+    scores[0, 0] = nan
+    assert fenchel_young_loss(mapping, scores, target, reduction=reduction).isnan()
 
 
 def test_refuses_unknown_names():

@@ -1,7 +1,7 @@
 """The facts of one observation: kind -> its objects, nearest first, each attribute -> value.
 
-A truth is 0 or 1, a word its place among the attribute's words. The meaning of every attribute stands
-in csrc/nethack/facts/vocabulary.h.
+A truth is 0 or 1, a word its place among the attribute's words. The meaning of every attribute
+stands in csrc/nethack/facts/vocabulary.h.
 """
 
 from collections.abc import Callable
@@ -40,9 +40,10 @@ Object = dict[str, float]
 
 @dataclass
 class Facts:
-    """`subjects`: kind -> for each object the kind of monster that it is or was; `left_out`: kind ->
-    objects beyond its limit; `free`: whether a step is possible in each direction; `first_steps`:
-    kind -> for each object the direction of the first step to it, -1 where none is known."""
+    """`subjects`: kind -> for each object the kind of monster that it is or was; `left_out`: kind
+    -> objects beyond its limit; `free`: whether a step is possible in each direction;
+    `first_steps`: kind -> for each object the direction of the first step to it, -1 where none is
+    known."""
 
     objects: dict[str, list[Object]] = field(default_factory=dict)
     subjects: dict[str, list[int]] = field(default_factory=dict)

@@ -37,8 +37,8 @@ class Ground:
         return within
 
     def walk_back(self, within: list[int], target: int) -> list[int] | None:
-        """The squares of a shortest walk from the target back to where `within` begins, which is left
-        out; at each, the first of equally near squares. None where there is no such walk."""
+        """The squares of a shortest walk from the target back to where `within` begins, which is
+        left out; at each, the first of equally near squares. None where there is no such walk."""
         if not within[-1] >> target & 1:
             return None
         steps = next(k for k, reached in enumerate(within) if reached >> target & 1)

@@ -119,9 +119,9 @@ class Memory:
             self._note_meal(scene, new_level)
         if new_level:
             self._enter(scene)
-        if (not new_level and last_action == DOWN and scene.time == self.time
+        if (not new_level and last_action in (DOWN, UP) and scene.time == self.time
                 and not scene.prompt):  # fmt: skip
-            self.here.terrain[self.position] = Terrain.FLOOR  # nothing leads down here
+            self.here.terrain[self.position] = Terrain.FLOOR  # no stairs here
         self._see(scene, new_level, implied)
         if branched and self.here.terrain[scene.position] in STAIRS:
             self._mark(scene.position, "BRANCH")
@@ -182,7 +182,7 @@ class Memory:
         self.trapped = False
         self.asked = Ring(ASKED)  # (glyph of a monster, turn until which it counts as peaceful)
         self.kills = Ring(KILLS)
-        self.shunned = Ring(SHUNNED)  # (square, turn at which something was seen there)
+        self.shunned = Ring(SHUNNED)  # (square, turn at which something was seen there, its glyph)
         self.trail = [-1] * 4  # positions, the newest first
         self.arrival = self.hurt_at = scene.time
         self.known = self.here.known
@@ -274,17 +274,27 @@ class Memory:
     def _note_shunned(self, scene: Scene) -> None:
         """Remembers where monsters to be walked round are: out of sight they are not shown. Who
         stands next to the square sees that they are gone."""
+        def spared(square: int) -> bool:
+            return self.spares(int(scene.glyphs[square]), scene.time)
+
         places = self.shunned.places
         for i, seen in enumerate(places):
-            if (seen is not None and distance(seen[0], scene.position) <= 1
-                    and not scene.flags[seen[0]] & Flag.SHUNNED):  # fmt: skip
-                places[i] = None
-        stays = (scene.flags & Flag.SHUNNED != 0) & (scene.flags & Flag.KEEPER == 0)
-        by_columns = np.flatnonzero(stays.reshape(-1, WIDTH).T).tolist()
-        for place in by_columns:
-            square = place % (AREA // WIDTH) * WIDTH + place // (AREA // WIDTH)
-            if square != scene.position:
-                self.shunned.put((square, scene.time), lambda seen: seen[0] == square)
+            if seen is not None and distance(seen[0], scene.position) <= 1:
+                if not (scene.flags[seen[0]] & Flag.SHUNNED or spared(seen[0])):
+                    places[i] = None
+        shown = scene.flags & (ANY_MONSTER | Flag.SHUNNED) != 0
+        for place in np.flatnonzero(shown.reshape(-1, WIDTH).T).tolist():  # by columns
+            column, row = divmod(place, AREA // WIDTH)
+            square = row * WIDTH + column
+            glyph, flags = int(scene.glyphs[square]), scene.flags[square]
+            peaceful = flags & Flag.KEEPER != 0 or spared(square)
+            if square == scene.position or not (peaceful or flags & Flag.SHUNNED):
+                continue
+            # Who is peaceful moves about: of a kind, the one seen last counts.
+            self.shunned.put(
+                (square, scene.time, glyph),
+                lambda seen: seen[2] == glyph if peaceful else seen[0] == square,
+            )
 
     def spares(self, glyph: int, now: int) -> bool:
         """Whether monsters that show this glyph count as peaceful."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from oracle.squares import NUMBERS
 from tedg_fast.nethack.actions import KEYS
 
-SAID = {name.removeprefix("Said."): bit for name, bit in NUMBERS.items() if name.startswith("Said.")}
+SAID = {n.removeprefix("Said."): bit for n, bit in NUMBERS.items() if n.startswith("Said.")}
 
 PATTERNS = {
     "DIRECTION_PROMPT": rb"In what direction\?",

@@ -109,14 +109,14 @@ class Paths:
             | (beside.north | beside.south) & (beside.west | beside.east)
         )  # fmt: skip
         dead_ends = corridor & ~through | door & ~(beside.twice() & two_sides)
-        dead_ends &= level.marked("VISITED")
+        dead_ends &= passable & level.marked("VISITED")
         edges = 0
         if self.rounds:
             wall = _Neighbours(level.on(Terrain.WALL))
             # From there every square of a room's walls is within reach of a search.
             along, across = wall.north | wall.south, wall.west | wall.east
             edges = along & _THIRD_COLUMNS | across & _THIRD_ROWS | along & across
-            # Not among things lying about: a shop's mimics look like them, and its one door is known.
+            # Not among things lying about: a shop's mimics look like them, its door is known.
             items = set_of(scene.flags & Flag.ITEM != 0)
             edges &= passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
             edges &= ~dead_ends
@@ -150,7 +150,7 @@ def _ground(scene: Scene, memory: Memory) -> Ground:
     walkable = level.walkable
     shut = level.on(Terrain.CLOSED_DOOR) & level.marked("LOCKED")
     shunned = set_of(scene.flags & Flag.SHUNNED != 0)
-    for square, seen_at in memory.shunned:
+    for square, seen_at, _ in memory.shunned:
         if wrap(scene.time - seen_at) <= WARY:
             shunned |= 1 << square
     for square in np.flatnonzero(scene.flags & ANY_MONSTER).tolist():

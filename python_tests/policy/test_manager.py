@@ -71,8 +71,8 @@ def plain_round(layer, x, hypergraph):
 
 
 def plain_manager(manager, holds, listed, hypergraph):
-    """The pooled operators and facts, and the claims [K, A], for one sample: the conditions that hold
-    [C] bool, and (rule, actions) of each instance."""
+    """The pooled operators and facts, and the claims [K, A], for one sample: the conditions that
+    hold [C] bool, and (rule, actions) of each instance."""
     state = torch.zeros(hypergraph.num_nodes, dtype=torch.long)
     state[: len(holds)] = holds.long()
     kind = torch.from_numpy(hypergraph.node_type)
@@ -171,8 +171,8 @@ def test_a_state_without_rules_is_fine():
 
 
 def test_instances_propose_by_their_rules_priorities():
-    """Before anything is learned: an instance gives each of its actions an equal share of e^priority,
-    and what an expert says is that over its loudness."""
+    """Before anything is learned: an instance gives each of its actions an equal share of
+    e^priority, and what an expert says is that over its loudness."""
     hypergraph = mixed_hypergraph()
     proposals = make_manager(hypergraph).proposals
     wait, up, down = (ACTIONS.index(name) for name in ("wait", "up", "down"))

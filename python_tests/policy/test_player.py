@@ -119,7 +119,7 @@ def test_later_changes_of_the_parameters_do_not_reach_a_player():
         ("instances", np.zeros((3, 64, 7), np.uint8), "instances must"),
         ("instances", np.zeros((2, 64, 8), np.uint8), "instances must"),
         ("instances", np.zeros((3, 64, 8)), "instances must have dtype uint8"),
-        ("instances", instances([[], [(4000, [1])], []]), "instances name rule 4000, expected less"),
+        ("instances", instances([[], [(4000, [1])], []]), "instances name rule 4000, expected"),
         ("instances", instances([[], [], [(0, [23])]]), "instances name action 23"),
         ("action_mask", np.zeros((3, 23), np.uint8), "action_mask must have dtype bool"),
     ],

@@ -278,7 +278,7 @@ class AttentionConv(MessagePassing):
         weight = edge_softmax(score, receiver, walked.graph.num_targets)
         if "dropout_p" in options:
             dropped = gat_attention_weights(graph=walked.graph, **options) == 0
-            weight = weight.masked_fill(dropped, 0) / (1 - self.dropout)
+            weight = weight.masked_fill(dropped, 0) / (1 - self.dropout if self.dropout < 1 else 1)
         return out, weight.to(source.dtype)
 
     def __repr__(self) -> str:

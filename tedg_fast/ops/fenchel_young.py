@@ -37,8 +37,8 @@ def fenchel_young_loss(
     Args:
         mapping: "softmax", "sparsemax" or "entmax15".
         scores: [..., K], already divided by any temperature; float32, bfloat16, float16, float64.
-        target: [..., K], dtype of ``scores``, rows that are >= 0 and sum to 1; or [...], int64, the
-            class of each row, below K. No gradient flows to it.
+        target: [..., K], dtype of ``scores``, rows that are >= 0 and sum to 1 (or hold NaN, which
+            gives NaN); or [...], int64, the class of each row, below K. No gradient flows to it.
         ignore_index: rows with this class count nowhere.
         reduction: "mean" over the rows that count, "sum", or "none".
 
@@ -116,7 +116,8 @@ def _reduce(loss: Tensor, count: int | Tensor, reduction: str) -> Tensor:
 def _check_distribution(target: Tensor) -> None:
     sums = target.sum(-1, dtype=accumulate_dtype(target.dtype))
     tolerance = max(1e-4, 4 * torch.finfo(target.dtype).eps)
-    fits = ((sums - 1).abs() <= tolerance) & (target >= 0).all(-1)  # NaN does not
+    # NaN passes, and makes the loss NaN: it tells of a breakdown elsewhere, not of a wrong call.
+    fits = ~(((sums - 1).abs() > tolerance) | (target < 0).any(-1))
     _demand(
         fits.all(),
         lambda: "target must hold rows that are >= 0 and sum to 1, got one with sum "

@@ -134,7 +134,7 @@ class Graph:
 
 def stored(name: str, tensor: Tensor) -> None:
     """The memory of ``tensor`` is there, before PyTorch reads it without looking."""
-    if tensor.numel() == 0 or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or tensor.numel() == 0:
         return
     last = tensor.storage_offset()
     last += sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))

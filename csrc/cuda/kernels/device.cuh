@@ -47,7 +47,8 @@ struct Grid {
   int64_t x;
   int64_t y = 1;
 };
-void check_grid(const char* name, const Grid& grid);  // throws if there are more than a launch takes
+// Throws if there are more than a launch takes.
+void check_grid(const char* name, const Grid& grid);
 
 }  // namespace tedg::gpu
 

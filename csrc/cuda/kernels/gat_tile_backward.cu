@@ -199,8 +199,9 @@ template <class T>
 TEDG_DEVICE void relation_sums(const BackwardMemory<T>& memory, const TileSizes& sizes,
                                acc_t<T>* parts) {
   const unsigned slots = 2 * sizes.pairs(sizes.targets);
+  const int warps = blockDim.x / 32;
 #pragma unroll 1
-  for (int r = threadIdx.x / 32; r < sizes.relations; r += blockDim.x / 32) {  // warp loop: relations
+  for (int r = threadIdx.x / 32; r < sizes.relations; r += warps) {  // warp loop: relations
     acc_t<T> sum = 0;
 #pragma unroll 1
     for (unsigned slot = threadIdx.x % 32; slot < slots; slot += 32) {  // warp loop: slots
@@ -213,7 +214,8 @@ TEDG_DEVICE void relation_sums(const BackwardMemory<T>& memory, const TileSizes&
 }
 
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kBackwardThreads<T>, 1) tile_backward(GatProblem<T> p) {
+__global__ void __launch_bounds__(kBackwardThreads<T>, 1)
+    tile_backward(GatProblem<T> p) {
   using A = acc_t<T>;
   const TileSizes sizes(p);
   Carver carver(shared_memory());
@@ -281,7 +283,8 @@ __global__ void __launch_bounds__(kBackwardThreads<T>, 1) tile_backward(GatProbl
     __syncthreads();
     source_gradients(memory, p.grad_score_src + source);
     if (p.edge_bias != nullptr) {
-      relation_sums(memory, sizes, p.bias_parts + (static_cast<int64_t>(b) * sizes.heads + h) * sizes.relations);
+      const int64_t part = static_cast<int64_t>(b) * sizes.heads + h;
+      relation_sums(memory, sizes, p.bias_parts + part * sizes.relations);
     }
   }
 }

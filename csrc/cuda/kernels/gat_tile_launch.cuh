@@ -26,7 +26,7 @@ template <class T>
 bool suits_tiles(const GatProblem<T>& p) {
   const int64_t rows = p.sources > p.targets ? p.sources : p.targets;
   return p.batch * p.heads >= kTilesToFill && p.edges + rows < 65535 && p.relations < 65535 &&
-         (rows + p.relations) * p.heads * (p.width + 1) * static_cast<int64_t>(sizeof(T)) <= kMost32 &&
+         (rows + p.relations) * p.heads * (p.width + 1) <= kMost32 / int64_t{sizeof(T)} &&
          p.batch * p.heads * (rows + 1) <= kMost32;
 }
 
@@ -43,7 +43,8 @@ void launch_tiles(const char* name, void (*kernel)(GatProblem<T>), const GatProb
   if (threads > most_threads / 2 && blocks_at_once(name, kernel, most_threads / 2, shared) > 1) {
     threads = most_threads / 2;
   }
-  const int64_t at_once = int64_t{blocks_at_once(name, kernel, threads, shared)} * multiprocessors();
+  const int64_t at_once =
+      int64_t{blocks_at_once(name, kernel, threads, shared)} * multiprocessors();
   const int64_t samples = divided(at_once, p.heads);
   launch(name, kernel, Grid{p.heads, p.batch < samples ? p.batch : samples}, threads, shared,
          stream, p);

@@ -38,22 +38,45 @@ __global__ void __launch_bounds__(32 * kWarps, 6)
              [&](int64_t k, A w) { narrow(out[at.row * count + k], w); });
 }
 
+// A row of any length, read twice: map_row_backward without a place for its entries.
+template <class T>
+TEDG_DEVICE void long_row_backward(const Place& at, const T* grad, const T* out, T* grad_x,
+                                   int64_t count) {
+  using A = acc_t<T>;
+  const int64_t first = at.row * count, end = at.active ? count : 0;
+  A sum = 0, size = 0;
+  for (int64_t k = at.lane; k < end; k += 32) {
+    const bool inside = widen(out[first + k]) != 0;
+    sum += inside ? widen(grad[first + k]) : A{0};
+    size += inside ? A{1} : A{0};
+  }
+  sum = group_sum(sum, 32);
+  size = group_sum(size, 32);
+  const A mean = sum / (size == 0 ? A{1} : size);
+  for (int64_t k = at.lane; k < end; k += 32) {
+    const bool inside = widen(out[first + k]) != 0;
+    narrow(grad_x[first + k], inside ? widen(grad[first + k]) - mean : A{0});
+  }
+}
+
 template <class T, int kSize>
 __global__ void __launch_bounds__(32 * kWarps, 6)
     sparsemax_backward_kernel(const T* grad, const T* out, T* grad_x, int64_t rows,
                               int64_t count, RowLayout layout) {
   using A = acc_t<T>;
   const Place at(layout, first_row(layout), rows);
-  A* memory = memory_of_warp<A>(2, count);
-  Entries<A, kSize> alpha(memory, threadIdx.x % 32, count);
-  Entries<A, kSize> g(memory + count, threadIdx.x % 32, count);
-  fill_row(alpha, at, layout.lanes, count, A{0},
-           [&](int64_t k) { return widen(out[at.row * count + k]); });
-  fill_row(g, at, layout.lanes, count, A{0},
-           [&](int64_t k) { return widen(grad[at.row * count + k]); });
-  map_row_backward(true, g, alpha, layout.lanes);
-  each_entry(g, at, layout.lanes, count,
-             [&](int64_t k, A v) { narrow(grad_x[at.row * count + k], v); });
+  if constexpr (kSize == 0) {
+    long_row_backward(at, grad, out, grad_x, count);
+  } else {
+    Entries<A, kSize> alpha(nullptr, 0, 0), g(nullptr, 0, 0);
+    fill_row(alpha, at, layout.lanes, count, A{0},
+             [&](int64_t k) { return widen(out[at.row * count + k]); });
+    fill_row(g, at, layout.lanes, count, A{0},
+             [&](int64_t k) { return widen(grad[at.row * count + k]); });
+    map_row_backward(true, g, alpha, layout.lanes);
+    each_entry(g, at, layout.lanes, count,
+               [&](int64_t k, A v) { narrow(grad_x[at.row * count + k], v); });
+  }
 }
 
 // parts[block] <- the sum of its rows' losses; residual <- map(scores) - target.
@@ -82,10 +105,11 @@ __global__ void __launch_bounds__(32 * kWarps, 6)
     total = group_sum(total, layout.lanes);
     map_row(sparse, p, top, layout.lanes, count);
     if (!sparse && at.active && at.lane == 0) loss += log_of(total);
-    each_entry(p, at, layout.lanes, count, [&](int64_t k, A weight) {
+    for (int j = 0; j < p.size(); ++j) {
+      const int64_t k = at.lane + static_cast<int64_t>(j) * layout.lanes;
+      if (!at.active || k >= count) continue;
       const A q = widen(target[at.row * count + k]);
-      const A score = z[static_cast<int>(k / layout.lanes)];
-      const A gap = weight - q;
+      const A weight = p[j], score = z[j], gap = weight - q;
       // A masked choice (score -inf) that the target leaves at 0 adds nothing, not 0 * inf.
       if (sparse) {
         loss += (gap == 0 ? A{0} : gap * score) - (weight * weight - q * q) / 2;
@@ -93,7 +117,7 @@ __global__ void __launch_bounds__(32 * kWarps, 6)
         loss += (q > 0 ? q * log_of(q) : A{0}) - (q == 0 ? A{0} : q * score);
       }
       narrow(residual[at.row * count + k], gap);
-    });
+    }
   }
   loss = group_sum(loss, 32);
   if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = loss;
@@ -131,7 +155,7 @@ struct Blocks {
 };
 template <class A>
 Blocks blocks_for(int64_t count, int arrays) {
-  if (count <= kRegisterRow) return {kWarps, 0};
+  if (count <= kRegisterRow || arrays == 0) return {kWarps, 0};
   const int64_t bytes = arrays * count * static_cast<int64_t>(sizeof(A));
   const int64_t fit = (largest_shared_memory() - 1024) / bytes;
   if (fit < 1) {
@@ -159,7 +183,7 @@ template <class T>
 void sparsemax_backward(const T* grad, const T* out, T* grad_x, int64_t rows, int64_t count,
                         cudaStream_t stream) {
   const RowLayout layout = row_layout(rows, count);
-  const Blocks blocks = blocks_for<acc_t<T>>(count, 2);
+  const Blocks blocks = blocks_for<acc_t<T>>(count, 0);
   for_row_size(count, [&]<int kSize>(Size<kSize>) {
     launch("sparsemax_backward", sparsemax_backward_kernel<T, kSize>,
            divided(rows, blocks.warps * layout.rows_a_warp), static_cast<int>(32 * blocks.warps),

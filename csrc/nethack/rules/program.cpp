@@ -258,7 +258,8 @@ Comparison comparison_of(const std::vector<Instruction>& code, std::array<int, 2
 }  // namespace
 
 int farther(const Facts& facts, int direction, Slot object) {
-  if (direction < 0 || object.index < 0 || object.index >= facts.count(object.kind)) return 0;
+  if (direction < 0 || direction >= 8) return 0;
+  if (object.index < 0 || object.index >= facts.count(object.kind)) return 0;
   if (object.kind >= kFirstPlace) {  // known by the way to it only
     const int first = facts.place(object.kind, object.index).direction;
     return first < 0 ? 1 : first == direction ? -1 : 0;
