@@ -17,6 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from processes import cpu_seconds, descendants
 from tedg_fast import cli
+from tedg_fast.train import command
 from tedg_fast.train.display import Display, Status
 from tedg_fast.train.stopwatch import Stopwatch
 
@@ -105,7 +106,7 @@ class TimedDisplay(Display):
 
 
 def main(specification: dict, arguments: list[str]) -> None:
-    cli.Display = partial(TimedDisplay, specification=specification)
+    command.Display = partial(TimedDisplay, specification=specification)
     sys.argv = ["tedg-train", *arguments]
     cli.train()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,8 @@ def train(
             finally:
                 process.terminate()
                 process.wait()
-            if process.returncode != 0 or not out.exists():
+            stopped = 128 + signal.SIGINT  # as it stops itself
+            if process.returncode != stopped or not out.exists():
                 output.seek(0)
                 raise RuntimeError(f"tedg-train {' '.join(flags)} failed:\n{output.read()}")
         return _run(json.loads(out.read_text()), peak)

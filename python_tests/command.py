@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tedg_fast import cli
+from tedg_fast.errors import STOPPING
 
 SHORT = [
     "--max-steps", "40", "--num-envs", "4", "--save-every", "6", "--threads", "1",
@@ -23,7 +24,7 @@ def tedg_train(monkeypatch, *arguments):
 def run(monkeypatch, entry, *arguments):
     """Run a command by its ``entry`` point to its end."""
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
     threads = torch.get_num_threads()
     try:
         entry()

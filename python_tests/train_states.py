@@ -11,7 +11,7 @@ def small_state(env_steps=7, **changes):
     state = {
         "config": to_dict(TrainConfig(num_workers=1, threads=1)),
         "platform": platform(),
-        "hypergraph": {"name": "α", "digest": "00"},
+        "hypergraph": {"name": "α", "digest": "00", "files": {"rules.toml": ""}},
         "policy": {"weight": torch.arange(1000.0)},
         "optimizer": {"state": {}, "param_groups": []},
         "normaliser": {"count": 1, "mean": 0.0, "spread": 1.0},
@@ -21,6 +21,7 @@ def small_state(env_steps=7, **changes):
             "events": [{"kind": "replay", "completed": 3, "message": "so and so"}],
         },
         "completed": 3,
+        "waiting": [],
         "env_steps": env_steps,
         "rollbacks": 0,
         "workers_lost": 0,

@@ -6,3 +6,10 @@ hypergraph needs no torch: ``tedg_fast.ops`` (kernels), ``tedg_fast.nn`` (module
 """
 
 __version__ = "0.1.0"
+
+
+def load(run, **options):
+    """The agent of a checkpoint or run folder; see ``tedg_fast.loading.load``."""
+    from tedg_fast.loading import load as load_agent  # here: it needs torch and NetHack
+
+    return load_agent(run, **options)

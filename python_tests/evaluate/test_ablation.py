@@ -26,7 +26,7 @@ def stopped(tmp_path_factory):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + signal.SIGTERM
     assert error.decode() == "tedg-ablate: stopped; the same command goes on\n"
     return results
 

@@ -12,6 +12,7 @@ playwright = pytest.importorskip(
 )
 FIGURES = {
     "true_score_curve", "last_observation_score_curve", "score_distribution", "depth",
+    "true_score_by_steps",
     "alpha_entropy", "usage_one (2 seeds)", "usage_other", "expert_switching", "losses",
     "grad_norm", "attention_variance", "steps_per_second",
 }  # fmt: skip

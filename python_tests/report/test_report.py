@@ -13,7 +13,7 @@ from v3_files import real_files
 
 from tedg_fast import cli
 from tedg_fast.report.arms import arms_of, compare, compare_with_beginning
-from tedg_fast.report.command import tables_of, verdicts_of
+from tedg_fast.report.command import not_compared, tables_of, verdicts_of
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.runs import load_run
 from tedg_fast.report.statistics import student_t
@@ -40,7 +40,8 @@ def reported(runs, tmp_path_factory):
     """tables.md of the two seeds and the other run."""
     out = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        tedg_report(patch, runs / "one-0", runs / "one-1", runs / "other", "--out", out)
+        known = [runs / "one-0", runs / "one-1", runs / "other"]
+        tedg_report(patch, *known, "--earlier", "--out", out)
     return (out / "tables.md").read_text()
 
 
@@ -86,7 +87,30 @@ def test_earlier_runs_and_random_play_stand_beside_ours(reported):
     assert cells(reported, "old, warmup @1000 ep")[1:] == ["7.53", "–", "1.3853"]
     assert cells(reported, "old, fine-tune @5000 ep")[1:] == ["15.46", "–", "0.6928"]
     assert cells(reported, "V3 again, episodes 100–499")[2] == "26.8 ± 3.2"
-    assert cells(reported, "random policy (recorded)")[1:3] == ["14.3", "27.1"]
+    assert "| random policy" not in reported, "of 2,000 steps, ours have 40"
+    assert "other is not compared with playing at random" in reported
+
+
+def test_what_differs_is_shown_and_named_and_unlike_games_are_not_compared(made_up):
+    runs = [
+        made_up("monk", [1.0, 2.0]), made_up("valk", [9.0, 9.5], character="val-dwa-law-fem"),
+        made_up("masked", [1.0, 2.0], mask=False),
+    ]  # fmt: skip
+    arms = arms_of(runs)
+    assert [arm.name for arm in arms] == [
+        "monk, character mon-hum-neu-mal", "valk, character val-dwa-law-fem",
+        "masked, character mon-hum-neu-mal",
+    ]  # fmt: skip
+    sentences = " ".join(verdict.sentence for verdict in verdicts_of(arms, runs))
+    assert "masked, character mon-hum-neu-mal from monk" in sentences
+    assert "valk" not in sentences and "random" in sentences
+    remarks = " ".join(not_compared(arms))
+    assert "character val-dwa-law-fem against mon-hum-neu-mal" in remarks
+    text = "\n".join(table.markdown() for table in tables_of(runs, arms, []))
+    assert cells(text, "character")[1:] == ["mon-hum-neu-mal", "val-dwa-law-fem", "mon-hum-neu-mal"]
+    assert cells(text, "mask")[1:] == ["True", "True", "False"]
+    assert "| seed" not in text and "old, warmup" not in text
+    assert cells(text, "random policy (recorded)")[1:3] == ["14.3", "27.1"]
 
 
 def test_a_run_is_shown_with_the_one_it_went_on_from(runs):
@@ -107,7 +131,8 @@ def test_a_run_is_shown_with_the_one_it_went_on_from(runs):
 
 def scored(name, scores, seed=0, **config):
     """The log of a run with made-up scores."""
-    settings = {"seed": seed, "episodes": len(scores), "max_steps": 2000, "mask": True} | config
+    settings = {"seed": seed, "episodes": len(scores), "max_steps": 2000, "mask": True}
+    settings |= {"character": "mon-hum-neu-mal"} | config
     return {
         "format": "tedg-training-log", "first_episode": 0, "parent": None, "events": [],
         "config": settings | {"exp_name": name, "num_experts": 4, "save_every": 100}

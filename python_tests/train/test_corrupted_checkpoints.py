@@ -44,9 +44,12 @@ def take_over(whole):
     config = from_dict(checkpoint.load(whole)["config"])
     rules = load_rules(config.hypergraph)
     trainer = Trainer(config, rules, Display(config.episodes))
+    kept = checkpoint.load(whole)["hypergraph"]
 
     def take_over(path):
         source = Source(path, checkpoint.load(path), [])
+        if source.state["hypergraph"] != kept:
+            source.rules(None)
         check_takeover(source, from_dict(source.state["config"]), rules)
         trainer.resume(source)
 

@@ -20,7 +20,7 @@ READING = Reading(
     usage=(0.9, 0.05, 0.04, 0.01), alignment_loss=0.25,
 )  # fmt: skip
 STATUS = Status(
-    completed=7, episodes=20, phase="warmup", progress=0.35, env_steps=4096,
+    completed=7, waiting=2, episodes=20, phase="warmup", progress=0.35, env_steps=4096,
     steps_per_second=1234.5, true_score=21.5, best_score=30.25, last_observation_score=1.5,
     rollbacks=0, reading=READING, pace="",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from run_results import forget_timings
 from exact import differences
 from small_rules import rule, written
 
+from tedg_fast.errors import STOPPING
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import NO_RULE, instances_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
@@ -135,14 +136,14 @@ def test_resume_under_another_name(trained, tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     tedg_train(
         monkeypatch, "--resume", source, "--exp-name", "branch", "--results", tmp_path,
-        "--episodes", 10,
+        "--episodes", 16,
     )  # fmt: skip
     log = series(tmp_path / "branch")
     start = checkpoint.load(source)
     assert log["first_episode"] == start["completed"]
     assert log["parent"] == str(source)
     final = checkpoint.load(tmp_path / "branch" / "checkpoints" / "model_final.pth")
-    assert final["completed"] == start["completed"] + len(log["episodes"]["number"]) >= 10
+    assert final["completed"] == start["completed"] + len(log["episodes"]["number"]) == 16
     assert log["updates"]["env_steps"][0] > start["env_steps"]
     assert before == {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
 
@@ -156,7 +157,7 @@ def test_other_number_of_games_on_resume_says_so(trained, tmp_path, monkeypatch)
     assert any("not bit for bit" in message for message in messages)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPPING)
 def test_signals_save_and_name_the_way_back(tmp_path, number):
     command = [
         sys.executable, "-c", "from tedg_fast.cli import train; train()",
@@ -171,7 +172,8 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
         time.sleep(0.1)
     os.kill(process.pid, number)
     output, _ = process.communicate(timeout=20)
-    assert process.returncode == 0
+    assert process.returncode == 128 + number
+    assert f"stopped by {signal.Signals(number).name}, and saved" in output
     folder = tmp_path / "stopped"
     assert output.splitlines()[-1] == f"go on with: tedg-train --resume {folder}"
     assert checkpoint.newest(folder)[1]["completed"] >= 1
@@ -180,7 +182,7 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--num-experts", "0"], "--num-experts is 0; it must lie in 1 … 1024"),
+        (["--num-experts", "0"], "--num-experts is 0; it must lie in 1 … 1,024"),
         (["--episodes", "0"], "--episodes is 0"),
         (["--exp-name", "../up"], "--exp-name is '../up'"),
         (["--character", "monk"], "--character is 'monk'; expected role-race-alignment-gender"),

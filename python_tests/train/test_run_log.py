@@ -30,7 +30,7 @@ def test_a_long_log_is_not_rewritten_after_every_update(tmp_path, monkeypatch):
     monkeypatch.setattr(run_log, "write_whole", slow)
     folder = RunFolder(str(tmp_path), "run")
     with folder.claimed():
-        log = RunLog(folder, {}, parent=None)
+        log = RunLog(folder, {"episodes": 1}, parent=None)
         log.open(0)
         written = []
         for _ in range(100):

@@ -4,24 +4,28 @@ All state is in the run folders, so the same command again goes on where the las
 """
 
 import json
-import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tedg_fast.arguments import parsed
+from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.arms import ARMS, FULL, Trial, plan
 from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.report.runs import load_run
-from tedg_fast.train.config import cores, from_dict, to_dict
+from tedg_fast.train.config import from_dict, to_dict
 from tedg_fast.train.files import write_whole
-from tedg_fast.train.limits import RANGES, ConfigError, flag
+from tedg_fast.train.limits import RANGES, ConfigError, flag, plain
+from tedg_fast.machine import cores
 from tedg_fast.train.model import load_rules
 from tedg_fast.train.resume import changed_settings
 from tedg_fast.train.run_folder import RunFolder
 
+PROGRAM = "tedg-ablate"
 REFERENCE = "reference"
 """Name of the evaluation of chance and the rules alone."""
 
@@ -51,6 +55,22 @@ class AblateConfig:
     """Seed of these games."""
 
 
+def main(arguments: Sequence[str]) -> None:
+    """``tedg-ablate``: exits with 1 if a run failed."""
+    arguments = list(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    config = parsed(AblateConfig, arguments[:end], PROGRAM)
+    try:
+        failed = ablate(config, arguments[end + 1 :])
+    except Stopped as stop:
+        stop.words = "stopped; the same command goes on"
+        raise
+    if failed:
+        names = ", ".join(failed)
+        print(f"{PROGRAM}: {names} failed; the same command tries again", file=sys.stderr)
+        sys.exit(1)
+
+
 def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     """Run the grid and write its tables → the names of the runs that failed.
 
@@ -58,7 +78,7 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     """
     _check(config)
     workers = max(1, cores() // config.parallel)
-    share = ["--num-workers", str(workers), "--threads", str(min(2, workers))]
+    share = ["--num-workers", str(workers)]
     common = [*share, *train_arguments]
     trials, repeats = plan(
         config.arms, config.seeds, results=config.results, episodes=config.episodes, common=common
@@ -89,15 +109,10 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
             print(f"{job.name}: done in {job.seconds:.0f} s", flush=True)
         _write(config, trials, repeats)
 
-    signal.signal(signal.SIGTERM, _interrupt)
     run_jobs(waiting, config.parallel, begin, end)
     print(_write(config, trials, repeats))
     print(f"these tables are in {results}/ablation.md, all numbers in {results}/ablation.json")
     return failed
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _check(config: AblateConfig) -> None:
@@ -112,12 +127,14 @@ def _check(config: AblateConfig) -> None:
         raise ConfigError(f"--arms lacks {FULL}, with which the others are compared")
     low, high = RANGES["num_workers"]
     if not low <= config.parallel <= high:
-        raise ConfigError(f"--parallel is {config.parallel}; it must lie in {low} … {high}")
+        raise ConfigError(f"--parallel is {config.parallel}; it must lie in {plain(low)} … {plain(high)}")
     for name, of in (("eval_episodes", "episodes"), ("eval_seed", "seed")):
         low, high = RANGES[of]
         value = getattr(config, name)
         if not low <= value <= high:
-            raise ConfigError(f"{flag(name)} is {value}; it must lie in {low} … {high}")
+            raise ConfigError(
+                f"{flag(name)} is {value}; it must lie in {plain(low)} … {plain(high)}"
+            )
 
 
 def _folder(trial: Trial) -> RunFolder:

@@ -1,6 +1,7 @@
 """Who can be evaluated: trained policies, the rules alone, and chance."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,26 @@ from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
 from tedg_fast.train.model import build_policy, load_rules
-from tedg_fast.train.resume import Source, find_checkpoint
+from tedg_fast.train.resume import Source, find_checkpoint, named
 
 BUILT_IN = ("random", "random-allowed", "rules")
+
+
+class Setting(NamedTuple):
+    """What a game is like: how long at most, and whose."""
+
+    max_steps: int = 2000
+    character: str = "mon-hum-neu-mal"
+
+    def overridden(self, max_steps: int | None, character: str | None) -> "Setting":
+        """These, but for what is given."""
+        given = {"max_steps": max_steps, "character": character}
+        return self._replace(**{name: value for name, value in given.items() if value is not None})
+
+    def but(self, other: "Setting") -> list[str]:
+        """In words, what is otherwise than in ``other``."""
+        named = self._asdict().items()
+        return [f"{name} {value}" for name, value in named if value != getattr(other, name)]
 
 
 class Choice(NamedTuple):
@@ -35,13 +53,22 @@ class Agent:
     """Turns observations into actions.
 
     ``rules`` ground the observations it is to be given; with ``use_mask`` their action mask forbids
-    what certainly does nothing. ``origin`` says where the agent comes from, for the record.
+    what certainly does nothing. ``origin`` says where the agent comes from, for the record;
+    ``games`` is what its games were in training, ``by`` in words what it plays by.
     """
 
     name: str
     rules: Hypergraph | V3Hypergraph
     use_mask: bool
     origin: dict[str, Any]
+    games: Setting = field(default=Setting(), kw_only=True)
+    by: str = field(default="", kw_only=True)
+
+    def played_by(self, games: Setting) -> list[str]:
+        """What is to be said of this agent when it plays ``games``."""
+        others = games.but(self.games)
+        unlike = f"; unlike in its training with {', '.join(others)}" if others else ""
+        return [f"{self.name} plays {self.by}{unlike}"]
 
     def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
         """The choice for each of the B games of ``observation`` [B, ...]; ``draws`` [B] float64,
@@ -96,20 +123,38 @@ def choose(probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return (below <= draws[:, None] * below[:, -1:]).sum(1)
 
 
-def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
-    """The agent called ``name``: one of ``BUILT_IN``, or a checkpoint's path.
+def find_agents(names: Sequence[str], hypergraph: str | None, *, greedy: bool) -> list[Agent]:
+    """The agents called ``names``: each one of ``BUILT_IN``, or a checkpoint's path.
 
     ``greedy`` agents take the most probable action instead of drawing one. ``hypergraph`` is the
-    path of rules to use in place of the packaged ones or of those that a checkpoint's
-    configuration names. Raises ``CheckpointError``, ``HypergraphError`` or ``LegacyError``.
+    path of rules to use in place of those kept in a checkpoint. What is built in plays the games,
+    and by the rules, of the first checkpoint, of the packaged rules where there is none. Raises
+    ``CheckpointError``, ``HypergraphError`` or ``LegacyError``.
     """
+    trained = {
+        name: find_agent(name, hypergraph, greedy=greedy) for name in names if name not in BUILT_IN
+    }
+    model = next(iter(trained.values()), None)
+    return [trained.get(name) or _built_in(name, hypergraph, model) for name in names]
+
+
+def _built_in(name: str, hypergraph: str | None, model: Agent | None) -> Agent:
+    """An agent without a network, to be held against ``model``."""
+    rules = load_rules(hypergraph) if model is None else model.rules
+    games = Setting() if model is None else model.games
+    by = "by chance" if name != "rules" else f"by the rules {named(rules)} alone"
+    by += "" if model is None else f", the games that {model.name} was trained in"
+    if name != "rules":
+        return Chance(name, rules, name == "random-allowed", {}, games=games, by=by)
+    if isinstance(rules, V3Hypergraph):
+        raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
+    return ByTheRules(name, rules, True, {"hypergraph": rules.digest}, games=games, by=by)
+
+
+def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
+    """As ``find_agents``, a single one."""
     if name in BUILT_IN:
-        rules = load_rules(hypergraph)
-        if name != "rules":
-            return Chance(name, rules, name == "random-allowed", {})
-        if isinstance(rules, V3Hypergraph):
-            raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
-        return ByTheRules(name, rules, True, {"hypergraph": rules.digest})
+        return _built_in(name, hypergraph, None)
     source = find_checkpoint(Path(name))
     if isinstance(source, V3Checkpoint):
         return _of_v3(name, source, hypergraph, greedy)
@@ -119,13 +164,7 @@ def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
 def _of_checkpoint(name: str, source: Source, hypergraph: str | None, greedy: bool) -> Trained:
     state = source.state
     config = replace(from_dict(state["config"]), device="cpu")
-    rules = load_rules(hypergraph or config.hypergraph)
-    if rules.digest != state["hypergraph"]["digest"]:
-        raise CheckpointError(
-            f"{source.path} was trained with the hypergraph {state['hypergraph']['name']!r} "
-            f"(sha256 {state['hypergraph']['digest'][:12]}…), which {rules.name!r} (sha256 "
-            f"{rules.digest[:12]}…) is not: give its file by --hypergraph"
-        )
+    rules, by = source.rules(hypergraph)
     policy = build_policy(rules, config)
     try:
         require_like(state["policy"], policy.state_dict(), "policy")
@@ -141,9 +180,13 @@ def _of_checkpoint(name: str, source: Source, hypergraph: str | None, greedy: bo
         "routing": settings.routing,
         "temperature": settings.temperature,
         "greedy": greedy,
+        "hypergraph": rules.digest,
     }
     routing = Routing(settings.routing, settings.temperature)
-    return Trained(name, rules, config.mask, origin, policy.eval(), routing, greedy)
+    games = Setting(config.max_steps, config.character)
+    return Trained(
+        name, rules, config.mask, origin, policy.eval(), routing, greedy, games=games, by=by
+    )
 
 
 def _of_v3(name: str, v3: V3Checkpoint, hypergraph: str | None, greedy: bool) -> Trained:
@@ -155,4 +198,5 @@ def _of_v3(name: str, v3: V3Checkpoint, hypergraph: str | None, greedy: bool) ->
         )
     origin = {"checkpoint": str(v3.path), "completed": v3.completed, "greedy": greedy}
     policy = V3Policy.of(v3, rules).eval()
-    return Trained(name, rules, True, origin, policy, V3_ROUTING, greedy)
+    by = f"by V3's rules from {hypergraph}"
+    return Trained(name, rules, True, origin, policy, V3_ROUTING, greedy, by=by)

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import tyro
-
+from tedg_fast.arguments import parsed
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.config import TrainConfig, to_dict
@@ -69,7 +68,7 @@ def plan(
             *common, *flags[arm], "--results", results, "--exp-name", f"{arm}-seed{seed}",
             "--episodes", str(episodes), "--seed", str(seed),
         )  # fmt: skip
-        config = tyro.cli(TrainConfig, args=list(arguments), prog="tedg-train")
+        config = parsed(TrainConfig, arguments, "tedg-train")
         check_config(config)
         return Trial(arm, seed, arguments, config)
 

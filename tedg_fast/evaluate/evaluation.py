@@ -3,7 +3,9 @@
 import itertools
 import json
 import os
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,17 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from tedg_fast.arguments import parsed
+from tedg_fast.errors import Stopped
 from tedg_fast.evaluate import table
-from tedg_fast.evaluate.agents import Agent, find_agent
+from tedg_fast.evaluate.agents import Agent, Setting, find_agents
 from tedg_fast.evaluate.contexts import expert_use
 from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.train.config import cores
 from tedg_fast.train.files import write_whole
-from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag
+from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag, plain
+from tedg_fast.machine import cores
 
 TOP_KILLERS = 5
 """Causes of death that the table names."""
@@ -44,15 +48,15 @@ class EvalConfig:
     """Games each agent plays."""
     seed: int = 1000
     """Seed of the games; take one that no agent was trained with."""
-    max_steps: int = 2000
-    """Steps after which a game is cut off."""
-    character: str = "mon-hum-neu-mal"
-    """NetHack role-race-alignment-gender."""
+    max_steps: int | None = None
+    """Steps after which a game is cut off; as in each agent's training if not given."""
+    character: str | None = None
+    """NetHack role-race-alignment-gender; as in each agent's training if not given."""
     greedy: bool = False
     """Take the most probable action instead of drawing one, as in training."""
     hypergraph: str | None = None
-    """Rules to use in place of the packaged ones, or of the file a checkpoint was trained with;
-    for a checkpoint of V3 the folder of its two files."""
+    """Rules of the same play to use in place of those kept in a checkpoint; without a checkpoint in
+    place of the packaged ones; for a checkpoint of V3 the folder of its two files."""
     num_envs: int = 32
     """Games played side by side; it changes nothing but the speed."""
     num_workers: int = field(default_factory=cores)
@@ -71,9 +75,12 @@ def check(config: EvalConfig) -> None:
     for name in ("episodes", "seed", "max_steps", "num_envs", "num_workers"):
         value = getattr(config, name)
         low, high = RANGES[name]
-        if not low <= value <= high:
-            raise ConfigError(f"{flag(name)} is {value}; it must lie in {low:g} … {high:g}")
-    check_character(config.character)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(
+                f"{flag(name)} is {value}; it must lie in {plain(low)} … {plain(high)}"
+            )
+    if config.character is not None:
+        check_character(config.character)
     if config.out is not None:
         folder = Path(config.out).parent
         if Path(config.out).is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -82,34 +89,57 @@ def check(config: EvalConfig) -> None:
             )
 
 
+def main(arguments: Sequence[str]) -> None:
+    """``tedg-eval``."""
+    evaluate(parsed(EvalConfig, arguments, "tedg-eval"))
+
+
 def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Play all agents, show the tables, write ``config.out`` → what is written.
 
-    Raises ``ConfigError`` and what ``find_agent`` raises, before any game begins.
+    Raises ``ConfigError`` and what ``find_agents`` raises, before any game begins, and ``Stopped``
+    when everything that was played until then is shown and written.
     """
     check(config)
-    agents = [find_agent(name, config.hypergraph, greedy=config.greedy) for name in config.agents]
-    results = {agent.name: _play(agent, config) for agent in agents}
+    agents = find_agents(config.agents, config.hypergraph, greedy=config.greedy)
+    games = {a.name: a.games.overridden(config.max_steps, config.character) for a in agents}
+    for agent in agents:
+        for remark in agent.played_by(games[agent.name]):
+            print(remark, file=sys.stderr)
+    results: dict[str, tuple[Played, float]] = {}
+    stop: Stopped | None = None
+    for agent in agents:
+        if stop is None:
+            results[agent.name] = _play(agent, config, games[agent.name])
+            stop = results[agent.name][0].stop
     record = {
         "format": "tedg-eval",
         "version": 1,
         "config": asdict(config),
-        "agents": {agent.name: _entry(agent, *results[agent.name]) for agent in agents},
+        "agents": {
+            agent.name: _entry(agent, games[agent.name], *results[agent.name])
+            for agent in agents
+            if agent.name in results
+        },
         "comparisons": [
             {"agent": one, "other": other}
             | compare(results[one][0].episodes, results[other][0].episodes)
-            for one, other in itertools.combinations(config.agents, 2)
+            for one, other in itertools.combinations(results, 2)
+            if games[one] == games[other]
         ],
     }
     show(record)
     if config.out is not None:
         write_whole(Path(config.out), json.dumps(record, allow_nan=False).encode())
+    if stop is not None:
+        stop.words = "stopped; the games above are those played to their end before"
+        raise stop
     return record
 
 
-def _play(agent: Agent, config: EvalConfig) -> tuple[Played, float]:
+def _play(agent: Agent, config: EvalConfig, setting: Setting) -> tuple[Played, float]:
     """All games of one agent, and the seconds they took."""
-    games = Games(config.episodes, config.seed, config.max_steps, config.character)
+    games = Games(config.episodes, config.seed, setting.max_steps, setting.character)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the products are small, and the games need the cores
     began = time.perf_counter()
@@ -129,11 +159,12 @@ def _play(agent: Agent, config: EvalConfig) -> tuple[Played, float]:
     return played, time.perf_counter() - began
 
 
-def _entry(agent: Agent, played: Played, seconds: float) -> dict[str, Any]:
+def _entry(agent: Agent, games: Setting, played: Played, seconds: float) -> dict[str, Any]:
     """What is kept of one agent's games."""
     episodes = [played.episodes[number] for number in sorted(played.episodes)]
     return {
         "origin": agent.origin,
+        "games": games._asdict(),
         "seconds": seconds,
         "summary": summarise(played.episodes) if episodes else None,
         "experts": None if played.trace is None else expert_use(
@@ -151,10 +182,14 @@ def _entry(agent: Agent, played: Played, seconds: float) -> dict[str, Any]:
 def show(record: dict[str, Any]) -> None:
     """Print what ``evaluate`` has found."""
     config, entries = record["config"], record["agents"]
-    played = {name: entry for name, entry in entries.items() if entry["summary"]}
+    played = _labelled({name: entry for name, entry in entries.items() if entry["summary"]})
+    alike = {tuple(entry["games"].items()) for entry in entries.values()}
+    games = ""
+    if len(alike) == 1:
+        games = " of at most {max_steps} steps as {character}".format_map(dict(alike.pop()))
     table.show(
-        f"{config['episodes']} games of at most {config['max_steps']} steps, seed "
-        f"{config['seed']}: mean ± half of its 95 % interval (median)",
+        f"{config['episodes']} games{games}, seed {config['seed']}: mean ± half of its 95 % "
+        "interval (median)",
         ("agent", "true score", "last-observation score", "depth", "length", "died", "killed by"),
         [_row(name, entry["summary"]) for name, entry in played.items()],
     )
@@ -173,6 +208,9 @@ def show(record: dict[str, Any]) -> None:
         if experts and len(experts["usage"]) > 1:
             _show_experts(name, experts)
     for name, entry in entries.items():
+        count = len(entry["episodes"]["number"])
+        if count < config["episodes"]:
+            print(f"{name}: {count} of {config['episodes']} games, the first by number")
         for loss in entry["lost"]:
             print(f"{name}: {loss}")
         objects, instances = entry["left_out"].values()
@@ -181,6 +219,19 @@ def show(record: dict[str, Any]) -> None:
                 f"{name}: {objects} objects and {instances} instances of rules were beyond the "
                 "limits of an observation and left out"
             )
+
+
+def _labelled(entries: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The entries by names that say how their games differ, where they do."""
+    differ = [
+        name
+        for name in Setting._fields
+        if len({entry["games"][name] for entry in entries.values()}) > 1
+    ]
+    return {
+        ", ".join([agent, *(f"{name} {entry['games'][name]}" for name in differ)]): entry
+        for agent, entry in entries.items()
+    }
 
 
 def _row(name: str, summary: dict[str, Any]) -> list[str]:

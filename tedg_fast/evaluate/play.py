@@ -8,10 +8,11 @@ short ones; here exactly the first n count.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.agents import Agent
 from tedg_fast.evaluate.contexts import contexts_of
 from tedg_fast.nethack.games.episode import Episode, draws_of
@@ -48,12 +49,14 @@ class Trace:
 class Played:
     """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
     says; ``trace`` is None for an agent without experts; ``left_out`` counts objects and rule
-    instances beyond the limits of an observation, in these games and those begun beside them."""
+    instances beyond the limits of an observation, in these games and those begun beside them. Where
+    a ``stop`` came before the end, these are the games before all that were not finished."""
 
     episodes: dict[int, Episode]
     lost: list[str]
     trace: Trace | None
     left_out: tuple[int, int] = (0, 0)
+    stop: Stopped | None = None
 
 
 def play(
@@ -66,48 +69,64 @@ def play(
 ) -> Played:
     """Play all ``games`` with ``agent``, ``num_envs`` at a time in ``num_workers`` processes.
 
-    ``on_episode`` is called for each game that has ended. Raises ``GroundingError`` for rules with
-    unknown conditions and ``WorkerError`` if games cannot be started at all.
+    ``on_episode`` is called for each game that has ended. A stop is given back with what was played
+    until then. Raises ``WorkerError`` if games cannot be started at all.
     """
     num_envs = min(num_envs, games.episodes)
-    episodes: dict[int, Episode] = {}
-    lost: list[str] = []
+    played = Played({}, [], None)
     record = _Record(games.episodes)
-    with VectorEnv(
-        agent.rules,
-        num_envs=num_envs,
-        num_workers=min(num_workers, num_envs),
-        run_seed=games.seed,
-        max_steps=games.max_steps,
-        character=games.character,
-        use_mask=agent.use_mask,
-        grounder=grounder_of(agent.rules),
-    ) as env:
-        env.start()
-        draws = np.empty((num_envs, games.max_steps))
-        number = np.full(num_envs, -1)
-        length = np.zeros(num_envs, np.int64)
-        begun = np.arange(num_envs)
-        while True:
-            if len(begun):
-                number[begun] = _numbers(env)[begun]
-                length[begun] = 0
-                for row in begun:
-                    draws[row] = draws_of(games.seed, number[row], games.max_steps)
-            if (number >= games.episodes).all():
-                return Played(episodes, lost, record.trace(), env.left_out)
-            observation = env.observation
-            choice = agent(observation, draws[np.arange(num_envs), length])
-            if choice.alpha is not None:
-                record.add(number, observation, choice.alpha)
-            step = env.step(choice.actions)
-            length += 1
-            lost += step.lost
-            for episode in step.episodes:
-                if episode.number < games.episodes:
-                    episodes[episode.number] = episode
-                    on_episode()
-            begun = np.flatnonzero(step.terminated | step.truncated)
+    number = np.full(num_envs, -1)
+    try:
+        with VectorEnv(
+            agent.rules,
+            num_envs=num_envs,
+            num_workers=min(num_workers, num_envs),
+            run_seed=games.seed,
+            max_steps=games.max_steps,
+            character=games.character,
+            use_mask=agent.use_mask,
+            grounder=grounder_of(agent.rules),
+        ) as env:
+            _play(agent, games, env, number, record, played, on_episode)
+    except Stopped as stop:
+        # Those that ended although an earlier one goes on are the short ones among many.
+        first = number.min()
+        ended = {n: episode for n, episode in played.episodes.items() if n < first}
+        record.episodes = first
+        played = replace(played, episodes=ended, stop=stop)
+    return replace(played, trace=record.trace(), left_out=record.left_out)
+
+
+def _play(
+    agent: Agent, games: Games, env: VectorEnv, number: np.ndarray, record: "_Record",
+    played: Played, on_episode: Callable[[], None],
+) -> None:  # fmt: skip
+    """Play all games; ``number`` [E] is kept at what each environment plays."""
+    env.start()
+    draws = np.empty((env.num_envs, games.max_steps))
+    length = np.zeros(env.num_envs, np.int64)
+    begun = np.arange(env.num_envs)
+    while True:
+        if len(begun):
+            record.left_out = env.left_out
+            number[begun] = _numbers(env)[begun]
+            length[begun] = 0
+            for row in begun:
+                draws[row] = draws_of(games.seed, number[row], games.max_steps)
+        if (number >= games.episodes).all():
+            return
+        observation = env.observation
+        choice = agent(observation, draws[np.arange(env.num_envs), length])
+        if choice.alpha is not None:
+            record.add(number, observation, choice.alpha)
+        step = env.step(choice.actions)
+        length += 1
+        played.lost.extend(step.lost)
+        for episode in step.episodes:
+            if episode.number < games.episodes:
+                played.episodes[episode.number] = episode
+                on_episode()
+        begun = np.flatnonzero(step.terminated | step.truncated)
 
 
 def _numbers(env: VectorEnv) -> np.ndarray:
@@ -120,10 +139,11 @@ class _Record:
 
     def __init__(self, episodes: int):
         self.episodes = episodes
+        self.left_out = (0, 0)
         self.number: list[np.ndarray] = []
         self.contexts: list[np.ndarray] = []
         self.leading: list[np.ndarray] = []
-        self.alpha: np.ndarray | float = 0.0
+        self.alpha: list[np.ndarray] = []
 
     def add(self, number: np.ndarray, observation: Observation, alpha: np.ndarray) -> None:
         """One step of every game; those beyond the wanted ones do not count."""
@@ -131,12 +151,17 @@ class _Record:
         self.number.append(number[wanted])
         self.contexts.append(contexts_of(observation)[wanted])
         self.leading.append(alpha[wanted].argmax(1).astype(np.uint8))
-        self.alpha = self.alpha + alpha[wanted].sum(0, dtype=np.float64)
+        self.alpha.append(alpha[wanted])
 
     def trace(self) -> Trace | None:
         """All steps by game, and in the order of play within a game."""
         if not self.number:
             return None
-        order = np.concatenate(self.number).argsort(kind="stable")
+        number = np.concatenate(self.number)
+        order = number.argsort(kind="stable")
+        order = order[number[order] < self.episodes]
+        if not len(order):
+            return None
         contexts, leading = np.concatenate(self.contexts), np.concatenate(self.leading)
-        return Trace(contexts[order], leading[order], self.alpha / len(order))
+        usage = np.concatenate(self.alpha)[order].mean(0, dtype=np.float64)
+        return Trace(contexts[order], leading[order], usage)

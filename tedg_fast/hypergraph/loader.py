@@ -104,6 +104,7 @@ class _Loader:
             effects=shown,
             digest=_digest(conditions, operators, shown),
             constants=self.conditions.table(),
+            text=self.document.text,
         )
 
     def name_conditions(self, top: Table) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tedg_fast.errors import BadInput
 from tedg_fast.hypergraph.program import Op
 from tedg_fast.hypergraph.templates import Template
 
@@ -32,7 +33,7 @@ NODE_CONDITION, NODE_OPERATOR, NODE_EFFECT = 0, 1, 2
 _OVER_OBJECTS = (Op.COUNT, Op.ANY, Op.TOTAL, Op.MOST, Op.NEAREST)
 
 
-class HypergraphError(ValueError):
+class HypergraphError(BadInput):
     """A rule file cannot be used; the message is one line: file, line, place, problem, remedy."""
 
 
@@ -107,7 +108,8 @@ class Hypergraph:
     """Validated rules. Build it with `load_hypergraph`, which guarantees that names resolve.
 
     `constants` (float64) is the table that all programs share. `digest` is the SHA-256 (hex) of
-    what matters for play and for the graph: not of names, explanations and layout.
+    what matters for play and for the graph: not of names, explanations and layout. `text` is the
+    file's.
     """
 
     name: str
@@ -118,6 +120,12 @@ class Hypergraph:
     constants: np.ndarray = field(
         default_factory=lambda: np.zeros(0), compare=False, repr=False
     )
+    text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name and text of each file that makes the same rules again."""
+        return {"rules.toml": self.text}
 
     @property
     def num_conditions(self) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class V3Hypergraph:
     ``edge_index`` int64 [2, E], row 0 source, row 1 target, duplicates as in the file;
     ``edge_type`` int64 [E], index into ``EDGE_TYPES``; ``pre_nodes`` and ``scene_atoms``: labels
     of the state and scene conditions of each hyperedge. ``digest``: sha256, hexadecimal, over all
-    of these.
+    of these. ``files``: name and text of the two files.
     """
 
     name: str
@@ -41,6 +41,7 @@ class V3Hypergraph:
     edge_type: np.ndarray
     pre_nodes: tuple[tuple[str, ...], ...]
     scene_atoms: tuple[tuple[str, ...], ...]
+    files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: str | Path) -> "V3Hypergraph":
@@ -58,8 +59,10 @@ class V3Hypergraph:
         labels, node_type = _read_nodes(structure)
         edge_index, edge_type = _read_edges(structure, node_type)
         conditions = {label for label, kind in zip(labels, node_type) if kind == 0}
-        pre_nodes, scene_atoms = _read_rules(_File(folder / RULES_FILE), conditions)
-        return cls("V3", labels, node_type, edge_index, edge_type, pre_nodes, scene_atoms)
+        rules = _File(folder / RULES_FILE)
+        pre_nodes, scene_atoms = _read_rules(rules, conditions)
+        files = {file.path.name: json.dumps(file.content) for file in (structure, rules)}
+        return cls("V3", labels, node_type, edge_index, edge_type, pre_nodes, scene_atoms, files)
 
     @property
     def num_nodes(self) -> int:

@@ -2,37 +2,43 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from tedg_fast.report.earlier import RECORDED_STEPS, Earlier
+from tedg_fast.report.earlier import RECORDED_CHARACTER, RECORDED_STEPS, Earlier
 from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import difference_interval, mean_interval
 from tedg_fast.train.resume import WITHOUT_EFFECT
 
+GAMES = ("character", "max_steps")
+"""Settings that make other games of them."""
 WINDOW = 100
 """Episodes over which a run's end is judged, and of the moving means."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ in nothing but their seed; often a single one."""
+    """Runs that differ in nothing but their seed; often a single one.
+
+    ``unlike`` says how their games differ from those of arms beside it.
+    """
 
     runs: tuple[Run, ...]
+    unlike: str = ""
 
     @property
     def name(self) -> str:
         """The run's name; of several what their names share, with the number of seeds."""
         names = [run.name for run in self.runs]
         if len(names) == 1:
-            return names[0]
+            return names[0] + self.unlike
         shared = names[0]
         while not all(name.startswith(shared) for name in names):
             shared = shared[:-1]
         shared = shared.rstrip("-_ ").removesuffix("seed").rstrip("-_ ")
-        return f"{shared or names[0]} ({len(names)} seeds)"
+        return f"{shared or names[0]} ({len(names)} seeds){self.unlike}"
 
     @property
     def has_seeds(self) -> bool:
@@ -42,6 +48,11 @@ class Arm:
     @property
     def is_v3(self) -> bool:
         return self.runs[0].is_v3
+
+    @property
+    def games(self) -> dict[str, Any]:
+        """What its games were; V3's logs do not say."""
+        return {name: self.runs[0].config.get(name) for name in GAMES if not self.is_v3}
 
     @property
     def seeds(self) -> list[Any]:
@@ -78,15 +89,38 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
     groups: dict[str, list[Run]] = {}
     for number, run in enumerate(runs):
         same = {k: v for k, v in run.config.items() if k != "seed" and k not in WITHOUT_EFFECT}
-        # Numbered checkpoints hold a few episodes more than their number says.
-        begins = run.first_episode // run.config.get("save_every", 1)
-        key = str(number) if run.is_v3 else repr((begins, sorted(same.items())))
+        key = str(number) if run.is_v3 else repr((run.first_episode, sorted(same.items())))
         members = groups.setdefault(key, [])
         if run.config.get("seed") in [other.config.get("seed") for other in members]:
             groups[f"{key}, again {number}"] = [run]  # a repetition is no further seed
         else:
             members.append(run)
-    return [Arm(tuple(group)) for group in groups.values()]
+    return _named_apart([Arm(tuple(group)) for group in groups.values()])
+
+
+def _named_apart(arms: list[Arm]) -> list[Arm]:
+    """The arms, with names that say in which of ``GAMES`` they differ."""
+    games = [arm.games for arm in arms if not arm.is_v3]
+    differ = [name for name in GAMES if len({each[name] for each in games}) > 1]
+    return [
+        arm if arm.is_v3
+        else replace(arm, unlike="".join(f", {name} {arm.games[name]}" for name in differ))
+        for arm in arms
+    ]  # fmt: skip
+
+
+def unlike_games(first: Arm, second: Arm) -> list[str]:
+    """In words, how the games of two arms differ, so that their scores cannot be compared."""
+    return [
+        f"{name} {first.games[name]} against {second.games[name]}"
+        for name in first.games.keys() & second.games.keys()
+        if first.games[name] != second.games[name]
+    ]
+
+
+def as_recorded(arm: Arm) -> bool:
+    """Whether an arm's games are like those that were recorded."""
+    return arm.is_v3 or tuple(arm.games.values()) == (RECORDED_CHARACTER, RECORDED_STEPS)
 
 
 @dataclass(frozen=True)

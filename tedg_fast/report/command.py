@@ -9,15 +9,24 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
+from tedg_fast.arguments import parsed
 from tedg_fast.report.arms import (
     Arm,
     Verdict,
     arms_of,
+    as_recorded,
     compare,
     compare_recorded,
     compare_with_beginning,
+    unlike_games,
 )
-from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED, V3_AGAIN
+from tedg_fast.report.earlier import (
+    RANDOM_ALL,
+    RANDOM_ALLOWED,
+    RECORDED_CHARACTER,
+    RECORDED_STEPS,
+    V3_AGAIN,
+)
 from tedg_fast.report.figures import Picture, pictures
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.page import page
@@ -29,6 +38,7 @@ from tedg_fast.report.tables import (
     change_table,
     outcome_table,
     scores_table,
+    settings_tables,
     verdict_table,
     warmup_table,
 )
@@ -50,8 +60,15 @@ class ReportConfig:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run folders, or training_log.json files of ours or of V3's."""
+    earlier: bool = False
+    """Show the runs that were recorded before tedg_fast, and compare with them."""
     out: Path = Path("report")
     """Folder to write to."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """``tedg-report``."""
+    report(parsed(ReportConfig, arguments, "tedg-report"))
 
 
 def report(config: ReportConfig) -> None:
@@ -60,8 +77,9 @@ def report(config: ReportConfig) -> None:
         raise ReportError("no run given: name run folders, as in tedg-report results/quick_manager")
     runs, remarks = load_runs(config.runs)
     arms = arms_of(runs)
-    verdicts = verdicts_of(arms, runs)
-    tables = tables_of(runs, arms, verdicts)
+    remarks += not_compared(arms)
+    verdicts = verdicts_of(arms, runs, config.earlier)
+    tables = tables_of(runs, arms, verdicts, config.earlier)
     with styled():
         drawn = draw(arms)
         title = ", ".join(arm.name for arm in arms)
@@ -95,30 +113,51 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     return runs, remarks
 
 
-def verdicts_of(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Verdict]:
+def not_compared(arms: Sequence[Arm]) -> list[str]:
+    """What is left out, as unlike games would be compared."""
+    remarks = []
+    for arm in arms:
+        if unlike := unlike_games(arm, arms[0]):
+            remarks.append(f"{arm.name} is not compared with {arms[0].name}: {', '.join(unlike)}")
+        if not as_recorded(arm):
+            remarks.append(
+                f"{arm.name} is not compared with playing at random, which was recorded as "
+                f"{RECORDED_CHARACTER} in games of {RECORDED_STEPS} steps: tedg-eval FOLDER random"
+            )
+    return remarks
+
+
+def verdicts_of(
+    arms: Sequence[Arm], runs: Sequence[Run], earlier: bool = False
+) -> list[Verdict]:
     """Every arm against the first, and each against its own beginning (or that of the runs it went
-    on from), against playing at random and against V3."""
-    verdicts = [compare(arm, arms[0]) for arm in arms[1:]]
+    on from), against playing at random and, if ``earlier`` runs are asked for, against V3."""
+    verdicts = [compare(arm, arms[0]) for arm in arms[1:] if not unlike_games(arm, arms[0])]
     for arm in arms:
         course = Arm(tuple(whole_course(run, runs) for run in arm.runs))
         change = compare_with_beginning(course)
         verdicts += [] if change is None else [change]
-        verdicts.append(compare_recorded(arm, RANDOM_ALL))
-        if arm.is_v3:
+        if as_recorded(arm):
+            verdicts.append(compare_recorded(arm, RANDOM_ALL))
+        if arm.is_v3 or not as_recorded(arm):
             continue
         if arm.runs[0].config["mask"]:  # the mask alone is worth much
             verdicts.append(compare_recorded(arm, RANDOM_ALLOWED))
-        verdicts.append(compare_recorded(arm, V3_AGAIN))
+        if earlier:
+            verdicts.append(compare_recorded(arm, V3_AGAIN))
     return verdicts
 
 
-def tables_of(runs: Sequence[Run], arms: Sequence[Arm], verdicts: Sequence[Verdict]) -> list[Table]:
+def tables_of(
+    runs: Sequence[Run], arms: Sequence[Arm], verdicts: Sequence[Verdict], earlier: bool = False
+) -> list[Table]:
     """All tables, in the order in which they are shown."""
     return [
-        scores_table(arms),
+        scores_table(arms, earlier),
+        *settings_tables(arms),
         verdict_table(verdicts),
         change_table([whole_course(run, runs) for run in runs]),
-        warmup_table(arms),
+        *([warmup_table(arms)] if earlier else []),
         outcome_table(arms),
         *ranks_tables(runs),
     ]

@@ -26,6 +26,8 @@ EARLIER_RUNS = (
 )
 OLD_WARMUP, V3_AGAIN = EARLIER_RUNS[0], EARLIER_RUNS[-1]
 
+RECORDED_CHARACTER = "mon-hum-neu-mal"
+"""Whom the recorded games were played by."""
 RECORDED_STEPS = 2000
 """Steps after which the recorded games were cut off."""
 RANDOM_RECORDED = Earlier("random policy (recorded)", (14.3, math.inf), (27.1, math.inf))

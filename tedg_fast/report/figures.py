@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tedg_fast.report.arms import WINDOW, Arm
+from tedg_fast.report.arms import WINDOW, Arm, as_recorded
 from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED
 from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import mean_interval, moving_interval, moving_mean
@@ -53,6 +53,7 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
     calls: list[Callable[[], Picture | None]] = [
         lambda: score_curve(arms, "true_score", "true score"),
         lambda: score_curve(arms, "last_observation_score", "last-observation score"),
+        lambda: score_by_steps(arms),
         lambda: score_distribution(arms),
         lambda: depth(arms),
         lambda: alpha_entropy(arms),
@@ -82,18 +83,21 @@ def score_curve(arms: Sequence[Arm], series: str, words: str) -> Picture | None:
     if not any(run.num_episodes for arm in shown for run in arm.runs):
         return None
     figure, (axes,) = new_figure()
+    tops = [1.0]
     for number, arm in enumerate(arms):
         if arm in shown:
             x, mean, half = _moving_score(arm, series)
             style = look(number)
             axes.plot(x, mean, label=arm.name, **style)
+            tops += mean.tolist()
             low, high = mean - half, mean + half
             axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    for random, colour in ((RANDOM_ALL, "#999999"), (RANDOM_ALLOWED, "#333333")):
+    known = ((RANDOM_ALL, "#999999"), (RANDOM_ALLOWED, "#333333"))
+    for random, colour in known if any(map(as_recorded, arms)) else ():
         level = getattr(random, series)[0]
+        tops.append(0.75 * level)  # it needs no room above for an interval
         axes.axhline(level, color=colour, linewidth=1, linestyle=(0, (2, 2)), label=random.name)
-    top = max(line.get_ydata().max() for line in axes.lines if len(line.get_ydata()) > 2)
-    axes.set_ylim(bottom=0, top=max(1.6 * top, 1.2 * getattr(RANDOM_ALLOWED, series)[0]))
+    axes.set_ylim(bottom=0, top=1.6 * np.nanmax(tops))
     axes.set(
         title=f"{words[0].upper()}{words[1:]}, mean of {WINDOW} episodes",
         xlabel="completed episodes",
@@ -101,6 +105,29 @@ def score_curve(arms: Sequence[Arm], series: str, words: str) -> Picture | None:
     )
     legend_below(figure, axes)
     return Picture(f"{series}_curve", f"Moving mean of the {words} with its interval", figure)
+
+
+def score_by_steps(arms: Sequence[Arm]) -> Picture | None:
+    """Moving mean of the true score by what was played for it, a line a run."""
+    figure, (axes,) = new_figure()
+    for number, arm in enumerate(arms):
+        named = [run for run in arm.runs if {"true_score", "env_steps"} <= run.episodes.keys()]
+        for place, run in enumerate(run for run in named if run.num_episodes):
+            skip = min(WINDOW // 10, run.num_episodes // 2)
+            mean = moving_mean(run.episodes["true_score"], WINDOW)
+            label = arm.name if place == 0 else None
+            axes.plot(run.episodes["env_steps"][skip:], mean[skip:], label=label, **look(number))
+    if not axes.lines:
+        return None
+    axes.set_ylim(bottom=0)
+    axes.set(
+        title=f"True score, mean of {WINDOW} episodes",
+        xlabel="environment steps",
+        ylabel="mean score (points)",
+    )
+    legend_below(figure, axes)
+    words = "Moving mean of the true score by environment steps"
+    return Picture("true_score_by_steps", words, figure)
 
 
 def _moving_score(arm: Arm, series: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -21,7 +21,9 @@ def whole_course(run: Run, runs: Sequence[Run]) -> Run:
         return run
     parent = whole_course(parent, runs)
     count = run.first_episode - parent.first_episode
-    before = parent.updates["completed"] <= run.first_episode
+    before = np.full(len(parent.updates["completed"]), True)
+    if len(own := run.updates.get("env_steps", np.empty(0))) and "env_steps" in parent.updates:
+        before = parent.updates["env_steps"] < own[0]
     if count > parent.num_episodes:  # the parent's log is older than the checkpoint
         return run
     return replace(

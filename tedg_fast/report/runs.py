@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tedg_fast.errors import BadInput
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.run_folder import RunFolder
@@ -19,7 +20,7 @@ V3_UPDATES = {
 """V3's names of signals -> ours. V3 logged them once an episode."""
 
 
-class ReportError(ValueError):
+class ReportError(BadInput):
     """A report that cannot be made; the message is one line: what is wrong, what to do."""
 
 
@@ -154,6 +155,9 @@ def _run(name: str, path: Path, config: dict[str, Any], log: dict[str, Any]) -> 
     if not episodes:  # none has ended yet
         names = ("true_score", "last_observation_score", "length", "depth", "reward")
         episodes = {name: np.empty(0) for name in names}
+    if "completed" in updates:  # at the end more games may have ended than were asked for
+        last = int(log["first_episode"]) + len(episodes["last_observation_score"])
+        updates["completed"] = np.minimum(updates["completed"], last)
     usage = [v for name, v in updates.items() if name.startswith("usage_")]
     if usage:
         updates["usage_variance"] = np.var(usage, axis=0)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tedg_fast.report.arms import WINDOW, Arm, Verdict
+from tedg_fast.report.arms import WINDOW, Arm, Verdict, as_recorded
 from tedg_fast.report.earlier import EARLIER_RUNS, OLD_WARMUP, RANDOM_POLICIES, Earlier
 from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import difference_interval, mean_interval
+from tedg_fast.train.resume import WITHOUT_EFFECT, flat_settings
 
 NOT_KNOWN = "–"
 
@@ -44,9 +45,10 @@ class Table:
         )
 
 
-def scores_table(arms: Sequence[Arm]) -> Table:
-    """Earlier runs, ours, and playing at random, with both scores."""
-    rows = [_recorded_row(earlier) for earlier in EARLIER_RUNS]
+def scores_table(arms: Sequence[Arm], earlier: bool = False) -> Table:
+    """These runs with both scores; ``earlier`` ones, if asked for, and playing at random, where it
+    was the same games."""
+    rows = [_recorded_row(recorded) for recorded in EARLIER_RUNS if earlier]
     for arm in arms:
         after, to = arm.span()
         rows.append(
@@ -57,16 +59,39 @@ def scores_table(arms: Sequence[Arm]) -> Table:
                 number(arm.signal("alpha_entropy", after, to), 4),
             )
         )
-    rows += [_recorded_row(earlier) for earlier in RANDOM_POLICIES]
+    if any(map(as_recorded, arms)):
+        rows += [_recorded_row(recorded) for recorded in RANDOM_POLICIES]
     return Table(
-        "Scores: earlier runs, these runs, playing at random",
+        "Scores",
         "Means ± half the 95 % confidence interval: over seeds where a row has several, else over "
-        "episodes. The last-observation score, by which earlier runs were judged, is 0 for every "
+        "episodes, by their numbers. The last-observation score is 0 for every "
         "game that ended in death; the true score is the last that the game showed. A mean below "
         "the random policy's is no skill.",
         ("run", "last-observation score", "true score", "α entropy"),
         tuple(rows),
     )
+
+
+def settings_tables(arms: Sequence[Arm]) -> list[Table]:
+    """One table with the settings in which the arms differ; none where they do not."""
+    ours = [arm for arm in arms if not arm.is_v3]
+    flat = [flat_settings(arm.runs[0].config) for arm in ours]
+    names = [
+        name
+        for name in dict.fromkeys(name for settings in flat for name in settings)
+        if name != "seed" and name not in WITHOUT_EFFECT
+        and len({repr(settings.get(name)) for settings in flat}) > 1
+    ]  # fmt: skip
+    rows = [
+        (name, *(_said(settings.get(name)) for settings in flat)) for name in names
+    ]  # fmt: skip
+    header = ("setting", *(arm.name for arm in ours))
+    note = "Only those that differ; config.toml in each run's folder has all."
+    return [Table("Settings", note, header, tuple(rows))] if rows else []
+
+
+def _said(value: object) -> str:
+    return NOT_KNOWN if value is None else str(value)
 
 
 def _recorded_row(earlier: Earlier) -> tuple[str, ...]:

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
+from tedg_fast.errors import BadInput
 from tedg_fast.train.checkpoint_schema import Mismatch, require_state
 from tedg_fast.train.config import from_dict
 from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.files import write_whole
 
-VERSION = 4
+VERSION = 5
 """Raised where a file of before would load and play differently, too."""
 _MAGIC = b"TEDG-CHECKPOINT\n"
 _TRAILER = len(_MAGIC) + hashlib.sha256().digest_size
@@ -28,7 +29,7 @@ _TRAILER = len(_MAGIC) + hashlib.sha256().digest_size
 State = dict[str, Any]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(BadInput):
     """A checkpoint that cannot be used; the message says which file, why, and what to do."""
 
 

@@ -1,7 +1,6 @@
 """The configuration of a run: one frozen dataclass, mirrored to the command line and saved."""
 
-import os
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Annotated, Any, get_type_hints
 
 import tyro
@@ -9,18 +8,9 @@ import tyro
 from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.checkpoint_schema import Mismatch, require
 from tedg_fast.train.limits import ConfigError
+from tedg_fast.machine import cores
 from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP, Mechanisms, Phase, Settings
 from tedg_fast.train.phases import settings_at
-
-
-def cores() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
-def cores_per_rank() -> int:
-    """This process's share of them, where a launcher has started several ranks on this machine."""
-    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 @dataclass(frozen=True)
@@ -63,21 +53,24 @@ class TrainConfig:
     max_steps: int = 2000
     """Steps after which an episode is cut off."""
     resume: str | None = None
-    """Checkpoint file or run folder to go on from; settings not given are taken from it."""
+    """Checkpoint file or run folder to go on from; settings not given are taken from it. "auto": go
+    on with the run of this name where there is one, else begin it."""
     seed: int = 0
     """Seed of the games, the networks and the sampling."""
     device: str = "cpu"
     """Device of the networks: "cpu", "cuda", "cuda:1", …"""
-    num_envs: int = field(default_factory=lambda: max(32, 16 * cores()))
-    """Games played side by side: at least 32, 16 a core."""
+    num_envs: int = 32
+    """Games played side by side, the same on every machine: it decides what one update learns from.
+    With many cores more games are faster (16 a core)."""
     num_workers: int = field(default_factory=cores)
-    """Processes that play them."""
-    threads: int = field(default_factory=lambda: min(2, cores_per_rank()))
-    """Threads of the update: at most 2, as the default network's products are small."""
+    """Processes that play them; their number changes nothing but the speed."""
+    threads: int = 1
+    """Threads of the update. A second one gains a little on an idle machine, and loses where others
+    work on it, too."""
     hypergraph: str | None = None
     """Rule file (docs/writing_rules.md); the packaged NetHack rules if not given."""
     character: str = "mon-hum-neu-mal"
-    """NetHack role-race-alignment-gender."""
+    """NetHack role-race-alignment-gender; "@" is any, by each game's seed."""
     num_experts: int = 4
     """Experts of the mixture; the first four are survival, combat, exploration, general."""
     mask: bool = True
@@ -97,29 +90,14 @@ class TrainConfig:
     transition: Phase = TRANSITION
     fine_tune: Phase = FINE_TUNE
 
-    def ineffective_flags(self) -> list[str]:
-        """One remark for each flag that changes nothing in this configuration."""
-        remarks = []
-        if self.num_experts == 1:
-            remarks.append("with --num-experts 1 every routing loss is constant: nothing to route")
-        if self.num_workers > self.num_envs:
-            remarks.append(
-                f"--num-workers {self.num_workers} exceeds --num-envs {self.num_envs}: "
-                f"{self.num_envs} processes are enough"
-            )
-        last = self.settings_at(self.episodes - 1).phase
-        if not self.mechanisms.entropy_min and last != "fine-tune":
-            remarks.append(f"--no-entropy-min has no effect: {last} is the last phase reached")
-        for name in ("temporal", "overlap"):
-            if not getattr(self.mechanisms, name) and last == "warmup":
-                remarks.append(f"--no-{name} has no effect: its coefficient is 0 throughout warmup")
-        return remarks
-
     def settings_at(self, completed: int) -> Settings:
         """The phase's settings after ``completed`` finished episodes."""
-        return settings_at(
+        settings = settings_at(
             completed, self.warmup, self.transition, self.fine_tune, self.mechanisms
         )
+        if not self.policy.graph:  # there is no advice, and 0 for all would ask for equal weights
+            settings = replace(settings, alignment_coef=0.0)
+        return settings
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """What the terminal shows of a run: a steady display, or plain lines where there is no terminal."""
 
 import math
+import signal
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from tedg_fast.errors import Stopped
 from tedg_fast.train.bands import (
     ATTENTION_VARIANCE,
     EXPERT_USAGE,
@@ -30,9 +33,11 @@ COLOURS = {"healthy": "green", "bearable": "yellow", "warns": "bold red"}
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands; scores are moving means, ``reading`` is of the last update."""
+    """Where a run stands; scores are means over the last episodes by number, ``reading`` is of the
+    last update. ``waiting`` episodes have ended before one with a lower number."""
 
     completed: int
+    waiting: int
     episodes: int
     phase: str
     progress: float
@@ -48,6 +53,20 @@ class Status:
     """Speed and waiting of each rank, in words; empty for a run in one process."""
 
 
+class Output(Console):
+    """The terminal or pipe; where nobody reads it any more the run ends as if it was told to."""
+
+    def on_broken_pipe(self) -> None:
+        raise Stopped(signal.SIGPIPE)
+
+
+class TimeLeft(TimeRemainingColumn):
+    """Of the run: when a phase ends says little, and two times beside each other confuse."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.fields.get("of_the_run") else Text("")
+
+
 class Display:
     """Progress, scores, speed, the share of wall time of each part of the loop, and health.
 
@@ -55,7 +74,7 @@ class Display:
     """
 
     def __init__(self, episodes: int, completed: int = 0, *, quiet: bool = False):
-        self.console = Console()
+        self.console = Output()
         self.is_live = self.console.is_terminal and not quiet
         self.watch = Stopwatch()
         self.warning = ""
@@ -64,13 +83,15 @@ class Display:
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[words]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TimeLeft(elapsed_when_finished=True),
             console=self.console,
             expand=True,
         )
         self.episodes = self.bars.add_task(
-            "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}"
-        )
+            "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}",
+            of_the_run=True,
+        )  # fmt: skip
+        self.began, self.first = time.monotonic(), completed
         self.phase: TaskID | None = None
         self.live = Live(self.bars, console=self.console, refresh_per_second=1)
 
@@ -110,7 +131,7 @@ class Display:
 
     def _line(self, status: Status) -> str:
         words = (
-            f"{status.phase}: {status.completed}/{status.episodes} episodes; {_scores(status)}; "
+            f"{status.phase}: {_counts(status)} episodes{self._left(status)}; {_scores(status)}; "
             f"{status.env_steps:,} steps, {status.steps_per_second:,.0f} steps/s: {self.shares()}"
         )
         if status.pace:
@@ -120,9 +141,16 @@ class Display:
             words += f"; {', '.join(signals)}"
         return words
 
+    def _left(self, status: Status) -> str:
+        """In words, how long the rest of the run takes at the pace so far."""
+        done, left = status.completed - self.first, status.episodes - status.completed
+        if done <= 0 or left <= 0:
+            return ""
+        seconds = (time.monotonic() - self.began) / done * left
+        return f", {timedelta(seconds=round(seconds))} left"
+
     def _move_bars(self, status: Status) -> None:
-        counts = f"{status.completed}/{status.episodes}"
-        self.bars.update(self.episodes, completed=status.completed, words=counts)
+        self.bars.update(self.episodes, completed=status.completed, words=_counts(status))
         if self.phase is None:
             self.phase = self.bars.add_task("", total=1.0, words="")
         endless = status.phase == "fine-tune"
@@ -151,12 +179,18 @@ class Display:
         return Panel(Group(self.bars, rows), padding=(0, 1))
 
 
+def _counts(status: Status) -> str:
+    """A game counts when all of lower numbers have ended: else short games would be seen first."""
+    later = f" (+{status.waiting} later ones)" if status.waiting else ""
+    return f"{status.completed}/{status.episodes}{later}"
+
+
 def _scores(status: Status) -> str:
     if math.isnan(status.true_score):
-        return "no episode has ended yet"
+        return "the first game has not ended yet"
     return (
         f"true score {status.true_score:.1f}, last-observation score "
-        f"{status.last_observation_score:.1f} (means of the last 100 at most)"
+        f"{status.last_observation_score:.1f} (means of the last 100 games by number)"
     )
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tedg_fast.errors import BadInput
 from tedg_fast.nethack.games.character import can_be_played
 
 if TYPE_CHECKING:
     from tedg_fast.train.config import TrainConfig
 
 
-class ConfigError(ValueError):
+class ConfigError(BadInput):
     """A setting that cannot be used; the message says which, what was expected and what to do."""
 
 
@@ -69,6 +70,9 @@ RANGES = {
 MAX_ROLLOUT_ROWS = 1 << 22
 """Most transitions of one rank's rollout, ``num_envs`` times ``ppo.rollout_steps``."""
 
+RANDOM = "@"
+"""NetHack's name for a character of any role."""
+
 
 def check_config(config: "TrainConfig", ranks: int = 1) -> None:
     """Raise ``ConfigError`` for the first setting that cannot be used by so many ``ranks``."""
@@ -79,7 +83,7 @@ def check_config(config: "TrainConfig", ranks: int = 1) -> None:
             high *= ranks
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not low <= number <= high:
-                raise ConfigError(f"{flag(name)} is {number}; it must lie in {low:g} … {high:g}")
+                raise ConfigError(f"{flag(name)} is {number}; it must lie in {plain(low)} … {plain(high)}")
     for name in ("ppo.rollout_steps", "ppo.minibatch_size"):
         if numbers[name] % config.ppo.segment_steps:
             raise ConfigError(
@@ -105,6 +109,12 @@ def check_config(config: "TrainConfig", ranks: int = 1) -> None:
         )
     check_character(config.character)
     check_device(config.device)
+
+
+def plain(number: float) -> str:
+    """A number as people write it: 1,000,000,000 and not 1e+09."""
+    whole = math.isfinite(number) and number == int(number)
+    return f"{int(number):,}" if whole else f"{number:g}"
 
 
 def flag(name: str) -> str:
@@ -134,11 +144,15 @@ def check_device(name: str) -> torch.device:
 
 
 def check_character(character: str) -> None:
-    """Raise ``ConfigError`` unless NetHack can play exactly this ``character``."""
-    if not can_be_played(character):
+    """Raise ``ConfigError`` unless NetHack can play exactly this ``character``.
+
+    ``RANDOM`` leaves the choice to each game's seed.
+    """
+    if character != RANDOM and not can_be_played(character):
         raise ConfigError(
             f"--character is {character!r}; expected role-race-alignment-gender in NetHack's "
-            "three-letter words, in a combination that it allows, as mon-hum-neu-mal"
+            f"three-letter words, in a combination that it allows, as mon-hum-neu-mal, or {RANDOM} "
+            "for any"
         )
 
 

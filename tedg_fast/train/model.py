@@ -1,12 +1,13 @@
 """Which rules a run plays by, and the network that reads them: the package's own, or V3's."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from tedg_fast.hypergraph import Hypergraph, load_hypergraph
-from tedg_fast.legacy import V3Grounder, V3Hypergraph, V3Policy, is_v3_hypergraph
+from tedg_fast.hypergraph import Hypergraph, HypergraphError, load_hypergraph
+from tedg_fast.legacy import LegacyError, V3Grounder, V3Hypergraph, V3Policy, is_v3_hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.policy import Policy
 from tedg_fast.train.config import TrainConfig
@@ -20,6 +21,17 @@ def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
     if path is not None and (Path(path).is_dir() or is_v3_hypergraph(path)):
         return V3Hypergraph.load(path)
     return load_hypergraph(path)
+
+
+def stored_rules(files: dict[str, str], where: str) -> Hypergraph | V3Hypergraph:
+    """The hypergraph whose ``files`` were kept at ``where``, which errors name."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            Path(folder, Path(name).name).write_text(text, encoding="utf-8")
+        try:
+            return load_rules(folder if is_v3_hypergraph(folder) else f"{folder}/rules.toml")
+        except (HypergraphError, LegacyError) as error:
+            raise type(error)(f"the rules in {where}: {error}".replace(f"{folder}/", "")) from None
 
 
 def grounder_of(

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Checkpoint, V3Hypergraph, is_v3_checkpoint
+from tedg_fast.hypergraph import Hypergraph, HypergraphError
+from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, is_v3_checkpoint
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require, require_like
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.model import load_rules, stored_rules
 from tedg_fast.train.platform import platform
 from tedg_fast.train.run_folder import RunFolder
 
@@ -37,13 +38,48 @@ class Source:
         """Episodes finished."""
         return self.state["completed"]
 
+    def rules(self, path: str | None) -> tuple[Hypergraph | V3Hypergraph, str]:
+        """The rules to go on by, and in words which: those kept in the checkpoint, or, where their
+        play is the same, those at ``path``.
+
+        Raises ``CheckpointError``, ``HypergraphError`` or ``LegacyError``.
+        """
+        kept = self.state["hypergraph"]
+        if path is None:
+            try:
+                rules = stored_rules(kept["files"], str(self.path))
+            except (HypergraphError, LegacyError) as error:
+                raise CheckpointError(f"{error}; give their file by --hypergraph") from None
+            where = f"as kept in {self.path}{self._changed_since()}"
+        else:
+            rules, where = load_rules(path), f"from {path}"
+        if rules.digest != kept["digest"]:
+            raise CheckpointError(
+                f"{self.path} was trained with the rules {kept['name']!r} (sha256 "
+                f"{kept['digest'][:12]}…), which {named(rules)} {where} are not: leave out "
+                "--hypergraph, or begin a new run"
+            )
+        return rules, f"by the rules {named(rules)} {where}"
+
+    def _changed_since(self) -> str:
+        """In words, that the rules have changed where the run first had them from."""
+        origin = self.state["config"]["hypergraph"]
+        try:
+            same = load_rules(origin).digest == self.state["hypergraph"]["digest"]
+        except (HypergraphError, LegacyError):
+            return ""  # moved or gone: nothing that would matter
+        if same:
+            return ""
+        return f" ({origin or 'the packaged ones'} are others by now)"
+
     def notes(self, config: TrainConfig, ranks: int = 1) -> list[str]:
         """What is to be said of going on from here with ``config`` on so many ``ranks``."""
         notes = list(self.remarks)
         if self.remarks:
             notes.append(f"going on from {self.path}, {self.completed} episodes")
         changed = changed_settings(
-            self.state["config"] | self.state["platform"], to_dict(config) | platform()
+            self.state["config"] | self.state["platform"] | {"hypergraph": None},
+            to_dict(config) | platform() | {"hypergraph": None},  # the rules are the same, wherever
         )
         if changed:
             notes.append(
@@ -60,12 +96,17 @@ class Source:
         return notes
 
 
+def named(rules: Hypergraph | V3Hypergraph) -> str:
+    """Rules, in words that tell them from others."""
+    return f"{rules.name!r} (sha256 {rules.digest[:12]}…)"
+
+
 def changed_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """In words, the settings of ``here`` that matter and are others, or missing, ``there``."""
-    before = _flat(there)
+    before = flat_settings(there)
     return [
         f"{name} is {before.get(name)} there and {value} here"
-        for name, value in _flat(here).items()
+        for name, value in flat_settings(here).items()
         if name not in WITHOUT_EFFECT and value != before.get(name)
     ]
 
@@ -109,12 +150,6 @@ def check_takeover(
         for name, value in saved["policy"].items()
         if value != now["policy"][name]
     ]
-    there = source.state["hypergraph"]
-    if there["digest"] != hypergraph.digest:
-        differences.append(
-            f"the hypergraph is {there['name']!r} (sha256 {there['digest'][:12]}…) there and "
-            f"{hypergraph.name!r} (sha256 {hypergraph.digest[:12]}…) here"
-        )
     if differences:
         raise CheckpointError(
             f"{source.path} is of another configuration: {'; '.join(differences)}; resume with "
@@ -166,12 +201,12 @@ def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
     return {name: torch.empty_like(tensor, device="cpu") for name, tensor in state.items()}
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by the names of their flags."""
     flat = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flat_settings(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tedg_fast.errors import BadInput
 from tedg_fast.train import checkpoint
-from tedg_fast.train.files import TEMPORARY, remove_leftovers, sync_folder
+from tedg_fast.train.files import TEMPORARY, remove_leftovers, sync_folder, write_whole
 
 
-class RunFolderError(ValueError):
+class RunFolderError(BadInput):
     """A run folder that may not be used; the message says why and what to do."""
 
 
@@ -83,7 +84,7 @@ class RunFolder:
         it. What a run that died was just writing is deleted.
         """
         folders = (
-            self.checkpoints, self.json.parent, self.episode_events, self.train_events,
+            self.path, self.checkpoints, self.json.parent, self.episode_events, self.train_events,
         )  # fmt: skip
         try:
             for folder in folders:
@@ -113,6 +114,16 @@ class RunFolder:
             yield
         finally:
             os.close(lock)
+
+    def keep(self, files: dict[str, str]) -> list[str]:
+        """Write texts by their names → one message for each that could not be written."""
+        problems = []
+        for name, text in files.items():
+            try:
+                write_whole(self.path / name, text.encode())
+            except OSError as error:
+                problems.append(f"{name} could not be written ({error.strerror or error})")
+        return problems
 
     def prune(self, keep: int, newest: Path) -> None:
         """Delete numbered checkpoints older than the ``keep`` up to ``newest``, just saved."""

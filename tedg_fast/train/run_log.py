@@ -28,7 +28,11 @@ _JSON_PAUSE = 100
 
 
 class RunLog:
-    """Series of a run: one entry an episode, one an update, and events (warnings, losses)."""
+    """Series of a run: one entry an episode, one an update, and events (warnings, losses).
+
+    Episodes come in the order of their numbers. Those beyond ``config["episodes"]`` count for the
+    moving means, and are written down by the run that goes on to more.
+    """
 
     def __init__(self, folder: RunFolder, config: dict[str, Any], parent: str | None):
         self.folder, self.config, self.parent = folder, config, parent
@@ -92,16 +96,17 @@ class RunLog:
         return len(self.episodes.get("number", []))
 
     def episode(self, episode: Episode, env_steps: int) -> None:
-        """Record a finished episode."""
+        """Record the next episode that counts, after ``env_steps``."""
         _append(self.episodes, asdict(episode) | {"env_steps": env_steps})
+        number = self.first_episode + self.num_episodes
+        if number > self.config["episodes"]:
+            return
         self.text.info(
             "episode %d (game %d): true score %d, last-observation score %d, reward %.2f, "
             "%d steps, depth %d, %s",
-            self.first_episode + self.num_episodes, episode.number, episode.true_score,
-            episode.last_observation_score, episode.reward, episode.length, episode.depth,
-            episode.ending,
+            number, episode.number, episode.true_score, episode.last_observation_score,
+            episode.reward, episode.length, episode.depth, episode.ending,
         )  # fmt: skip
-        number = self.first_episode + self.num_episodes
         for name in ("true_score", "last_observation_score", "reward", "length", "depth"):
             self.episode_events.scalar(f"episode/{name}", getattr(episode, name), number)
         if self.tracker is not None:
@@ -123,7 +128,8 @@ class RunLog:
         self.text.log(level, "%s: %s", kind, message)
 
     def recent(self, series: str) -> float:
-        """Mean of an episode series over the last ``SCORE_WINDOW`` episodes; NaN before any."""
+        """Mean of an episode series over the last ``SCORE_WINDOW`` episodes by number; NaN before
+        any."""
         values = self.episodes.get(series, [])[-SCORE_WINDOW:]
         return sum(values) / len(values) if values else math.nan
 
@@ -143,12 +149,12 @@ class RunLog:
 
     def _write_json(self) -> None:
         began = time.monotonic()
+        state = self.state_dict()
+        kept = self.config["episodes"] - self.first_episode
+        state["episodes"] = {name: values[:kept] for name, values in state["episodes"].items()}
         record = {
-            "format": "tedg-training-log",
-            "version": 1,
-            "config": self.config,
-            **self.state_dict(),
-        }
+            "format": "tedg-training-log", "version": 1, "config": self.config, **state,
+        }  # fmt: skip
         write_whole(self.folder.json, json.dumps(_finite(record)).encode())
         ended = time.monotonic()
         self._json_rests_until = ended + _JSON_PAUSE * (ended - began)

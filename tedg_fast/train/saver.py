@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tedg_fast.train import checkpoint
 from tedg_fast.train.config import TrainConfig
+from tedg_fast.train.counting import up_to
 from tedg_fast.train.run_folder import RunFolder
 
 
@@ -24,10 +25,15 @@ class Saver:
         self.unsaved = ""
 
     def save(self, path: Path) -> bool:
-        """Save to ``path`` → whether that was possible."""
+        """Save to ``path`` → whether that was possible.
+
+        A file with a number holds so many episodes, and none more than the run was asked for.
+        """
         self.saved_at = time.monotonic()
+        number = checkpoint.number(path)
+        episodes = number if number >= 0 else self.config.episodes
         try:
-            checkpoint.save(path, self.boundary)
+            checkpoint.save(path, up_to(self.boundary, episodes))
         except OSError as error:
             self.unsaved = f"{path} could not be saved ({error.strerror or error})"
             self.tell(f"{self.unsaved}; older checkpoints are as they were")
@@ -40,7 +46,7 @@ class Saver:
         model, with a number, or as the latest state."""
         paths = [self.folder.best] if best else []
         every = self.config.save_every
-        milestone = completed // every * every
+        milestone = min(completed, self.config.episodes) // every * every
         rested = time.monotonic() - self.saved_at >= 60 * self.config.checkpoint_minutes
         if milestone > before:
             paths.append(self.folder.model(milestone))

@@ -8,26 +8,29 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
+from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.config_file import as_toml
+from tedg_fast.train.counting import in_turn
 from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.display import Display, Status
-from tedg_fast.train.health import HealthMonitor, Reading, expert_name
+from tedg_fast.train.entry import entry_of, reading_of
+from tedg_fast.train.health import HealthMonitor, Reading
 from tedg_fast.train.model import build_policy, grounder_of
 from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.ranks import (
     Clock, Pace, RankState, Share, checksum, deal, first_generator, pack, require_same, unpack,
 )  # fmt: skip
-from tedg_fast.train.rollout import Collector, Played, Rollout
+from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.resume import Source, require_fit
 from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.run_log import RunLog
@@ -40,7 +43,7 @@ BEST_AFTER = 20
 """Episodes a moving mean must cover before a checkpoint can be called the best."""
 
 
-class Stopped(Exception):
+class Dropped(Exception):
     """A stop was requested while nothing was lost by stopping at once."""
 
 
@@ -70,6 +73,7 @@ class Trainer:
         self.health = HealthMonitor()
         self.log = RunLog(self.folder, to_dict(config), parent=None)
         self.completed = 0
+        self.waiting: list[Episode] = []
         self.env_steps = 0
         self.rollbacks = 0
         self.workers_lost = 0
@@ -87,16 +91,18 @@ class Trainer:
 
     def state_dict(self, ranks: list[RankState]) -> checkpoint.State:
         """Everything the run needs to go on exactly as if it had not stopped; a copy."""
+        rules = self.hypergraph
         return {
             "config": to_dict(self.config),
             "platform": platform(),
-            "hypergraph": {"name": self.hypergraph.name, "digest": self.hypergraph.digest},
+            "hypergraph": {"name": rules.name, "digest": rules.digest, "files": rules.files},
             "policy": checkpoint.snapshot(self.policy.state_dict()),
             "optimizer": checkpoint.snapshot(self.ppo.optimizer.state_dict()),
             "normaliser": self.normaliser.state_dict(),
             "health": self.health.state_dict(),
             "log": self.log.state_dict(),
             "completed": self.completed,
+            "waiting": [asdict(episode) for episode in self.waiting],
             "env_steps": self.env_steps,
             "rollbacks": self.rollbacks,
             "workers_lost": self.workers_lost,
@@ -125,6 +131,7 @@ class Trainer:
         self.normaliser.load_state_dict(state["normaliser"])
         self.health.load_state_dict(state["health"])
         self.completed, self.env_steps = state["completed"], state["env_steps"]
+        self.waiting = [Episode(**episode) for episode in state["waiting"]]
         self.rollbacks, self.workers_lost = state["rollbacks"], state["workers_lost"]
         self.best_score = state["best_score"]
         mine = deal(state["ranks"], self.world, self.generator.get_state())
@@ -170,6 +177,7 @@ class Trainer:
         ranks = world.gather(self.rank_state())
         if ranks is not None:
             self._open(ranks)
+        self.completed = int(world.sums(self.completed if world.leads else 0)[0])
         workers = max(config.num_workers // world.local_size, 1)
         env = VectorEnv(
             self.hypergraph,
@@ -184,7 +192,7 @@ class Trainer:
             grounder=grounder_of(self.hypergraph),
         )
         try:
-            with env, contextlib.suppress(Stopped):
+            with env, contextlib.suppress(Dropped):
                 with self._stoppable():
                     self._start_games(env)
                 rollout = Rollout(
@@ -202,6 +210,7 @@ class Trainer:
         """Begin the log, and save what there is to resume from now on."""
         config = self.config
         self.log.open(self.env_steps)
+        self._count([], ranks)
         self.saver.boundary = self.state_dict(ranks)
         self.saver.save(self.folder.latest)
         self.log.text.info(
@@ -210,6 +219,8 @@ class Trainer:
         )
         for note in self.notes:
             self._event("resume", note)
+        for problem in self.folder.keep(self.hypergraph.files | {"config.toml": as_toml(config)}):
+            self._event("log", problem)
         self._write_log(everything=True)
 
     def _save_end(self) -> None:
@@ -227,7 +238,7 @@ class Trainer:
         self.stop_requested = True
         if self.stoppable:
             self.stoppable = False
-            raise Stopped
+            raise Dropped
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -235,7 +246,7 @@ class Trainer:
         self.stoppable = self.world.size == 1
         try:
             if self.stop_requested and self.stoppable:
-                raise Stopped
+                raise Dropped
             yield
         finally:
             self.stoppable = False
@@ -295,9 +306,11 @@ class Trainer:
             )
         shares = world.gather(share)
         before = self.completed
-        ended, stops = world.sums(len(played.episodes), self.stop_requested)
-        self.completed, self.stopping = before + int(ended), stops > 0
         self.env_steps += rollout.steps * config.num_envs
+        if shares is not None:
+            self._record_played(shares)
+        completed, stops = world.sums(self.completed if world.leads else 0, self.stop_requested)
+        self.completed, self.stopping = int(completed), stops > 0
         if world.size > 1:
             watch.add("waiting", world.waited - waited_updated + waited_collecting)
         if shares is None:
@@ -305,7 +318,6 @@ class Trainer:
         require_same(shares, self.env_steps)
         speed = rollout.steps * config.num_envs / (updated - began)
         self.pace = Pace.of(shares) if world.size > 1 else None
-        self._record_played([share.played for share in shares])
         if signals:
             self._record_update(rollout, shares, asdict(settings), signals, speed)
         paths = self.saver.due(before, self.completed, best=self._is_best())
@@ -317,7 +329,8 @@ class Trainer:
         with contextlib.suppress(OSError):  # as in _warn
             self.display.refresh(
                 Status(
-                    completed=self.completed,
+                    completed=min(self.completed, config.episodes),
+                    waiting=len(self.waiting),
                     episodes=config.episodes,
                     phase=settings.phase,
                     progress=settings.progress,
@@ -337,13 +350,20 @@ class Trainer:
             for problem in self.log.write(everything=everything):
                 self._event("log", problem)
 
-    def _record_played(self, ranks: list[Played]) -> None:
-        for played in ranks:
-            for episode in played.episodes:
-                self.log.episode(episode, self.env_steps)
-        for message in [message for played in ranks for message in played.lost]:
+    def _record_played(self, shares: list[Share]) -> None:
+        ended = [episode for share in shares for episode in share.played.episodes]
+        self._count(ended, [share.state for share in shares])
+        for message in [message for share in shares for message in share.played.lost]:
             self.workers_lost += 1
             self._event("worker lost", message)
+
+    def _count(self, ended: list[Episode], ranks: list[RankState]) -> None:
+        """Log the episodes that count now, of those that have ``ended`` and those that waited."""
+        running = [game["episode"] for rank in ranks for game in rank["games"]]
+        counted, self.waiting = in_turn([*self.waiting, *ended], running)
+        for episode in counted:
+            self.log.episode(episode, self.env_steps)
+        self.completed += len(counted)
 
     def _record_update(
         self,
@@ -355,26 +375,12 @@ class Trainer:
     ) -> None:
         active = self.policy.active(rollout.observation[:ATTENTION_SAMPLE, 0])
         variance = self.policy.manager.attention_variance(active)
-        usage = np.mean([share.usage for share in shares], 0).tolist()
-        changes, pairs = np.sum([share.switching for share in shares], 0).tolist()
-        reading = Reading(
-            completed=self.completed,
-            phase=settings["phase"],
-            grad_norm=signals["grad_norm"],
-            attention_variance=variance,
-            alpha_entropy=signals["alpha_entropy"],
-            usage=tuple(usage),
-            alignment_loss=signals["alignment_loss"],
-        )
+        reading = reading_of(signals, variance, shares, self.completed, settings["phase"])
         self.reading = reading
         for warning in self.health(reading):
             self._event("health", warning)
-        entry = {"completed": self.completed, "env_steps": self.env_steps, "phase": reading.phase}
-        entry |= {name: settings[name] for name in ("progress", "temperature", "learning_rate")}
-        entry |= signals | {"attention_variance": variance}
-        entry |= {f"usage_{expert_name(k)}": share for k, share in enumerate(usage)}
-        entry["expert_switching"] = changes / max(pairs, 1)
-        entry |= {
+        entry = entry_of(reading, settings, signals, shares) | {
+            "env_steps": self.env_steps,
             "mean_true_score": self.log.recent("true_score"),
             "mean_last_observation_score": self.log.recent("last_observation_score"),
             "rollbacks": self.rollbacks,

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +11,12 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress, track
 
+from tedg_fast.arguments import parsed
+from tedg_fast.errors import BadInput
 from tedg_fast.evaluate.agents import BUILT_IN, ByTheRules, Trained, find_agent
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.train.limits import check_character, flag
 from tedg_fast.watch.graph import graph_picture
 from tedg_fast.watch.moments import WatchedGame
 from tedg_fast.watch.player import (
@@ -51,24 +54,34 @@ class WatchConfig:
     """Run seed of the game; tedg-eval plays the same games under the same seeds."""
     game: int = 0
     """Number of the game under that seed."""
-    max_steps: int = 2000
-    """Steps after which the game is cut off."""
+    max_steps: int | None = None
+    """Steps after which the game is cut off; as in the agent's training if not given."""
     steps: int | None = None
     """Watch no more than so many steps; the whole game if not given."""
     speed: float = 4.0
     """Steps per second."""
-    character: str = "mon-hum-neu-mal"
-    """NetHack role-race-alignment-gender."""
+    character: str | None = None
+    """NetHack role-race-alignment-gender; as in the agent's training if not given."""
     hypergraph: str | None = None
-    """Rule file, for "rules" or where a checkpoint's own is no longer in its place."""
+    """Rules of the same play to show in place of those kept in the checkpoint; for "rules" those to
+    play by in place of the packaged ones."""
     record: Path | None = None
     """Write NAME.cast (for this command or asciinema) and NAME.gif."""
     graph: Path | None = None
     """Draw the graph at the last step watched; the file's ending says how: svg, pdf, png."""
 
 
-class WatchError(ValueError):
+OF_GAMES = ("seed", "game", "max_steps", "steps", "character", "hypergraph", "graph")
+"""Settings that a recording does not heed."""
+
+
+class WatchError(BadInput):
     """A setting that cannot be used; the message is one line."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """``tedg-watch``."""
+    watch(parsed(WatchConfig, arguments, "tedg-watch"))
 
 
 def watch(config: WatchConfig) -> None:
@@ -103,8 +116,15 @@ def _check(config: WatchConfig) -> None:
             raise WatchError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
     if config.graph and config.graph.suffix not in (".svg", ".pdf", ".png"):
         raise WatchError(f"--graph is {config.graph}; its ending must be .svg, .pdf or .png")
-    if config.graph and config.what.suffix == ".cast":
-        raise WatchError("--graph needs a checkpoint or rules: a recording holds no graph")
+    if config.character is not None:
+        check_character(config.character)
+    if config.what.suffix == ".cast":
+        for name in OF_GAMES:
+            if getattr(config, name) != WatchConfig.__dataclass_fields__[name].default:
+                raise WatchError(
+                    f"{flag(name)} needs a checkpoint or rules: {config.what} is a recording, of a game that "
+                    "has been played"
+                )
     for path in (config.record, config.graph):
         if path and not path.parent.is_dir():
             raise WatchError(f"{path.parent} is no folder to write {path.name} to")
@@ -116,9 +136,12 @@ def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
         yield RecordedSource(read_cast(config.what)), None
         return
     agent = _agent(config)
-    game = WatchedGame(agent, config.seed, config.game, config.max_steps, config.character)
+    games = agent.games.overridden(config.max_steps, config.character)
+    for remark in agent.played_by(games):
+        print(remark, file=sys.stderr)
+    game = WatchedGame(agent, config.seed, config.game, games.max_steps, games.character)
     try:
-        yield GameSource(game, config.steps or config.max_steps), game
+        yield GameSource(game, config.steps or games.max_steps), game
     finally:
         game.close()
 

@@ -12,6 +12,7 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from tedg_fast.errors import BadInput
 from tedg_fast.train.files import write_whole
 
 _HOME = "\x1b[H"
@@ -34,7 +35,7 @@ _SHADES = 4
 """From the ground to each colour: what the edges of letters and dim text are drawn with."""
 
 
-class RecordingError(ValueError):
+class RecordingError(BadInput):
     """A recording that cannot be read or written; the message is one line."""
 
 

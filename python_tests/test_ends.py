@@ -1,0 +1,156 @@
+"""How every command ends when it is told to, when nobody reads it, and in poor terminals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from command import SHORT, tedg_train
+
+from tedg_fast.errors import STOPPING
+
+COMMANDS = {
+    "train": ["--exp-name", "new", "--episodes", "100000", *SHORT],
+    "eval_": ["RUN", "--episodes", "100000", "--num-envs", "4", "--num-workers", "1"],
+    "report": ["RUN", "--out", "OUT"],
+    "ablate": ["--arms", "full", "--seeds", "1", "--episodes", "100000", "--", *SHORT],
+    "watch": ["RUN"],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two episodes → its folder."""
+    results = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        tedg_train(patch, "--results", results, "--exp-name", "run", "--episodes", 2, *SHORT)
+    return results / "run"
+
+
+def started(name, folder, tmp_path, *, more=(), before="", few=False):
+    """The command's process, in ``tmp_path``; ``few`` are 2 games to play instead of many."""
+    places = {"RUN": str(folder), "OUT": str(tmp_path / "report")} | ({"100000": "2"} if few else {})
+    arguments = [places.get(word, word) for word in COMMANDS[name]]
+    code = f"{before}\nfrom tedg_fast import cli; cli.{name}()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *more, *arguments], cwd=tmp_path,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+
+
+def ended(process):
+    """Exit code, stdout and stderr of a process that ends within a minute."""
+    out, errors = process.communicate(timeout=120)
+    return process.returncode, out.decode(errors="replace"), errors.decode(errors="replace")
+
+
+# Signals itself at its first import of numpy, which is in the midst of loading.
+AT_IMPORT = """
+import builtins, os, signal
+plain, sent = builtins.__import__, []
+def importing(name, *rest):
+    if name == "numpy" and not sent:
+        sent.append(os.kill(os.getpid(), {number}))
+    return plain(name, *rest)
+builtins.__import__ = importing
+"""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_stopped_while_it_is_still_loading(trained, tmp_path, name):
+    before = AT_IMPORT.format(number=int(signal.SIGINT))
+    code, _, errors = ended(started(name, trained, tmp_path, before=before))
+    assert code == 130, errors
+    assert "Traceback" not in errors and errors.count("stopped") == 1
+
+
+# Signals itself when so many steps have been played.
+AT_STEP = """
+import os, signal
+from tedg_fast.nethack.games.vector_env import VectorEnv
+receive, steps = VectorEnv.receive, []
+def receiving(*arguments):
+    steps.append(1)
+    for step, number in {signals}:
+        if len(steps) == step:
+            os.kill(os.getpid(), number)
+    return receive(*arguments)
+VectorEnv.receive = receiving
+"""
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_an_evaluation_keeps_what_it_has_played(trained, tmp_path, number):
+    """Those before the first that goes on: what else has ended are the short ones among many."""
+    out = tmp_path / "out.json"
+    before = AT_STEP.format(signals=[(250, int(number))])
+    process = started("eval_", trained, tmp_path, more=["--out", str(out)], before=before)
+    code, text, errors = ended(process)
+    assert code == 128 + number, errors
+    assert "Traceback" not in errors
+    assert "stopped; the games above are those played to their end before" in errors
+    assert "of 100000 games, the first by number" in text
+    (entry,) = json.loads(out.read_text())["agents"].values()
+    numbers = entry["episodes"]["number"]
+    assert numbers == list(range(len(numbers))) and numbers
+
+
+@pytest.mark.parametrize("name", ["train", "eval_"])
+def test_nohup_is_not_stopped_by_a_closed_terminal(trained, tmp_path, name):
+    before = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    before += AT_STEP.format(signals=[(20, int(signal.SIGHUP)), (40, int(signal.SIGTERM))])
+    assert ended(started(name, trained, tmp_path, before=before))[0] == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("name", ["train", "watch", "eval_"])
+def test_nobody_reads_the_output(trained, tmp_path, name):
+    """As with ``| head``: no traceback, what was trained is saved, and the exit code tells."""
+    before = "from tedg_fast.train import display; display.PLAIN_EVERY = 0.0"
+    more = ["random", "--max-steps", "5"] if name == "eval_" else []
+    process = started(name, trained, tmp_path, before=before, more=more, few=True)
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    code = process.wait(timeout=120)
+    assert "Traceback" not in errors and "Exception ignored" not in errors, errors
+    if name != "watch":
+        assert code == 128 + signal.SIGPIPE, errors
+
+
+def test_training_that_nobody_reads_is_saved(trained, tmp_path):
+    before = "from tedg_fast.train import display; display.PLAIN_EVERY = 0.0"
+    process = started("train", trained, tmp_path, before=before)
+    process.stdout.readline()
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    assert process.wait(timeout=120) == 128 + signal.SIGPIPE
+    assert "Traceback" not in errors and "Exception ignored" not in errors, errors
+    assert "go on with: tedg-train --resume results/new" in errors
+    assert (tmp_path / "results" / "new" / "checkpoints" / "model_latest.pth").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("name", ["train", "eval_", "report", "watch"])
+def test_poor_terminals(trained, tmp_path, name, encoding):
+    """Without UTF-8, colour or width."""
+    more = {
+        "train": ["--exp-name", "few", "--episodes", "2"], "eval_": ["random", "--episodes", "2"],
+        "watch": ["--steps", "2"], "report": [],
+    }[name]  # fmt: skip
+    places = {"RUN": str(trained), "OUT": str(tmp_path / "report")}
+    base = {
+        "train": SHORT, "eval_": ["RUN", "--num-envs", "2", "--num-workers", "1"],
+        "watch": ["RUN"], "report": ["RUN", "--out", "OUT"],
+    }[name]  # fmt: skip
+    code = f"from tedg_fast import cli; cli.{name}()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *(places.get(word, word) for word in base), *more],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": encoding, "TERM": "dumb", "COLUMNS": "20"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode(encoding)
+    done.stdout.decode(encoding)
+    assert b"Traceback" not in done.stderr and b"\x1b" not in done.stdout

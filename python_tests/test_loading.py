@@ -1,0 +1,51 @@
+"""A trained agent, and the games, in a program of one's own."""
+
+import gymnasium
+import numpy as np
+import pytest
+from command import SHORT, tedg_train
+
+import tedg_fast
+from tedg_fast.nethack.gym import NAME
+from tedg_fast.train.checkpoint import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        tedg_train(patch, "--results", results, "--exp-name", "run", "--episodes", 2, *SHORT)
+    return results / "run"
+
+
+def test_a_loaded_agent_plays_the_games_of_its_training(trained):
+    agent = tedg_fast.load(trained)
+    env = agent.environment(num_envs=3, num_workers=1)
+    observation, _ = env.reset(seed=5)
+    assert env.observation_space.contains(observation)
+    ended = []
+    for _ in range(45):
+        action = agent.act(observation)
+        assert env.action_space.contains(action)
+        observation, reward, terminated, truncated, info = env.step(action)
+        ended += info["episodes"]
+        if truncated.any():
+            assert info["_final_obs"].tolist() == truncated.tolist()
+    env.close()
+    assert reward.shape == (3,) and len(ended) >= 3
+    assert max(episode.length for episode in ended) <= 40, "the run's --max-steps"
+
+
+def test_the_same_seed_is_the_same_game_also_of_a_random_role():
+    env = gymnasium.make_vec(NAME, num_envs=2, num_workers=1, character="@", max_steps=50)
+    first, _ = env.reset(seed=3)
+    other, _ = env.reset(seed=4)
+    again, _ = env.reset(seed=3)
+    env.close()
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_nothing_there():
+    with pytest.raises(CheckpointError, match="no checkpoint at nowhere"):
+        tedg_fast.load("nowhere")

@@ -1,0 +1,38 @@
+"""Command lines as configurations: tyro's reading of them, its errors in one line like all others."""
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from tedg_fast.errors import BadInput
+
+T = TypeVar("T")
+
+
+def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any) -> T:
+    """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for --help."""
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            return tyro.cli(kind, args=list(arguments), prog=program, **further)
+    except SystemExit as end:
+        if not end.code:
+            raise
+    raise BadInput(f"{_one_line(written.getvalue())}; see {program} --help")
+
+
+def _one_line(box: str) -> str:
+    """What tyro says between its title and the next rule, whatever its box is drawn with."""
+    parts: list[list[str]] = [[]]
+    for line in box.splitlines():
+        inner = line.strip("│ ")
+        if inner and not inner.strip("─-"):
+            parts.append([])
+        elif not inner.startswith(("╭", "╰")):
+            parts[-1].append(inner)
+    words = parts[0] if "╭" in box or len(parts) == 1 else parts[1]
+    return re.sub(r"\s+", " ", " ".join(words)).strip(" .")

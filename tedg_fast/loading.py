@@ -1,0 +1,36 @@
+"""A trained agent in a program of one's own: ``tedg_fast.load``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tedg_fast.evaluate.agents import Agent, find_agent
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.gym import NetHackVectorEnv
+
+
+class LoadedAgent:
+    """Plays as ``tedg-eval`` has it play; ``seed`` decides what is left to chance."""
+
+    def __init__(self, agent: Agent, seed: int = 0):
+        self.agent = agent
+        self._draws = np.random.default_rng(seed)
+
+    def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """An action, int64 [B], for each of the B games of an observation of its environment."""
+        rows = Observation(**{name: np.ascontiguousarray(a) for name, a in observation.items()})
+        return self.agent(rows, self._draws.random(len(rows.action_mask))).actions
+
+    def environment(self, num_envs: int = 32, **settings: Any) -> NetHackVectorEnv:
+        """Games like those that it was trained in; ``settings`` as of ``NetHackVectorEnv``."""
+        own = {**self.agent.games._asdict(), "mask": self.agent.use_mask}
+        return NetHackVectorEnv(num_envs, rules=self.agent.rules, **own | settings)
+
+
+def load(run: str, *, greedy: bool = False, seed: int = 0) -> LoadedAgent:
+    """The agent of a checkpoint or run folder, or "rules" or "random".
+
+    Raises ``CheckpointError`` and the like, subclasses of ValueError that say what is wrong.
+    """
+    return LoadedAgent(find_agent(str(run), None, greedy=greedy), seed)

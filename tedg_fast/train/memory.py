@@ -1,0 +1,43 @@
+"""How much memory a run's settings need, so that what cannot fit is refused and not killed."""
+
+from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.train.config import TrainConfig
+from tedg_fast.train.limits import ConfigError
+from tedg_fast.machine import free_memory
+from tedg_fast.train.model import grounder_of
+
+# Measured, and rounded up (bench/memory.py).
+_TRAINER = 350e6
+_WORKER = 60e6
+_GAME = 6e6
+_FLOAT = 4
+
+
+def needed_memory(
+    config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, ranks_here: float = 1.0
+) -> float:
+    """Bytes that a run takes on this machine, where ``ranks_here`` is its share of all ranks."""
+    fields = grounder_of(hypergraph)(hypergraph, 1).spec.empty(1)
+    observation = sum(getattr(fields, name).nbytes for name in vars(fields))
+    hidden, experts = config.policy.hidden_size, config.num_experts
+    # A rollout's row with logits, noise and their copies; of a minibatch's, what backward needs.
+    row = 2 * observation + _FLOAT * (6 * NUM_ACTIONS + 2 * experts + 16)
+    learned = _FLOAT * (12 * hidden + 8 * experts * (hidden + NUM_ACTIONS))
+    rows = config.num_envs * config.ppo.rollout_steps * ranks_here
+    minibatch = min(config.ppo.minibatch_size * ranks_here, rows)
+    games = config.num_envs * ranks_here * (_GAME + 3 * observation + config.max_steps)
+    return _TRAINER + config.num_workers * _WORKER + games + rows * row + minibatch * learned
+
+
+def check_memory(
+    config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, ranks_here: float = 1.0
+) -> None:
+    """Raise ``ConfigError`` where a run needs more memory than can be used now."""
+    needed, free = needed_memory(config, hypergraph, ranks_here), free_memory()
+    if needed > free:
+        raise ConfigError(
+            f"these settings need about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
+            "are free: lower --num-envs, --ppo.rollout-steps, --num-workers or the network's sizes"
+        )
