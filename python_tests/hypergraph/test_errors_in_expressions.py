@@ -12,6 +12,18 @@ ABOUT_A_MONSTER = {
     ),
     "no expression": ("m.hostile and", "is no expression (invalid syntax)"),
     "two expressions": ("m.hostile; m.adjacent", "is no expression at column 10 (invalid syntax)"),
+    "one equals sign": (
+        "m.level = 3",
+        "is no expression at column 9 (invalid syntax); write '==' for '='",
+    ),
+    "and of another language": (
+        "m.hostile && m.adjacent",
+        "is no expression at column 12 (invalid syntax); write 'and' for '&&'",
+    ),
+    "not of another language": (
+        "!m.hostile",
+        "is no expression at column 1 (invalid syntax); write 'not' for '!'",
+    ),
     "unbalanced": ("(m.hostile", "is no expression at column 1 ('(' was never closed)"),
     "a comment inside": (
         "m.hostile # really",

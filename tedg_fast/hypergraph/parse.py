@@ -20,6 +20,24 @@ class ExpressionError(ValueError):
     """What is wrong with one expression, without the place; one line."""
 
 
+_FOREIGN = (
+    (re.compile(r"&&"), "and"),
+    (re.compile(r"\|\|"), "or"),
+    (re.compile(r"!(?!=)"), "not"),
+    (re.compile(r"(?<![<>=!])=(?!=)"), "=="),
+)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def _remedy(text: str) -> str:
+    """What to write in place of another language's operator, if there is one in `text`."""
+    bare = _QUOTED.sub("", text)
+    for pattern, ours in _FOREIGN:
+        if found := pattern.search(bare):
+            return f"; write '{ours}' for '{found.group()}'"
+    return ""
+
+
 def parse(text: str) -> ast.expr:
     """The tree of an expression. Raises ExpressionError: too long, or no expression."""
     text = text.strip()
@@ -37,7 +55,7 @@ def parse(text: str) -> ast.expr:
             raise ExpressionError("contains a comment; comments stand outside of the quotes")
     except SyntaxError as error:
         column = f" at column {error.offset}" if error.offset else ""
-        raise ExpressionError(f"is no expression{column} ({error.msg})") from None
+        raise ExpressionError(f"is no expression{column} ({error.msg}){_remedy(text)}") from None
     except (RecursionError, MemoryError):
         raise ExpressionError("is nested too deeply; name parts of it") from None
     except ExpressionError:
