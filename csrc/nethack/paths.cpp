@@ -246,7 +246,8 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const int enough_at_edge = std::min(kEdgeSearches * round_, 255);
   Board spots;
   spots.clear();
-  const Board promising = near_void(map);
+  Board promising;
+  if (round_ == 1) promising = near_void(map);
   for (int column = 1; column <= kColumns; ++column) {
     uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
     for (int other = column - 1; other <= column + 1; ++other) {
