@@ -8,10 +8,10 @@ from tedg_fast.train.limits import ConfigError
 from tedg_fast.machine import free_memory
 from tedg_fast.train.model import grounder_of
 
-# Measured, and rounded up (bench/memory.py).
-_TRAINER = 350e6
-_WORKER = 60e6
-_GAME = 6e6
+# Rounded up: a run of 32 games in two workers takes 445 MiB (bench/results/endurance.md).
+_TRAINER = 300e6
+_WORKER = 50e6
+_GAME = 4e6
 _FLOAT = 4
 
 

@@ -137,8 +137,8 @@ def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
         return
     agent = _agent(config)
     games = agent.games.overridden(config.max_steps, config.character)
-    for remark in agent.played_by(games):
-        print(remark, file=sys.stderr)
+    if sys.stderr.isatty() or games != agent.games:
+        print(*agent.played_by(games), sep="\n", file=sys.stderr)
     game = WatchedGame(agent, config.seed, config.game, games.max_steps, games.character)
     try:
         yield GameSource(game, config.steps or games.max_steps), game
