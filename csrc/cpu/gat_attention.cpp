@@ -1,7 +1,7 @@
 // CPU: gat_attention and gat_attention_edges, their backwards and weights.
 //
 // A unit of work is one head of one sample, whose features then stay in the cache. Where they do
-// not fit, or are shorter than a cache line, or there are few samples, it is a run of rows (targets
+// not fit, or rows are shorter than a vector, or there are few samples, it is a run of rows (targets
 // or sources) of all heads of a sample ("by rows").
 #include "graph.h"
 
@@ -14,7 +14,7 @@ constexpr int64_t kManyUnits = 16;
 
 bool goes_by_rows(const GatProblem& p, int64_t bytes) {
   return p.batch * p.heads < kManyUnits || p.sources * p.width * bytes > kNearBytes ||
-         (p.heads > 1 && p.width * bytes < 64);
+         (p.heads > 1 && p.width < 16);
 }
 
 // What forward, backward and weights share.
@@ -218,16 +218,17 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
     });
     return bias;
   }
-  std::vector<A> records(p.batch * size + kReadPast);
+  // Not cleared: all are written before they are read.
+  const std::unique_ptr<A[]> all(new A[p.batch * size + kReadPast]);
   walk_targets<A>(p, kernel, [&](int64_t unit, const GatRange& range, const void* tables,
                                  void* scratch) {
-    kernel.backward_targets(p, range, tables, records.data() + range.sample * size,
+    kernel.backward_targets(p, range, tables, all.get() + range.sample * size,
                             bias_of(unit), scratch);
   });
   parallel(sources.units(), sources.work(), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
       const GatRange range = sources.range(unit);
-      kernel.backward_sources(p, range, records.data() + range.sample * size);
+      kernel.backward_sources(p, range, all.get() + range.sample * size);
     }
   });
   return bias;

@@ -155,7 +155,9 @@ inline void check_rows(const char* name, const Tensor& scores) {
 // The share of the weights that is dropped, and the seed that says which.
 inline void check_dropout(double p, const OptionalTensor& seed, const Tensor& like) {
   if (!(p >= 0 && p <= 1)) refuse("dropout_p must be a number in [0, 1], got ", p);
-  if (p > 0 && !seed.has_value()) refuse("dropout_seed must be a tensor for dropout_p > 0, got None");
+  if (p > 0 && !seed.has_value()) {
+    refuse("dropout_seed must be a tensor for dropout_p > 0, got None");
+  }
   check_optional("dropout_seed", seed, {}, ScalarType::Long, like);
 }
 

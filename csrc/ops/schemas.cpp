@@ -22,8 +22,8 @@ STABLE_TORCH_LIBRARY(tedg, m) {
       "gat_attention_weights(Tensor score_src, Tensor score_dst, Tensor lse, Tensor rowptr, "
       "Tensor col, Tensor edge_id, Tensor? relation, Tensor? edge_bias, float negative_slope, "
       "Tensor? node_mask) -> Tensor");
-  // The same with a score for every edge, [E, H] or [B, E, H] of the accumulate type by edge_id, and
-  // dropout of the weights, its seed an int64 scalar. grad_score_edge is [B, E, H], empty without.
+  // The same with a score for every edge, [E, H] or [B, E, H] of the accumulate type by edge_id,
+  // and dropout of the weights, its seed an int64 scalar. grad_score_edge is [B, E, H], or empty.
   m.def(
       "gat_attention_edges(Tensor x, Tensor score_src, Tensor score_dst, Tensor? score_edge, "
       "Tensor rowptr, Tensor col, Tensor edge_id, Tensor t_rowptr, Tensor t_target, "

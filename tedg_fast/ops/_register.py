@@ -1,96 +1,12 @@
 """Autograd formulas and fake (shape) kernels of ``torch.ops.tedg``.
 
-The gradients are native ops themselves. What has no formula, their own derivatives and (but for
-sparsemax) forward mode, is refused: it raises, instead of giving a wrong number.
+The gradients are native ops themselves, differentiable once.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
-from torch import Tensor
-from torch._functorch.utils import enable_single_level_autograd_function
-from torch.autograd import forward_ad
 
-from tedg_fast.ops import _native  # noqa: F401  (defines the ops)
+from tedg_fast.ops._autograd import once_differentiable, ops, register_autograd
 from tedg_fast.ops.reference import accumulate_dtype
-
-ops = torch.ops.tedg
-
-
-_library = torch.library.Library("tedg", "IMPL")
-
-
-def _differentiates(value: Any, forward_mode: bool) -> bool:
-    if not isinstance(value, Tensor):
-        return False
-    if torch.is_grad_enabled() and value.requires_grad:
-        return True
-    return forward_mode and forward_ad.unpack_dual(value).tangent is not None
-
-
-def _register_autograd(
-    name: str,
-    backward: Callable[..., Any],
-    setup: Callable[[Any, tuple, Any], None] = lambda ctx, inputs, output: None,
-    jvp: Callable[..., Any] | None = None,
-) -> None:
-    """As ``torch.library.register_autograd``, at a fraction of its cost a call.
-
-    On small inputs that function's bookkeeping takes longer than the kernels. It also gives zeros
-    in forward mode, where this one uses ``jvp`` or refuses.
-    """
-    op = getattr(ops, name).default
-
-    def below_autograd(*inputs: Any) -> Any:
-        with torch._C._AutoDispatchBelowAutograd():
-            return op(*inputs)
-
-    def forward(ctx: Any, *inputs: Any) -> Any:
-        if torch._C._are_functorch_transforms_active():
-            # An outer transform differentiates what is below this one's autograd.
-            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
-                output = below_autograd(*inputs)
-        else:
-            output = below_autograd(*inputs)
-        setup(ctx, inputs, output)
-        return output
-
-    def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
-        raise RuntimeError(
-            f"tedg::{name} has no forward-mode derivative: use reverse mode (backward, "
-            "torch.func.vjp), or the function of tedg_fast.ops.reference, which has both"
-        )
-
-    members = {
-        "forward": staticmethod(forward),
-        "backward": staticmethod(backward),
-        "jvp": staticmethod(jvp or refuse_forward_mode),
-    }
-    # Not autograd.Function, which refuses torch.func: the dispatcher has taken that apart already.
-    base = torch.autograd.function._SingleLevelFunction
-    derivative = type(f"Derivative of tedg::{name}", (base,), members)
-
-    def kernel(*inputs: Any) -> Any:
-        forward_mode = forward_ad._current_level >= 0
-        for value in inputs:
-            if _differentiates(value, forward_mode):
-                if torch._C._are_functorch_transforms_active():
-                    with enable_single_level_autograd_function():
-                        return derivative.apply(*inputs)
-                return derivative.apply(*inputs)
-        return below_autograd(*inputs)
-
-    _library.impl(name, kernel, "Autograd")
-
-
-def _once_differentiable(op: str) -> None:
-    def refuse(ctx, *grads):
-        raise RuntimeError(
-            f"tedg::{op} can be differentiated once: its second derivative is not implemented"
-        )
-
-    _register_autograd(f"{op}_backward", refuse)
 
 
 # ---- build_graph -----------------------------------------------------------------------------
@@ -151,8 +67,8 @@ def _gat_backward(ctx, grad_out, grad_lse):
     return grad_x, grad_src, grad_dst, *graph, None if edge_bias is None else grad_bias, None, None
 
 
-_register_autograd("gat_attention", _gat_backward, _gat_setup)
-_once_differentiable("gat_attention")
+register_autograd("gat_attention", _gat_backward, _gat_setup)
+once_differentiable("gat_attention")
 
 
 # ---- gat_attention_edges ---------------------------------------------------------------------
@@ -209,8 +125,8 @@ def _gat_edges_backward(ctx, grad_out, grad_lse):
     return grad_x, grad_src, grad_dst, grad_edge, *graph, grad_bias, None, None, None, None
 
 
-_register_autograd("gat_attention_edges", _gat_edges_backward, _gat_edges_setup)
-_once_differentiable("gat_attention_edges")
+register_autograd("gat_attention_edges", _gat_edges_backward, _gat_edges_setup)
+once_differentiable("gat_attention_edges")
 
 
 # ---- gatv2_scores ----------------------------------------------------------------------------
@@ -244,8 +160,8 @@ def _gatv2_backward(ctx, grad):
     return *grads, None if tensors[3] is None else grad_edge, *(None,) * 7
 
 
-_register_autograd("gatv2_scores", _gatv2_backward, _gatv2_setup)
-_once_differentiable("gatv2_scores")
+register_autograd("gatv2_scores", _gatv2_backward, _gatv2_setup)
+once_differentiable("gatv2_scores")
 
 
 # ---- route, sparsemax ------------------------------------------------------------------------
@@ -282,8 +198,8 @@ def _route_backward(ctx, grad_alpha, grad_logits):
     return *grads, None, None, None
 
 
-_register_autograd("route", _route_backward, _route_setup)
-_once_differentiable("route")
+register_autograd("route", _route_backward, _route_setup)
+once_differentiable("route")
 
 
 @torch.library.register_fake("tedg::sparsemax")
@@ -306,10 +222,8 @@ def _sparsemax_derivative(ctx, grad):
     return ops.sparsemax_backward(grad, ctx.saved_tensors[0])
 
 
-_register_autograd(
-    "sparsemax", _sparsemax_derivative, _save_output, jvp=_sparsemax_derivative
-)
-_once_differentiable("sparsemax")
+register_autograd("sparsemax", _sparsemax_derivative, _save_output, jvp=_sparsemax_derivative)
+once_differentiable("sparsemax")
 
 
 # ---- losses ----------------------------------------------------------------------------------
@@ -338,8 +252,8 @@ def _fenchel_young_backward(ctx, grad, _):
     return ops.fenchel_young_loss_backward(grad, ctx.saved_tensors[0]), None, None
 
 
-_register_autograd("fenchel_young_loss", _fenchel_young_backward, _fenchel_young_setup)
-_once_differentiable("fenchel_young_loss")
+register_autograd("fenchel_young_loss", _fenchel_young_backward, _fenchel_young_setup)
+once_differentiable("fenchel_young_loss")
 
 
 @torch.library.register_fake("tedg::expert_overlap")
@@ -360,8 +274,8 @@ def _expert_overlap_backward(ctx, grad):
     return ops.expert_overlap_backward(grad, *ctx.saved_tensors)
 
 
-_register_autograd("expert_overlap", _expert_overlap_backward, _save_inputs)
-_once_differentiable("expert_overlap")
+register_autograd("expert_overlap", _expert_overlap_backward, _save_inputs)
+once_differentiable("expert_overlap")
 
 
 @torch.library.register_fake("tedg::routing_losses")
@@ -385,8 +299,8 @@ def _routing_losses_backward(ctx, *grads):
     return ops.routing_losses_backward(*grads[:5], *ctx.saved_tensors)
 
 
-_register_autograd("routing_losses", _routing_losses_backward, _routing_losses_setup)
-_once_differentiable("routing_losses")
+register_autograd("routing_losses", _routing_losses_backward, _routing_losses_setup)
+once_differentiable("routing_losses")
 
 
 # ---- concat_embedding ------------------------------------------------------------------------
@@ -411,8 +325,8 @@ def _concat_embedding_backward(ctx, grad):
     return None, None, ops.concat_embedding_backward(grad, *ctx.saved_tensors)
 
 
-_register_autograd("concat_embedding", _concat_embedding_backward, _concat_embedding_setup)
-_once_differentiable("concat_embedding")
+register_autograd("concat_embedding", _concat_embedding_backward, _concat_embedding_setup)
+once_differentiable("concat_embedding")
 
 
 # ---- play_policy -----------------------------------------------------------------------------

@@ -141,12 +141,12 @@ def stored(name: str, tensor: Tensor) -> None:
     wanted = (last + 1) * tensor.element_size()
     try:
         held = tensor.untyped_storage().nbytes()
-    except NotImplementedError:  # inside of a transform of torch.func, which owns the memory
+    except NotImplementedError:  # a wrapper of torch.func has none, what it wraps has
         return
     if held < wanted:
         raise ValueError(
-            f"{name} must have its memory, but its storage was freed or cut to {held} of {wanted} "
-            "bytes"
+            f"{name} must have its memory, but its storage was freed or cut to {held} of "
+            f"{wanted} bytes"
         )
 
 

@@ -296,6 +296,12 @@ void backward_sources(const GatProblem& p, const GatRange& r, const void* all_re
     next_x.fetch(j);
     if (j < p.targets) next_grad.fetch(j);
     fetch_ahead(p, grad, heads, begin, end, p.t_rowptr[r.end]);
+    if (p.by_rows) {
+      const int64_t last = p.t_rowptr[r.end];
+      for (int64_t k = begin + kFetchAhead; k < end + kFetchAhead && k < last; ++k) {
+        __builtin_prefetch(record(k), 0, 2);
+      }
+    }
     for (int64_t h = 0; h < heads; ++h) {
       A sum = 0;
       for (int64_t k = begin; k < end; ++k) sum += record(k)[heads + h];

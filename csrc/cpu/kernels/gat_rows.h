@@ -125,27 +125,85 @@ TEDG_INLINE void dots(const T* a, const Rows<T>& rows, int64_t begin, int64_t en
 template <class A>
 using Index = typename Lanes<A>::I;
 
-// The head that each lane of vector v belongs to.
-template <class A>
-TEDG_INLINE Index<A> heads_of(int64_t v, int64_t width) {
-  Index<A> head;
-  for (int i = 0; i < kLanes<A>; ++i) {
-    head[i] = static_cast<typename Lanes<A>::Integer>((v * kLanes<A> + i) / width);
+// Calls f with `width`, a power of two below a vector's lanes, as a type.
+template <int kWidth>
+struct HeadWidth {
+  static constexpr int value = kWidth;
+};
+template <class A, class F>
+TEDG_INLINE void by_head_width(int64_t width, const F& f) {
+  if constexpr (kLanes<A> > 8) {
+    if (width == 8) return f(HeadWidth<8>{});
   }
-  return head;
+  if constexpr (kLanes<A> > 4) {
+    if (width == 4) return f(HeadWidth<4>{});
+  }
+  return f(HeadWidth<2>{});
 }
 
-// The sum of each run of `width` lanes (a power of two), in every lane of it.
-template <class A>
-TEDG_INLINE vec<A> sum_runs(vec<A> v, int64_t width) {
-  for (int64_t step = 1; step < width; step *= 2) {
+// The numbers of heads first, first + 1, ..., each in kWidth lanes.
+template <class A, int kWidth>
+TEDG_INLINE vec<A> spread_heads(vec<A> numbers, int64_t first) {
+  using I = typename Lanes<A>::Integer;
+  Index<A> head;
+  for (int i = 0; i < kLanes<A>; ++i) head[i] = static_cast<I>(i / kWidth);
+  return __builtin_shuffle(numbers, head + static_cast<I>(first));
+}
+
+// The sum of each run of kWidth lanes, in every lane of it.
+template <class A, int kWidth>
+TEDG_INLINE vec<A> sum_runs(vec<A> v) {
+  using I = typename Lanes<A>::Integer;
+#pragma GCC unroll 3
+  for (int step = 1; step < kWidth; step *= 2) {
     Index<A> other;
-    for (int i = 0; i < kLanes<A>; ++i) {
-      other[i] = static_cast<typename Lanes<A>::Integer>(i ^ step);
-    }
+    for (int i = 0; i < kLanes<A>; ++i) other[i] = static_cast<I>(i ^ step);
     v += __builtin_shuffle(v, other);
   }
   return v;
+}
+
+// numbers[0..kVectors) of an edge's row; 0 for a head whose number in w is 0.
+template <class T, int kWidth, int kVectors>
+TEDG_INLINE void load_row(const T* row, int64_t left, int64_t first, vec<acc_t<T>> w,
+                          vec<acc_t<T>> (&weight)[kVectors], vec<acc_t<T>> (&x)[kVectors]) {
+  using A = acc_t<T>;
+  for (int v = 0; v < kVectors; ++v) {
+    weight[v] = spread_heads<A, kWidth>(w, first + v * (kLanes<A> / kWidth));
+    x[v] = v + 1 < kVectors ? load(row + v * kLanes<A>)
+                            : load_some(row + v * kLanes<A>, left - v * kLanes<A>);
+    x[v] = weight[v] == A{0} ? vec<A>{} : x[v];
+  }
+}
+
+template <class T, int kWidth, int kVectors, class Record>
+TEDG_INLINE void gather_heads(T* out, const Rows<T>& rows, int64_t d, int64_t total,
+                              int64_t begin, int64_t end, vec<acc_t<T>> scale,
+                              const Record& record) {
+  using A = acc_t<T>;
+  const int64_t first = d / kWidth;
+  vec<A> sum[kVectors] = {}, weight[kVectors], x[kVectors];
+  for (int64_t k = begin; k < end; ++k) {
+    load_row<T, kWidth, kVectors>(rows.of(k) + d, total - d, first, load(record(k)), weight, x);
+    for (int v = 0; v < kVectors; ++v) sum[v] += weight[v] * x[v];
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t at = d + v * kLanes<A>;
+    store_some(out + at, sum[v] * spread_heads<A, kWidth>(scale, at / kWidth), total - at);
+  }
+}
+
+// Calls f(place, vectors as a type) for pieces of up to four vectors of a row of `total` numbers.
+template <int kVectors>
+struct VectorCount {
+  static constexpr int value = kVectors;
+};
+template <class A, class F>
+TEDG_INLINE void each_piece(int64_t total, const F& f) {
+  int64_t d = 0;
+  for (; total - d > 3 * kLanes<A>; d += 4 * kLanes<A>) f(d, VectorCount<4>{});
+  for (; total - d > kLanes<A>; d += 2 * kLanes<A>) f(d, VectorCount<2>{});
+  if (total > d) f(d, VectorCount<1>{});
 }
 
 // As gather_rows, for a row of all heads: scale holds one number a head, padded to a vector.
@@ -154,16 +212,11 @@ TEDG_INLINE void gather_together(T* out, const Rows<T>& rows, int64_t heads, int
                                  int64_t end, vec<acc_t<T>> scale, const Record& record) {
   using A = acc_t<T>;
   const int64_t total = heads * rows.width;
-  for (int64_t d = 0; d < total; d += kLanes<A>) {
-    const Index<A> head = heads_of<A>(d / kLanes<A>, rows.width);
-    vec<A> sum = {};
-    for (int64_t k = begin; k < end; ++k) {
-      const vec<A> w = __builtin_shuffle(load(record(k)), head);
-      const vec<A> x = load_some(rows.of(k) + d, total - d);
-      sum += w * (w == A{0} ? vec<A>{} : x);
-    }
-    store_some(out + d, sum * __builtin_shuffle(scale, head), total - d);
-  }
+  by_head_width<A>(rows.width, [&](auto width) {
+    each_piece<A>(total, [&](int64_t d, auto vectors) {
+      gather_heads<T, width.value, vectors.value>(out, rows, d, total, begin, end, scale, record);
+    });
+  });
 }
 
 // As dots, for a row of all heads: product of head h at product[h * step + k - begin].
@@ -173,20 +226,28 @@ TEDG_INLINE void dots_together(const T* a, const Rows<T>& rows, int64_t heads, i
                                const Record& record) {
   using A = acc_t<T>;
   const int64_t total = heads * rows.width;
-  for (int64_t d = 0; d < total; d += kLanes<A>) {
-    const Index<A> head = heads_of<A>(d / kLanes<A>, rows.width);
-    const vec<A> own = load_some(a + d, total - d);
-    const int64_t first = d / rows.width;
-    const int64_t here = (total - d < kLanes<A> ? total - d : kLanes<A>) / rows.width;
-    for (int64_t k = begin; k < end; ++k) {
-      const vec<A> w = __builtin_shuffle(load(record(k)), head);
-      const vec<A> x = load_some(rows.of(k) + d, total - d);
-      const vec<A> sum = sum_runs<A>(own * (w == A{0} ? vec<A>{} : x), rows.width);
-      for (int64_t i = 0; i < here; ++i) {
-        product[(first + i) * step + k - begin] = sum[i * rows.width];
+  by_head_width<A>(rows.width, [&](auto width) {
+    constexpr int kWidth = width.value;
+    each_piece<A>(total, [&](int64_t d, auto vectors) {
+      constexpr int kVectors = vectors.value;
+      vec<A> own[kVectors], weight[kVectors], x[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        own[v] = load_some(a + d + v * kLanes<A>, total - d - v * kLanes<A>);
       }
-    }
-  }
+      const int64_t first = d / kWidth;
+      for (int64_t k = begin; k < end; ++k) {
+        load_row<T, kWidth, kVectors>(rows.of(k) + d, total - d, first, load(record(k)), weight,
+                                      x);
+        for (int v = 0; v < kVectors; ++v) {
+          const vec<A> sum = sum_runs<A, kWidth>(own[v] * x[v]);
+          const int64_t head = first + v * (kLanes<A> / kWidth);
+          for (int i = 0; i < kLanes<A> / kWidth && head + i < heads; ++i) {
+            product[(head + i) * step + k - begin] = sum[i * kWidth];
+          }
+        }
+      }
+    });
+  });
 }
 
 }  // namespace tedg::TEDG_LEVEL
