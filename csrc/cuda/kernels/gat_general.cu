@@ -55,7 +55,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   acc_t<T>* weight = p.weight + part.local * p.edges;
   acc_t<T>* lse = p.lse + part.b * p.targets * p.heads + part.h;
   for_rows(static_cast<int>(p.targets), p.edges, p.rowptr, kScoreLanes, part.warp, part.warps,
-           [&](const Share& s) { softmax_row(s, scores, weight, lse); });
+           [&](const Share& s) {
+             softmax_row(s, scores, lse, [&](int e, acc_t<T> w) { weight[e] = w; });
+           });
 }
 
 template <class T>
@@ -126,11 +128,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   const A* grad_lse = p.grad_lse == nullptr ? nullptr : p.grad_lse + at;
   for_rows(static_cast<int>(p.targets), p.edges, p.rowptr, group, part.warp, part.warps,
            [&](const Share& s) {
-             const Weights<T, int32_t> weights(scores, p.lse + at, s);
-             A factor;
-             for (int e = s.begin + s.lane; e < s.end; e += s.lanes) {
-               weight[e] = weights.weight_of(e, factor);
-             }
+             softmax_row(s, scores, static_cast<A*>(nullptr), [&](int e, A w) { weight[e] = w; });
              __syncwarp();
              edge_products(s, group, chunks_of<T>(p.width), p, x, grad_out, weight, dscore);
              __syncwarp();
@@ -195,17 +193,14 @@ template <class T>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     weights_kernel(GatProblem<T> p, int64_t blocks_a_head, const int32_t* edge_id, T* out) {
   const Part part = part_of(p, 0, blocks_a_head);
-  const int64_t at = part.b * p.targets * p.heads + part.h;
   const Scores<T, int32_t> scores =
       scores_of<T, int32_t>(p, part.b, part.h, p.col, nullptr);
   T* to = out + part.b * p.edges * p.heads + part.h;
   for_rows(static_cast<int>(p.targets), p.edges, p.rowptr, kScoreLanes, part.warp, part.warps,
            [&](const Share& s) {
-             const Weights<T, int32_t> weights(scores, p.lse + at, s);
-             acc_t<T> factor;
-             for (int e = s.begin + s.lane; e < s.end; e += s.lanes) {
-               narrow(to[checked(edge_id[e], p.edges) * p.heads], weights.weight_of(e, factor));
-             }
+             softmax_row(s, scores, static_cast<acc_t<T>*>(nullptr), [&](int e, acc_t<T> w) {
+               narrow(to[checked(edge_id[e], p.edges) * p.heads], w);
+             });
            });
 }
 

@@ -95,51 +95,34 @@ TEDG_DEVICE Scores<T, Index> scores_of(const GatProblem<T>& p, int64_t b, int64_
           p.slope};
 }
 
-// weight[e] <- softmax of the row's scores; lse <- the logarithm of its denominator, -inf for a
-// row without edges or of nothing but -inf.
-template <class T, class Index>
-TEDG_DEVICE void softmax_row(const Share& s, const Scores<T, Index>& scores, acc_t<T>* weight,
-                             acc_t<T>* lse) {
+// Calls store(e, weight) with the softmax of the row's scores; lse, if not null, <- the logarithm of
+// its denominator, -inf for a row without edges or of nothing but -inf. Backward computes the same
+// again: exp(score - lse) would lose digits where scores are large.
+template <class T, class Index, class Store>
+TEDG_DEVICE void softmax_row(const Share& s, const Scores<T, Index>& scores, acc_t<T>* lse,
+                             const Store& store) {
   using A = acc_t<T>;
   const A to = s.active ? scores.target_score(s.row) : A{0};
   A top = -kInfinity<A>, factor;
   for (int e = s.begin + s.lane; e < s.end; e += s.lanes) {
     const A score = scores.edge_score(e, to, factor);
-    weight[e] = score;
     top = score > top ? score : top;
   }
   top = group_max(top, s.lanes);
   const A shift = top == -kInfinity<A> ? A{0} : top;
   A total = 0;
   for (int e = s.begin + s.lane; e < s.end; e += s.lanes) {
-    weight[e] = exp_of(weight[e] - shift);
-    total += weight[e];
+    total += exp_of(scores.edge_score(e, to, factor) - shift);
   }
   total = group_sum(total, s.lanes);
   const A scale = total == 0 ? A{0} : 1 / total;
-  for (int e = s.begin + s.lane; e < s.end; e += s.lanes) weight[e] *= scale;
-  if (s.active && s.lane == 0) {
+  for (int e = s.begin + s.lane; e < s.end; e += s.lanes) {
+    store(e, exp_of(scores.edge_score(e, to, factor) - shift) * scale);
+  }
+  if (lse != nullptr && s.active && s.lane == 0) {
     lse[s.row * scores.heads] = total == 0 ? -kInfinity<A> : shift + log_of(total);
   }
 }
-
-// The same weights again, from lse: given an edge of row i, weight_of(e).
-template <class T, class Index>
-struct Weights {
-  using A = acc_t<T>;
-  const Scores<T, Index>& scores;
-  A to, shift;
-  TEDG_DEVICE Weights(const Scores<T, Index>& scores, const A* lse, const Share& s)
-      : scores(scores), to(0), shift(0) {
-    if (!s.active) return;
-    to = scores.target_score(s.row);
-    shift = lse[s.row * scores.heads];
-    if (shift == -kInfinity<A>) shift = 0;
-  }
-  TEDG_DEVICE A weight_of(int e, A& factor) const {
-    return exp_of(scores.edge_score(e, to, factor) - shift);
-  }
-};
 
 // For one row: store(row, c, sum over its entries k of weight * chunk c of the feature row), with
 // edge(k, weight) giving the feature row's number and chunk(number, c) loading it. Lane c of a
