@@ -17,8 +17,7 @@ import pytest
 
 pytest.importorskip("nle")  # the kernels are compared also where there are no games
 
-from tedg_fast.hypergraph import Hypergraph, load_hypergraph
-from tedg_fast.nethack.facts import grounder as grounder_module
+from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python_tests"))
@@ -102,10 +101,9 @@ def measure(benchmark, hypergraph: Hypergraph, recording, part: str) -> None:
     benchmark.extra_info["nanoseconds_a_game_step"] = nanoseconds
 
 
-def test_facts(benchmark, recording, monkeypatch):
-    """Facts, features, crop and mask: no rules."""
-    monkeypatch.setattr(grounder_module, "_compiled", lambda hypergraph: ([], []))
-    measure(benchmark, load_hypergraph(), recording, "facts")
+def test_facts(benchmark, recording, tmp_path):
+    """Facts, features, crop and mask; a single rule that never applies costs next to nothing."""
+    measure(benchmark, small(tmp_path, rule("r", "wait", ["me.turn < 0"])), recording, "facts")
 
 
 def test_facts_and_matching(benchmark, rules, recording):

@@ -49,9 +49,12 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
     enter(tables, scene);
     forget(tables, scene);
   }
-  const bool climbed = last_action == Action::DOWN || last_action == Action::UP;
-  if (!new_level && climbed && scene.time == time && !scene.prompt) {
-    map().remember(tables, position, Terrain::FLOOR);  // no stairs here
+  if (!new_level && scene.time == time && !scene.prompt) {
+    const uint8_t ground = map().terrain(position);
+    const bool down = ground == Terrain::STAIRS_DOWN || ground == Terrain::HOLE;
+    const bool in_vain = (last_action == Action::DOWN && down) ||
+                         (last_action == Action::UP && ground == Terrain::STAIRS_UP);
+    if (in_vain) map().remember(tables, position, Terrain::FLOOR);  // no stairs here
   }
   see(tables, scene, glyphs, new_level, implied);
   if (branched && is_stairs(map().terrain(scene.position))) {

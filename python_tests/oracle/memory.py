@@ -119,9 +119,10 @@ class Memory:
             self._note_meal(scene, new_level)
         if new_level:
             self._enter(scene)
-        if (not new_level and last_action in (DOWN, UP) and scene.time == self.time
-                and not scene.prompt):  # fmt: skip
-            self.here.terrain[self.position] = Terrain.FLOOR  # no stairs here
+        ways = {DOWN: (Terrain.STAIRS_DOWN, Terrain.HOLE), UP: (Terrain.STAIRS_UP,)}
+        if not new_level and scene.time == self.time and not scene.prompt:
+            if self.here.terrain[self.position] in ways.get(last_action, ()):
+                self.here.terrain[self.position] = Terrain.FLOOR  # they are not what they seemed
         self._see(scene, new_level, implied)
         if branched and self.here.terrain[scene.position] in STAIRS:
             self._mark(scene.position, "BRANCH")

@@ -295,7 +295,7 @@ def test_checkpoint_of_another_configuration(trained, tmp_path, monkeypatch, cap
 def test_checkpoint_of_another_hypergraph(trained, tmp_path, monkeypatch, capsys):
     packaged = resources.files("tedg_fast.hypergraph") / "data" / "nethack.toml"
     path = tmp_path / "rules.toml"
-    path.write_text(packaged.read_text().replace("priority = 20", "priority = 21", 1))
+    path.write_text(packaged.read_text().replace("priority = 20", "priority = 17", 1))
     line = refused(
         monkeypatch, capsys, "--resume", trained, "--results", tmp_path, "--exp-name", "b",
         "--hypergraph", path,
