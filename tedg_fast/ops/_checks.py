@@ -4,8 +4,6 @@ Each raises ValueError naming the argument, what it was and what was expected. T
 repeats them for direct calls of ``torch.ops.tedg`` (csrc/ops/checks.h).
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -77,7 +75,7 @@ def number(name: str, value: float) -> None:
 
 def slope(negative_slope: float) -> None:
     number("negative_slope", negative_slope)
-    if not math.isfinite(negative_slope):
+    if not -float("inf") < negative_slope < float("inf"):
         raise ValueError(f"negative_slope must be finite, got {negative_slope}")
 
 
