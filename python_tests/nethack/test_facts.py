@@ -202,7 +202,7 @@ def test_every_other_attribute_varies_in_real_games():
     # The same for every monk, or of a longer game than this, or with a test of its own below.
     constant = {
         "me.role", "me.speed", "me.alignment", "me.strength", "me.constitution", "me.energy",
-        "me.armor_class", "me.may_have_food",
+        "me.armor_class", "me.may_have_food", "me.max_hp", "me.level", "level.visits",
     }  # fmt: skip
     silent = {
         asked(kind.name, a.name) for kind in vocabulary().kinds for a in kind.attributes
