@@ -53,7 +53,8 @@ import builtins, os, signal
 plain, sent = builtins.__import__, []
 def importing(name, *rest):
     if name == "numpy" and not sent:
-        sent.append(os.kill(os.getpid(), {number}))
+        sent.append(1)
+        os.kill(os.getpid(), {number})
     return plain(name, *rest)
 builtins.__import__ = importing
 """
