@@ -53,7 +53,8 @@ import builtins, os, signal
 plain, sent = builtins.__import__, []
 def importing(name, *rest):
     if name == "numpy" and not sent:
-        sent.append(os.kill(os.getpid(), {number}))
+        sent.append(1)
+        os.kill(os.getpid(), {number})
     return plain(name, *rest)
 builtins.__import__ = importing
 """
@@ -109,7 +110,7 @@ def test_nohup_is_not_stopped_by_a_closed_terminal(trained, tmp_path, name):
 def test_nobody_reads_the_output(trained, tmp_path, name):
     """As with ``| head``: no traceback, what was trained is saved, and the exit code tells."""
     before = "from tedg_fast.train import display; display.PLAIN_EVERY = 0.0"
-    more = ["random", "--max-steps", "5"] if name == "eval_" else []
+    more = ["--max-steps", "5"] if name == "eval_" else []
     process = started(name, trained, tmp_path, before=before, more=more, few=True)
     process.stdout.close()
     errors = process.stderr.read().decode()
@@ -137,12 +138,12 @@ def test_training_that_nobody_reads_is_saved(trained, tmp_path):
 def test_poor_terminals(trained, tmp_path, name, encoding):
     """Without UTF-8, colour or width."""
     more = {
-        "train": ["--exp-name", "few", "--episodes", "2"], "eval_": ["random", "--episodes", "2"],
+        "train": ["--exp-name", "few", "--episodes", "2"], "eval_": ["--episodes", "2"],
         "watch": ["--steps", "2"], "report": [],
     }[name]  # fmt: skip
     places = {"RUN": str(trained), "OUT": str(tmp_path / "report")}
     base = {
-        "train": SHORT, "eval_": ["RUN", "--num-envs", "2", "--num-workers", "1"],
+        "train": SHORT, "eval_": ["RUN", "random", "--num-envs", "2", "--num-workers", "1"],
         "watch": ["RUN"], "report": ["RUN", "--out", "OUT"],
     }[name]  # fmt: skip
     code = f"from tedg_fast import cli; cli.{name}()"

@@ -47,13 +47,17 @@ def _run(program: str, module: str) -> None:
     # OpenMP reads this when torch is loaded. Threads that spin while they wait for work slow down
     # everyone on the machine, themselves included.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _stops.clear()
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _stop)
     for stream in (sys.stdout, sys.stderr):  # of a terminal without UTF-8
         stream.reconfigure(errors="replace")
     try:
-        importlib.import_module(module).main(sys.argv[1:])
+        command = importlib.import_module(module)
+        if _stops:  # some packages catch whatever is raised while they are imported
+            raise Stopped(_stops.pop())
+        command.main(sys.argv[1:])
         sys.stdout.flush()
     except BadInput as error:
         _end(program, str(error), 2)
@@ -67,8 +71,12 @@ def _run(program: str, module: str) -> None:
         _flush()
 
 
+_stops: list[int] = []
+
+
 def _stop(number: int, _frame: object) -> None:
     signal.signal(number, signal.SIG_DFL)
+    _stops.append(number)
     raise Stopped(number)
 
 

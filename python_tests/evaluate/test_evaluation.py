@@ -108,4 +108,4 @@ def test_rules_other_than_those_trained_with_are_refused(trained, tmp_path, monk
     changed = tmp_path / "rules.toml"
     changed.write_text(data.read_text().rsplit("[[rule]]", 1)[0])
     error = refused(monkeypatch, capsys, trained, "--hypergraph", changed, entry=cli.eval_)
-    assert "was trained with the hypergraph" in error
+    assert "was trained with the rules" in error

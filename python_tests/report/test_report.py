@@ -108,7 +108,7 @@ def test_what_differs_is_shown_and_named_and_unlike_games_are_not_compared(made_
     assert "character val-dwa-law-fem against mon-hum-neu-mal" in remarks
     text = "\n".join(table.markdown() for table in tables_of(runs, arms, []))
     assert cells(text, "character")[1:] == ["mon-hum-neu-mal", "val-dwa-law-fem", "mon-hum-neu-mal"]
-    assert cells(text, "mask")[1:] == ["True", "True", "False"]
+    assert cells(text, "mask |")[1:] == ["True", "True", "False"]
     assert "| seed" not in text and "old, warmup" not in text
     assert cells(text, "random policy (recorded)")[1:3] == ["14.3", "27.1"]
 
