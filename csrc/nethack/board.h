@@ -60,6 +60,13 @@ struct alignas(64) Board {
   void clear() { std::memset(words, 0, sizeof(words)); }
 };
 
+// Whether any bit is set.
+inline bool any(const Board& board) {
+  uint32_t all = 0;
+  for (int i = Board::kFirst; i < Board::kEnd; ++i) all |= board.words[i];
+  return all != 0;
+}
+
 inline constexpr uint32_t kMapRows = ((1u << kRows) - 1) << 1;  // the bits that are no padding
 
 // The three squares from one north to one south of `at`, moved to bits 0-2.

@@ -36,9 +36,12 @@ void Grounder::ground(int game, const RawRow& raw, int64_t last_action,
   facts_->fill(view);
   matcher_.evaluate(*facts_);
 
-  std::memset(out.active_bits, 0, (matcher_.num_conditions() + 7) / 8);
-  for (int i = 0; i < matcher_.num_conditions(); ++i) {
-    out.active_bits[i / 8] |= (matcher_.holds(i) ? 0x80 : 0) >> (i % 8);
+  const int conditions = matcher_.num_conditions();
+  for (int first = 0; first < conditions; first += 8) {
+    unsigned bits = 0;
+    const int end = std::min(first + 8, conditions);
+    for (int i = first; i < end; ++i) bits |= (matcher_.holds(i) ? 0x80u : 0u) >> (i - first);
+    out.active_bits[first / 8] = static_cast<uint8_t>(bits);
   }
   const uint32_t offered = scene.prompt ? scene.told.offered : 0;
   const int applying = matcher_.match(*facts_, offered, out.instances, kInstances);

@@ -223,6 +223,7 @@ void Memory::note_corpses(const Tables& tables, const Scene& scene) {
     else if (!(flags & kAnyMonster)) kill.kind = -1;
   }
   const Board& corpses = map().of(LevelMap::kCorpse);
+  if (!any(corpses)) return;
   const Board& stale = map().of(LevelMap::kStale);
   for (int column = 1; column <= kColumns; ++column) {
     for (uint32_t bits = corpses[column] & ~stale[column] & kMapRows; bits; bits &= bits - 1) {
@@ -256,6 +257,7 @@ void Memory::note_shunned(const Tables& tables, const Scene& scene) {
     const bool near = std::abs(place.row - at.row) <= 1 && std::abs(place.column - at.column) <= 1;
     if (near && !shown.has(place) && !spares(map().glyph(seen.square), scene.time)) seen = {};
   }
+  if (!any(shown) && !sparing()) return;
   const Board& monsters = map().of(LevelMap::kMonster);
   for (int column = 1; column <= kColumns; ++column) {
     const uint32_t maybe = shown[column] | (sparing() ? monsters[column] : 0);

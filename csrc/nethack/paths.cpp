@@ -83,12 +83,6 @@ TEDG_VECTOR_CLONES bool differ(const Board& one, const Board& other) {
   return different != 0;
 }
 
-bool any(const Board& board) {
-  uint32_t all = 0;
-  for (int i = Board::kFirst; i < Board::kEnd; ++i) all |= board.words[i];
-  return all != 0;
-}
-
 // Corpses of the player's own recent kills that are wise to eat.
 void mark_corpses(const Tables& tables, const Scene& scene, const Memory& memory,
                   const Board& passable, Board& goals) {
