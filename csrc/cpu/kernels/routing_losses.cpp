@@ -275,7 +275,7 @@ void backward(const LossProblem& p, int64_t begin, int64_t end, void* memory) {
     coefficients(p, by, block);
     store_rows(static_cast<T*>(p.grad_alpha) + row * count, count, rows, count, block.grad);
     const T* z = static_cast<const T*>(p.expert_logits) + row * sample;
-    if (scaled) {
+    if (scaled && p.actions > 0) {  // the norms take the place of turned logits
       A* norms = reinterpret_cast<A*>(block.turned);
       for (int64_t r = 0; r < rows; ++r) {
         scaled_gradients(reinterpret_cast<const A*>(block.coefficient) + r, z + r * sample,
