@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "build_support"))
 
 from native_build import EXTENSIONS, CMakeBuild  # noqa: E402
 
+OWN_MODULES = ("__init__", "info")
 VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "tedg_fast/__init__.py").read_text())
 
 
@@ -24,18 +25,18 @@ class KernelsBuild(CMakeBuild):
 
 
 class Modules(build_py):
-    """Leaves out the command line, which starts the trainer."""
+    """Of the package's own modules only those that concern the kernels."""
 
     def find_package_modules(self, package: str, package_dir: str) -> list:
         found = super().find_package_modules(package, package_dir)
-        return [entry for entry in found if entry[:2] != ("tedg_fast", "cli")]
+        return [entry for entry in found if package != "tedg_fast" or entry[1] in OWN_MODULES]
 
 
 setup(
     version=VERSION.group(1),
     packages=["tedg_fast", "tedg_fast.nn", "tedg_fast.ops"],
     package_dir={"tedg_fast": "../tedg_fast"},
-    package_data={"tedg_fast.ops": ["*.so"]},
+    package_data={"tedg_fast": ["py.typed"], "tedg_fast.ops": ["*.so"]},
     ext_modules=EXTENSIONS,
     cmdclass={"build_ext": KernelsBuild, "build_py": Modules},
 )

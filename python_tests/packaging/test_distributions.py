@@ -56,7 +56,8 @@ def test_the_kernels_alone_are_a_package(sources, tmp_path):
     command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib", tmp_path]
     subprocess.run(command, cwd=sources / "kernels", check=True)
     package = tmp_path / "tedg_fast"
-    assert {p.name for p in package.iterdir()} == {"__init__.py", "info.py", "nn", "ops"}
+    own = {"__init__.py", "info.py", "py.typed", "nn", "ops"}
+    assert {p.name for p in package.iterdir()} == own
     program = (
         "import tedg_fast.nn, tedg_fast.ops, torch; print(tedg_fast.__file__); "
         "conv = tedg_fast.nn.GATConv(3, 2); "
