@@ -79,7 +79,7 @@ def test_many_ranks_are_summed_up():
     ("changes", "ranks", "words"),
     [
         ({"num_envs": 33}, 2, "--num-envs is 33; 2 ranks share it, so it must be a multiple of 2"),
-        ({"num_envs": 5000}, 1, "--num-envs is 5000; it must lie in 1 … 4096"),
+        ({"num_envs": 5000}, 1, "--num-envs is 5000; it must lie in 1 … 4,096"),
         ({"num_envs": 96}, 96, "ranks share it, so it must be a multiple of 768"),
     ],
 )
