@@ -1,4 +1,4 @@
-// Which of the 23 actions a policy may choose (action_mask.py), as bits.
+// Which of the 23 actions a policy may choose, as bits.
 #pragma once
 
 #include <cstdint>

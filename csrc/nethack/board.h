@@ -1,6 +1,6 @@
 // Where squares are, and sets of them as bits.
 //
-// A square is numbered as in scene.py: the map is padded by one square on every side, and row y,
+// How a square is numbered: the map is padded by one square on every side, and row y,
 // column x is square (y + 1) * kWidth + x + 1. A Board holds one bit for each square, a word for
 // each column: a step north or south shifts all words, a step west or east reads the next word, so
 // loops over the columns need no shuffles and compile to plain vector code.

@@ -1,10 +1,10 @@
 // The numbers that the C++ and the Python grounding share. Each list names the Python class, module
-// or prefix that defines them; python_tests/nethack/test_native_grounding.py holds them equal.
+// or prefix that defines them; python_tests/nethack/test_facts_and_oracle.py holds them equal.
 #pragma once
 
 #include <cstdint>
 
-// tedg_fast/nethack/glyphs.py
+// tedg_fast/nethack/facts/glyphs.py
 #define TEDG_TERRAINS(E)                                                                     \
   E(UNKNOWN, 0) E(COVERED, 1) E(FLOOR, 2) E(CORRIDOR, 3) E(DOORWAY, 4) E(OPEN_DOOR, 5)       \
   E(CLOSED_DOOR, 6) E(STAIRS_UP, 7) E(STAIRS_DOWN, 8) E(FURNITURE, 9) E(TRAP, 10) E(PIT, 11) \
@@ -19,7 +19,7 @@
   E(OPEN_DOOR, 1u << 20) E(WALKABLE, 1u << 21) E(EDGE, 1u << 22) E(STICKY, 1u << 23)         \
   E(MEAL, 1u << 24) E(ITEM, 1u << 25) E(CORPSE, 1u << 26) E(SHUNNED, 1u << 27)
 
-// tedg_fast/nethack/messages.py
+// what the message line says (messages.cpp)
 #define TEDG_SAID(E)                                                                         \
   E(DIRECTION_PROMPT, 1u << 0) E(EAT_ITEM_PROMPT, 1u << 1) E(EAT_HERE_PROMPT, 1u << 2)       \
   E(ATTACK_PROMPT, 1u << 3) E(DOOR_LOCKED, 1u << 4) E(DOOR_OPENED, 1u << 5)                  \
@@ -32,12 +32,12 @@
   E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(POISONOUS_FOOD, 1u << 30)                  \
   E(NO_FOOD, 1u << 31)
 
-// tedg_fast/nethack/memory.py
+// what is remembered of a square (memory.cpp)
 #define TEDG_MARKS(E)                                                                        \
   E(VISITED, 1) E(BLOCKED, 2) E(NO_DIAGONAL, 4) E(LOCKED, 8) E(TRIED, 16) E(TASTED, 32)  \
   E(BRANCH, 64) E(STALE, 128)
 
-// tedg_fast/nethack/paths.py
+// what can be walked to (paths.cpp)
 #define TEDG_GOALS(E)                                                                        \
   E(STAIRS_DOWN, 0) E(FRONTIER, 1) E(GOLD, 2) E(SEARCH_SPOT, 3) E(MEAL, 4)        \
   E(STAIRS_UP, 5) E(FRESH_CORPSE, 6) E(SIDE_STAIRS, 7) E(COUNT, 8)
@@ -80,6 +80,6 @@ inline constexpr int kMessage = 256;
 inline constexpr int kMisc = 3;
 inline constexpr int kCrop = 9;
 inline constexpr int kUnreached = 255;
-inline constexpr int kTrail = 4;  // as many of memory.py's trail as the detectors read
+inline constexpr int kTrail = 4;  // positions that pacing is told by
 
 }  // namespace tedg::nethack

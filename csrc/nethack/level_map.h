@@ -1,5 +1,5 @@
 // The current level's map of one game: what is shown, what is remembered of it, and the marks that
-// the player's own steps left (scene.py's maps and memory.py's, kept from observation to
+// the player's own steps left (kept from observation to
 // observation).
 //
 // Only squares whose glyph changed are looked at. Everything that is derived from a square (boards,

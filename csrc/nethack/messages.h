@@ -1,4 +1,4 @@
-// What the game's message line says, as bits: messages.py's patterns without regular expressions.
+// What the game's message line says, as bits: phrases found without regular expressions.
 #pragma once
 
 #include <array>

@@ -356,7 +356,7 @@ py::dict constants() {
 
 PYBIND11_MODULE(_native_grounding, module) {
   using tedg::nethack::Grounder;
-  module.doc() = "The compiled part of native_grounding.py, which is the interface to use.";
+  module.doc() = "The compiled part of tedg_fast.nethack.facts.grounder, which is the interface to use.";
   module.def("vocabulary", &tedg::nethack::describe_vocabulary,
              "Every kind of object and its attributes, in the order of their numbers.");
   module.def("evaluate", &tedg::nethack::evaluate, py::arg("code"), py::arg("constants"),

@@ -1,4 +1,4 @@
-// Shortest known ways to what is worth walking to (paths.py), by flooding boards.
+// Shortest known ways to what is worth walking to, by flooding boards.
 //
 // A field is the list of boards "at most 0, 1, 2, ... steps from a goal". It grows only until the
 // player's neighbourhood is reached, goes on growing when the player leaves that part, and is begun

@@ -1,4 +1,4 @@
-// What one observation shows, before any memory (scene.py): the player's own numbers and messages.
+// What one observation shows, before any memory: the player's own numbers and messages.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What detectors look at (detectors/view.py): one game's scene, memory and ways, and what several
-// detectors share. Sets of neighbours are bits in action order.
+// What facts are read off: one game's scene, memory and ways, and what several
+// facts share. Sets of neighbours are bits in action order.
 #pragma once
 
 #include <bit>
