@@ -55,6 +55,7 @@ STATE = {
     "completed": Count(),
     "waiting": [{field.name: field.type for field in fields(Episode)}],
     "env_steps": Count(),
+    "decisions": Count(),
     "rollbacks": Count(),
     "workers_lost": Count(),
     "best_score": float,
