@@ -36,7 +36,7 @@ SMALL = 256
 def real_rollout(hypergraph: Hypergraph, policy: Policy, config: TrainConfig) -> Rollout:
     """A rollout of games in their midst."""
     settings = config.settings_at(0)
-    steps = config.ppo.rollout_steps
+    steps = config.ppo.rollout_decisions
     generator = torch.Generator().manual_seed(1)
     with VectorEnv(
         hypergraph, num_envs=config.num_envs, num_workers=2, run_seed=1, max_steps=config.max_steps
@@ -99,7 +99,7 @@ def disagreement(rollout: Rollout, policy: Policy, config: TrainConfig, shared: 
 def one_small_minibatch(config: TrainConfig) -> TrainConfig:
     """The same with rollouts of a single small minibatch."""
     steps = SMALL // config.num_envs
-    ppo = replace(config.ppo, minibatch_size=SMALL, rollout_steps=steps, segment_steps=steps)
+    ppo = replace(config.ppo, minibatch_size=SMALL, rollout_decisions=steps, segment_decisions=steps)
     return replace(config, ppo=ppo)
 
 

@@ -53,7 +53,7 @@ def games(hypergraph):
 def played(games, hypergraph):
     """(policy, a rollout of it)"""
     policy = build_policy(hypergraph, CONFIG)
-    steps, num_envs = CONFIG.ppo.rollout_steps, CONFIG.num_envs
+    steps, num_envs = CONFIG.ppo.rollout_decisions, CONFIG.num_envs
     rollout = Rollout(games.spec, steps, num_envs, CONFIG.num_experts)
     normaliser = RewardNormaliser(num_envs, CONFIG.ppo.reward_clip)
     Collector(games, policy, normaliser, torch.Generator(), rollout).collect(ROUTING, 0.99)

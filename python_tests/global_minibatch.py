@@ -25,7 +25,7 @@ from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
 GAMES, STEPS, EXPERTS = 3, 32, 4
-CONFIG = PPOConfig(rollout_steps=STEPS, minibatch_size=96, epochs=1, max_grad_norm=1e9)
+CONFIG = PPOConfig(rollout_decisions=STEPS, minibatch_size=96, epochs=1, max_grad_norm=1e9)
 # All terms of the loss count, those that are no plain means over rows most of all.
 SETTINGS = replace(
     TrainConfig().settings_at(2000),
@@ -98,8 +98,8 @@ def main(out):
         rewards = alone(np.concatenate(raws, 1), whole.done, SETTINGS.gamma)
 
         single = PPO(new_policy(), CONFIG, torch.Generator(), Stopwatch())
-        rows = segment_rows(STEPS, GAMES, CONFIG.segment_steps)
-        ours = segment_rows(STEPS, GAMES * world.size, CONFIG.segment_steps)
+        rows = segment_rows(STEPS, GAMES, CONFIG.segment_decisions)
+        ours = segment_rows(STEPS, GAMES * world.size, CONFIG.segment_decisions)
         number = {tuple(segment): k for k, segment in enumerate(ours.tolist())}
         same = [
             number[tuple((row // GAMES) * GAMES * world.size + rank * GAMES + row % GAMES

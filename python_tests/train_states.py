@@ -23,6 +23,7 @@ def small_state(env_steps=7, **changes):
         "completed": 3,
         "waiting": [],
         "env_steps": env_steps,
+        "decisions": env_steps,
         "rollbacks": 0,
         "workers_lost": 0,
         "best_score": float("-inf"),

@@ -22,7 +22,7 @@ from training import train  # noqa: E402
 from tedg_fast.hypergraph import load_hypergraph  # noqa: E402
 from tedg_fast.train.config import TrainConfig  # noqa: E402
 
-SMALL = ["--num-envs", "4", "--num-workers", "1", "--ppo.rollout-steps", "32"]
+SMALL = ["--num-envs", "4", "--num-workers", "1", "--ppo.rollout-decisions", "32"]
 CORES = sorted(os.sched_getaffinity(0))
 
 

@@ -88,5 +88,5 @@ def test_observations_without_objects_have_no_contexts():
     contexts = contexts_of(observation)
     assert contexts.shape == (6, 0)
     use = expert_use(np.array([0, 1, 1, 0, 1, 1]), np.array([0.4, 0.6]), contexts)
-    assert use["steps"] == 6 and use["contexts"] == {}
+    assert use["decisions"] == 6 and use["contexts"] == {}
     assert list(use["leading"].values()) == pytest.approx([1 / 3, 2 / 3])

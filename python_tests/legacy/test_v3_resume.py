@@ -11,7 +11,7 @@ from tedg_fast.train import checkpoint
 
 SHORT = [
     "--max-steps", "60", "--num-envs", "8", "--threads", "1",
-    "--ppo.rollout-steps", "32", "--ppo.minibatch-size", "128", "--ppo.epochs", "2",
+    "--ppo.rollout-decisions", "32", "--ppo.minibatch-size", "128", "--ppo.epochs", "2",
 ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
 
 GAMES, STEPS, MAX_STEPS = 3, 16, 12
-CONFIG = PPOConfig(rollout_steps=STEPS, minibatch_size=24, segment_steps=4, epochs=2)
+CONFIG = PPOConfig(rollout_decisions=STEPS, minibatch_size=24, segment_decisions=4, epochs=2)
 UPDATES = 2 * (GAMES * STEPS // 24)
 
 

@@ -96,7 +96,7 @@ def test_evaluation_plays_the_games_of_training(trained, tmp_path, monkeypatch, 
         (["--frobnicate"], "Unrecognized options: --frobnicate"),
         (["--episodes", "many"], "invalid literal"),
         (["--episodes", "2000000000"], "it must lie in 1 … 1,000,000,000"),
-        (["--num-envs", "4096", "--ppo.rollout-steps", "1024", "--max-steps", "1000000"],
+        (["--num-envs", "4096", "--ppo.rollout-decisions", "1024", "--max-steps", "1000000"],
          "GB are free"),
     ],
 )  # fmt: skip
