@@ -44,7 +44,7 @@ def real_rollout(hypergraph: Hypergraph, policy: Policy, config: TrainConfig) ->
         env.start()
         rollout = Rollout(env.spec, steps, config.num_envs, config.num_experts)
         normaliser = RewardNormaliser(config.num_envs, config.ppo.reward_clip)
-        collector = Collector(env, policy, normaliser, generator, rollout)
+        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
         for _ in range(20):
             collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
     return rollout
@@ -54,7 +54,7 @@ def plain_rows(rollout: Rollout, policy: Policy, gamma: float, gae_lambda: float
     observation = rollout.observation
     terminated, truncated = map(torch.from_numpy, (rollout.terminated, rollout.truncated))
     advantage = generalised_advantages(
-        torch.from_numpy(rollout.reward), rollout.value, rollout.next_value, terminated, truncated,
+        torch.from_numpy(rollout.reward), torch.from_numpy(rollout.length), rollout.value, rollout.next_value, terminated, truncated,
         gamma=gamma, gae_lambda=gae_lambda,
     )  # fmt: skip
     conditions = policy.manager.num_conditions
