@@ -71,7 +71,7 @@ def ineffective_flags(config: TrainConfig) -> list[str]:
         remarks.append("--no-manager: the router is a network alone, as --policy.router learned")
     if not policy.graph:
         remarks.append("--policy.no-graph: without advice there is nothing for a router to align with")
-        for name in ("gat_heads", "gat_head_size"):
+        for name in ("gat_heads", "gat_head_size", "manager", "proposals"):
             if getattr(policy, name) != PolicyConfig.__dataclass_fields__[name].default:
                 remarks.append(f"{flag(f'policy.{name}')} has no effect: there is no graph network")
         if config.ppo.effect_coef not in (0, PPOConfig.effect_coef):

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -56,14 +55,8 @@ class Batch:
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
             follows = torch.from_numpy(rollout.follows).flatten().to(device)
-            self.effects = policy.effects.shown(self._holds(rollout).to(device)), follows
-
-    @staticmethod
-    def _holds(rollout: Rollout) -> Tensor:
-        """[T·E, C] uint8: the conditions that hold right after each action."""
-        count = rollout.spec.num_conditions
-        holds = np.unpackbits(rollout.shown, axis=-1, count=count)
-        return torch.from_numpy(holds).flatten(0, 1)
+            shown = torch.from_numpy(rollout.shown).flatten(0, 1).to(device)
+            self.effects = policy.effects.shown(shown), follows
 
     def counts(self, segments: Tensor) -> Tensor:
         """[S, 2] of each of the ``segments`` [S, L]: the pairs of decisions of one episode in it,
@@ -194,7 +187,7 @@ class PPO:
         effects = torch.zeros(())
         if batch.effects is not None:
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
-            logits = self.policy.effects(output, inputs, minibatch.action)
+            logits = self.policy.effects(output.reading, inputs, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}

@@ -25,7 +25,7 @@ class Rollout:
     """
 
     def __init__(self, spec: ObservationSpec, decisions: int, num_envs: int, num_experts: int):
-        self.spec, self.decisions, self.num_envs = spec, decisions, num_envs
+        self.decisions, self.num_envs = decisions, num_envs
         shape = decisions, num_envs
         self.observation: Observation = spec.empty(*shape)
         self.action = np.zeros(shape, np.int64)
