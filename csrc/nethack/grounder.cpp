@@ -49,7 +49,7 @@ void Grounder::ground(int game, const RawRow& raw, int64_t last_action,
   for (int i = applying; i < kInstances; ++i) out.instances[i] = kEmpty;
   left_out_instances_ += std::max(applying - kInstances, 0);
   for (int kind = 0; kind < Kind::COUNT; ++kind) left_out_objects_ += facts_->left_out(kind);
-  write_objects(out.objects);
+  write_objects(out.instances, out.objects);
 
   write_features(view, out.features);
   state.memory.map().write_crop(tables_, scene.position, out.crop);
@@ -59,20 +59,33 @@ void Grounder::ground(int game, const RawRow& raw, int64_t last_action,
   }
 }
 
-void Grounder::write_objects(ObjectRow* out) const {
+// What instances bind, in their order, then the monsters that none does, nearest first.
+void Grounder::write_objects(const Instance* instances, ObjectRow* out) {
+  uint32_t listed[Kind::COUNT] = {};
   ObjectRow* const end = out + kObjects;
-  for (int kind = Kind::monster; kind < Kind::COUNT; ++kind) {
-    for (int i = 0; i < facts_->count(kind) && out < end; ++i) {
-      const double* own = facts_->own(kind, i);
-      const bool placed = kind < kFirstPlace;
-      *out++ = {static_cast<int16_t>(kind), static_cast<int16_t>(i),
-                static_cast<int16_t>(facts_->place(kind, i).subject),
-                static_cast<int16_t>(placed ? own[Placed::east] : 0),
-                static_cast<int16_t>(placed ? own[Placed::south] : 0),
-                static_cast<int16_t>(own[0])};  // Placed::distance and PlaceFact::steps
+  // An observation is bytes to Python, which need not lie where floats may.
+  auto write = [&](const ObjectRow& row) { std::memcpy(static_cast<void*>(out++), &row, sizeof(row)); };
+  auto add = [&](int kind, int place) {
+    if (listed[kind] >> place & 1) return;
+    listed[kind] |= 1u << place;
+    if (out == end) {
+      ++left_out_objects_;
+      return;
+    }
+    ObjectRow row{static_cast<uint8_t>(kind), static_cast<uint8_t>(place),
+                  facts_->place(kind, place).subject, {}};
+    const double* own = facts_->own(kind, place);
+    for (int i = 0; i < facts_->width(kind); ++i) row.facts[i] = static_cast<float>(own[i]);
+    write(row);
+  };
+  for (int i = 0; i < kInstances && instances[i].rule != Instance::kNoRule; ++i) {
+    const auto& kinds = matcher_.rule(instances[i].rule).kinds;
+    for (int variable = 0; variable < 2; ++variable) {
+      if (kinds[variable] >= 0) add(kinds[variable], instances[i].objects[variable]);
     }
   }
-  std::fill(out, end, ObjectRow{-1, -1, -1, 0, 0, 0});
+  for (int i = 0; i < facts_->count(Kind::monster); ++i) add(Kind::monster, i);
+  while (out < end) write({ObjectRow::kNone, 0, ObjectRow::kNoSubject, {}});
 }
 
 }  // namespace tedg::nethack

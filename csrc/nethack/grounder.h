@@ -10,6 +10,7 @@
 #include "facts/facts.h"
 #include "memory.h"
 #include "messages.h"
+#include "object_row.h"
 #include "paths.h"
 #include "rules/matcher.h"
 #include "scene.h"
@@ -17,17 +18,8 @@
 
 namespace tedg::nethack {
 
-// An object as a policy sees it.
-struct ObjectRow {
-  int16_t kind;      // place in the vocabulary; -1: none
-  int16_t index;     // place among the objects of its kind
-  int16_t subject;   // kind of monster, or whose corpse; -1 unknown
-  int16_t east, south;
-  int16_t steps;     // of the way to a place; distance of anything else
-};
-
 inline constexpr int kInstances = 64;  // an observation holds so many instances
-inline constexpr int kObjects = 32;    // and objects: monsters, items, corpses, then places
+inline constexpr int kObjects = 48;    // and objects: those that instances bind, then monsters
 
 // One game's rows of the policy's observation.
 struct ObservationRow {
@@ -71,7 +63,7 @@ class Grounder {
     explicit Game(const Tables& tables) : memory(tables) {}
   };
 
-  void write_objects(ObjectRow* out) const;
+  void write_objects(const Instance* instances, ObjectRow* out);
 
   Tables tables_;
   MessageReader reader_;

@@ -190,8 +190,7 @@ void ground(Grounder& grounder, const py::array& glyphs, const py::array& blstat
                                 (grounder.matcher().num_conditions() + 7) / 8, true);
   const Rows<uint8_t> instance_rows(instances, "instances", rows, kInstances * sizeof(Instance),
                                     true);
-  const Rows<int16_t> object_rows(objects, "objects", rows,
-                                  kObjects * sizeof(ObjectRow) / sizeof(int16_t), true);
+  const Rows<uint8_t> object_rows(objects, "objects", rows, kObjects * sizeof(ObjectRow), true);
   const Rows<float> feature_rows(features, "features", rows, grounder.tables().num_features(),
                                  true);
   const Rows<uint8_t> crop_rows(crop, "crop", rows, kCrop * kCrop, true);
@@ -354,6 +353,10 @@ py::dict constants() {
 }  // namespace
 }  // namespace tedg::nethack
 
+namespace tedg::nethack {
+void bind_scene_graphs(pybind11::module_& module);  // scene_graphs_module.cpp
+}
+
 PYBIND11_MODULE(_native_grounding, module) {
   using tedg::nethack::Grounder;
   module.doc() = "The compiled part of tedg_fast.nethack.facts.grounder, which is the interface to use.";
@@ -364,6 +367,7 @@ PYBIND11_MODULE(_native_grounding, module) {
              py::arg("monsters"), "The value of a program over given facts.");
   module.def("constants", &tedg::nethack::constants,
              "The numbers that the compiled code shares with Python's: name -> value.");
+  tedg::nethack::bind_scene_graphs(module);
   py::class_<Grounder>(module, "Grounder")
       .def(py::init(&tedg::nethack::make_grounder), py::kw_only(), py::arg("num_games"),
            py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"),

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tedg_fast.nethack.facts.features import HP_SHARE
-from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.facts.features import HP_SHARE, closeness_column
+from tedg_fast.nethack.facts.observation import Observation, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.train.health import expert_name
 
@@ -66,13 +66,14 @@ def contexts_of(observation: Observation) -> np.ndarray:
     show no objects."""
     if observation.objects.shape[1] == 0:
         return np.zeros((len(observation.objects), 0), bool)
-    kind, steps = observation.objects[..., 0], observation.objects[..., 5]
-    number = {name: kind.number for name, kind in vocabulary().kind.items()}
+    monster = vocabulary().kind["monster"]
+    objects = objects_of(observation)
+    adjacent = objects["facts"][..., monster.attribute["adjacent"].number] != 0
     return np.stack(
         (
             observation.features[:, HP_SHARE] < LOW_HP,
-            ((kind == number["monster"]) & (steps == 1)).any(1),
-            ((kind == number["frontier"]) & (steps <= NEAR)).any(1),
+            ((objects["kind"] == monster.number) & adjacent).any(1),
+            observation.features[:, closeness_column("frontier")] >= 1 / (1 + NEAR),
         ),
         axis=1,
     )
