@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from tedg_fast.policy import Policy, Routing, StateInput
+from tedg_fast.policy import Policy, Routing
 from tedg_fast.train.advantages import generalised_advantages
 from tedg_fast.train.checkpoint import snapshot
 from tedg_fast.train.config import PPOConfig
@@ -47,16 +47,15 @@ class Batch:
         self.log_prob = rollout.log_prob.flatten().to(device)
         self.done = torch.from_numpy(rollout.done).flatten().to(device)
         observation = rollout.observation
-        self.state = StateInput.of(observation.flat(), device)
-        self.active = policy.active(observation.flat())
+        self.inputs = policy.inputs(observation.flat())
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
             self.effects = self._effects(rollout, policy)
 
     def _effects(self, rollout: Rollout, policy: Policy) -> tuple[Tensor, Tensor]:
         """The effects that the observation after each row shows, and where there is one."""
-        steps = self.active.nodes.unflatten(0, (rollout.steps, rollout.num_envs))
-        next_holds = steps[:, :, : policy.manager.num_conditions].roll(-1, 0).flatten(0, 1)
+        bits = torch.from_numpy(rollout.observation.active_bits).to(policy.device)
+        next_holds = bits.roll(-1, 0).flatten(0, 1)
         follows = ~self.done
         follows[-rollout.num_envs :] = False
         return policy.effects.shown(next_holds), follows
@@ -173,12 +172,9 @@ class PPO:
     ) -> dict[str, Tensor]:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         lap = self.watch.lap
-        rules = self.policy.manager.rules()
-        active = batch.active.select(rows)
-        logic = self.policy.manager(rules, active)
+        inputs = batch.inputs.select(rows)
         lap("graph")
-        state = StateInput(*(field.index_select(0, rows) for field in batch.state))
-        output = self.policy(state, logic, Routing(settings.routing, settings.temperature))
+        output = self.policy(inputs, Routing(settings.routing, settings.temperature))
         lap("network")
         minibatch = batch.rows(rows, self.config.segment_steps, divisors[0])
         loss, terms = ppo_loss(
@@ -192,7 +188,7 @@ class PPO:
         effects = torch.zeros(())
         if batch.effects is not None:
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
-            logits = self.policy.effects(rules, active, minibatch.action)
+            logits = self.policy.effects(output.reading, inputs, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}

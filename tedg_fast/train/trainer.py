@@ -38,7 +38,7 @@ from tedg_fast.train.saver import Saver
 from tedg_fast.train.switching import expert_switches
 
 ATTENTION_SAMPLE = 64
-"""Active sets on which the attention variance is measured."""
+"""Observations on which the attention variance is measured."""
 BEST_AFTER = 20
 """Episodes a moving mean must cover before a checkpoint can be called the best."""
 
@@ -373,8 +373,8 @@ class Trainer:
         signals: dict[str, float],
         speed: float,
     ) -> None:
-        active = self.policy.active(rollout.observation[:ATTENTION_SAMPLE, 0])
-        variance = self.policy.manager.attention_variance(active)
+        sample = self.policy.inputs(rollout.observation[:ATTENTION_SAMPLE, 0])
+        variance = self.policy.manager.attention_variance(sample)
         reading = reading_of(signals, variance, shares, self.completed, settings["phase"])
         self.reading = reading
         for warning in self.health(reading):
