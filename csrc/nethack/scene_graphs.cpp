@@ -164,9 +164,7 @@ void SceneGraphBuilder::add(const uint8_t* instances, int most_instances, const 
     return kind < 0 || place >= kMostObjects ? -1 : int{object_at[kind][place]};
   };
   for (int condition = 0; condition < num_conditions_; ++condition) {
-    if (active_bits[condition / 8] >> (7 - condition % 8) & 1) {
-      edge(-1 - condition, 0, Role::condition_player);
-    }
+    out.holds.push_back(static_cast<float>(active_bits[condition / 8] >> (7 - condition % 8) & 1));
   }
   for (int i = 0; i < num_instances; ++i) edge(1 + i, 0, Role::instance_player);
   for (int i = 0; i < num_objects; ++i) edge(first_object + i, 0, Role::object_player);

@@ -5,7 +5,8 @@
 // proposes, the first named first; the objects. Conditions and effects are nodes that all states
 // share: they only send. Instances that want the same action, or that are about the same object,
 // hear of each other through that node in two rounds; a pair of edges for every pair of instances
-// would tell the same at many times the cost.
+// would tell the same at many times the cost. That a condition holds, of whatever, is a number that
+// the player's node begins with: dozens hold at once, and an edge for each would be half of all.
 #pragma once
 
 #include <array>
@@ -21,7 +22,7 @@ namespace tedg::nethack {
 
 // R(name): an edge's role, source first.
 #define TEDG_ROLES(R)                                                                            \
-  R(condition_player) R(instance_player) R(object_player)                                        \
+  R(instance_player) R(object_player)                                                            \
   R(first_instance) R(second_instance) /* the object that is a rule's first, second variable */  \
   R(condition_instance) R(effect_instance) R(action_instance) R(player_instance)                 \
   R(instance_action) R(instance_object) R(player_object)
@@ -46,6 +47,7 @@ struct SceneGraphs {
   std::vector<int64_t> actions;  // [instances, Instance::kActions]; Action::NUM_ACTIONS: fewer
   std::vector<float> facts;      // [objects, columns]
   std::vector<int64_t> subject;  // of each object its kind of monster, or num_monsters
+  std::vector<float> holds;      // [B, num_conditions], 0 or 1
 };
 
 class SceneGraphBuilder {

@@ -22,14 +22,18 @@ using Bytes = py::array_t<uint8_t, py::array::c_style>;
 // Kinds of the variables, conditions, effects.
 using CompiledNodes = std::tuple<std::array<int, 2>, std::vector<int>, std::vector<int>>;
 
-// A vector's numbers as an array that owns them, in rows of `width` (0: no second dimension).
+// A vector's numbers as an array that owns them.
 template <class T>
-py::array_t<T> array_of(std::vector<T>&& numbers, py::ssize_t width = 0) {
+py::array_t<T> array_of(std::vector<T>&& numbers, std::vector<py::ssize_t> shape) {
   auto* kept = new std::vector<T>(std::move(numbers));
   const py::capsule owner(kept, [](void* p) { delete static_cast<std::vector<T>*>(p); });
-  const auto count = static_cast<py::ssize_t>(kept->size());
-  if (width == 0) return py::array_t<T>(count, kept->data(), owner);
-  return py::array_t<T>({count / width, width}, kept->data(), owner);
+  return py::array_t<T>(std::move(shape), kept->data(), owner);
+}
+
+template <class T>
+py::array_t<T> array_of(std::vector<T>&& numbers) {
+  const auto count = static_cast<py::ssize_t>(numbers.size());
+  return array_of(std::move(numbers), {count});
 }
 
 Bytes bytes_of(const py::array& array, const char* name, py::ssize_t rows, py::ssize_t width) {
@@ -77,6 +81,9 @@ py::dict build(const SceneGraphBuilder& builder, const py::array& instances,
                   bits + row * ((builder.num_conditions() + 7) / 8), graphs);
     }
   }
+  const auto columns = static_cast<py::ssize_t>(builder.columns().size());
+  const py::ssize_t num_instances = graphs.instance_start.back();
+  const py::ssize_t num_objects = graphs.object_start.back();
   return py::dict(
       py::arg("node_start") = array_of(std::move(graphs.node_start)),
       py::arg("edge_start") = array_of(std::move(graphs.edge_start)),
@@ -85,11 +92,11 @@ py::dict build(const SceneGraphBuilder& builder, const py::array& instances,
       py::arg("role") = array_of(std::move(graphs.role)),
       py::arg("node") = array_of(std::move(graphs.node)),
       py::arg("instance_start") = array_of(std::move(graphs.instance_start)),
-      py::arg("actions") = array_of(std::move(graphs.actions), Instance::kActions),
+      py::arg("actions") = array_of(std::move(graphs.actions), {num_instances, Instance::kActions}),
       py::arg("object_start") = array_of(std::move(graphs.object_start)),
-      py::arg("facts") =
-          array_of(std::move(graphs.facts), static_cast<py::ssize_t>(builder.columns().size())),
-      py::arg("subject") = array_of(std::move(graphs.subject)));
+      py::arg("facts") = array_of(std::move(graphs.facts), {num_objects, columns}),
+      py::arg("subject") = array_of(std::move(graphs.subject)),
+      py::arg("holds") = array_of(std::move(graphs.holds), {rows, builder.num_conditions()}));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy.attention import GraphAttention
 from tedg_fast.policy.inputs import PolicyInput
-from tedg_fast.policy.nodes import NodeEncoder
+from tedg_fast.policy.nodes import NodeEncoder, NodeTables
 from tedg_fast.policy.proposals import Proposals
 from tedg_fast.policy.scenes import ROLES, Scenes, SceneReader
 
@@ -79,13 +79,19 @@ class Manager(nn.Module):
         """What the Manager reads of an observation [B, ...], on its device."""
         return self.read(observation).to(self.priority.device)
 
-    def _first_round(self, inputs: PolicyInput) -> Tensor:
-        x = self.nodes(inputs.scenes, inputs.features)
+    def tables(self) -> NodeTables:
+        """What depends on the parameters alone."""
+        return self.nodes.tables()
+
+    def _first_round(self, inputs: PolicyInput, tables: NodeTables) -> Tensor:
+        x = self.nodes(inputs.scenes, inputs.features, tables)
         return self.first(x, self.nodes.shared, inputs.scenes.graph.graph)
 
-    def forward(self, inputs: PolicyInput) -> Reading:
+    def forward(self, inputs: PolicyInput, tables: NodeTables | None = None) -> Reading:
+        """``tables`` are those of these parameters, if they were evaluated before."""
         scenes, shared = inputs.scenes, self.nodes.shared
-        x = self.second(self._first_round(inputs), shared, scenes.graph.graph)
+        x = self._first_round(inputs, tables or self.tables())
+        x = self.second(x, shared, scenes.graph.graph)
         instances = x.index_select(0, scenes.instance_nodes)
         learned = self.score(instances).squeeze(1)
         score = self.priority.index_select(0, scenes.rule) + learned
@@ -98,7 +104,7 @@ class Manager(nn.Module):
     def edge_attention(self, inputs: PolicyInput) -> Tensor:
         """What each node attends to in the last round, [E, heads] in [0, 1], edges in the order of
         ``inputs.scenes.graph``; those into one node sum to 1."""
-        x = self._first_round(inputs)
+        x = self._first_round(inputs, self.tables())
         return self.second.weights(x, self.nodes.shared, inputs.scenes.graph.graph)
 
     def attention_variance(self, inputs: PolicyInput) -> float:

@@ -21,7 +21,10 @@ class NoManager(nn.Module):
     def scenes(self, observation: Observation) -> None:
         """It reads none."""
 
-    def forward(self, inputs: PolicyInput) -> Reading:
+    def tables(self) -> None:
+        """There are none."""
+
+    def forward(self, inputs: PolicyInput, tables: None = None) -> Reading:
         """Zeros for all states."""
         batch, new = len(inputs.features), inputs.features.new_zeros
         return Reading(

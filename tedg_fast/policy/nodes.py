@@ -1,5 +1,7 @@
 """The first features of a scene graph's nodes."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,15 +17,24 @@ from tedg_fast.policy.scenes import ACTION_KINDS, Scenes
 _PLAYER_FEATURES = len(range(NUM_FEATURES)[UNDIRECTED])
 
 
+class NodeTables(NamedTuple):
+    """What the parameters alone make of nodes: ``numbered`` [rules + kinds of actions, width],
+    features of the instances and actions; ``monsters`` [M + 1, width], what a monster's or a
+    corpse's kind adds to an object, None without objects."""
+
+    numbered: Tensor
+    monsters: Tensor | None
+
+
 class NodeEncoder(nn.Module):
     """What each node is, before it hears of others.
 
     An instance is its rule: an embedding of its own, what kinds of actions it does (moving toward,
     running, ...) and the file's priority. An action is its kind. An object is its facts, with its
-    kind's row of NLE's monster table; the player what the observation's features tell of it.
-    Nowhere does a direction enter.
+    kind's row of NLE's monster table; the player is what the observation's features tell of it and
+    the conditions that hold. Nowhere does a direction enter.
 
-    Attributes: ``shared`` [C + F, width], the conditions and the effects.
+    Attributes: ``shared`` [C + F, width], the conditions and the effects as nodes.
     """
 
     def __init__(self, hypergraph: Hypergraph, num_fact_columns: int, width: int):
@@ -36,7 +47,9 @@ class NodeEncoder(nn.Module):
         self.trait = nn.Parameter(torch.randn(self.traits.shape[1], width))
         self.action = nn.Parameter(torch.randn(len(ACTION_KINDS), width))
         self.player = nn.Sequential(
-            nn.Linear(_PLAYER_FEATURES, width), nn.ReLU(), nn.LayerNorm(width)
+            nn.Linear(_PLAYER_FEATURES + hypergraph.num_conditions, width),
+            nn.ReLU(),
+            nn.LayerNorm(width),
         )
         self.objects = None
         if num_fact_columns:
@@ -45,16 +58,21 @@ class NodeEncoder(nn.Module):
             self.objects = nn.Linear(num_fact_columns, width, bias=False)
             self.norm = nn.LayerNorm(width)
 
-    def forward(self, scenes: Scenes, features: Tensor) -> Tensor:
-        """The nodes of B ``scenes`` with the observations' ``features`` [B, F] → [N, width]."""
+    def tables(self) -> NodeTables:
         rules = torch.addmm(self.identity, self.traits, self.trait)
-        parts = [rules, self.action, self.player(features[:, UNDIRECTED])]
+        monsters = None if self.objects is None else self.monster(self.monsters)
+        return NodeTables(torch.cat([rules, self.action]), monsters)
+
+    def forward(self, scenes: Scenes, features: Tensor, tables: NodeTables) -> Tensor:
+        """The nodes of B ``scenes`` with the observations' ``features`` [B, F] → [N, width]."""
+        player = torch.cat([features[:, UNDIRECTED], scenes.holds], 1)
+        parts = [tables.numbered, self.player(player)]
         if self.objects is not None:
-            kinds = self.monster(self.monsters).index_select(0, scenes.subject)
+            kinds = tables.monsters.index_select(0, scenes.subject)
             parts.append(self.norm(F.relu(self.objects(scenes.facts) + kinds)))
         # Of each node its row among these: instances and actions know it, the others are numbered.
         row = scenes.node.clone()
-        first = len(rules) + len(self.action)
+        first = len(tables.numbered)
         others = torch.arange(first, first + len(scenes) + len(scenes.subject), device=row.device)
         row[scenes.player_nodes] = others[: len(scenes)]
         row[scenes.object_nodes] = others[len(scenes) :]

@@ -1,4 +1,4 @@
-"""A policy at play: its pass without gradients."""
+"""A policy at play: its pass without gradients, for as long as its parameters stay as they are."""
 
 from typing import NamedTuple
 
@@ -20,13 +20,15 @@ class Play(NamedTuple):
 class Player:
     """Evaluates a policy, ``Policy`` or another with its interface, by its own forward pass."""
 
+    @torch.no_grad()
     def __init__(self, policy: nn.Module, routing: Routing):
         self.policy, self.routing = policy, routing
+        self.tables = policy.tables()
 
     @torch.no_grad()
     def __call__(self, observation: Observation) -> Play:
         """What the policy makes of the B games of ``observation`` [B, ...]."""
-        output = self.policy(self.policy.inputs(observation), self.routing)
+        output = self.policy(self.policy.inputs(observation), self.routing, self.tables)
         return Play(output.logits.cpu(), output.value.cpu(), output.alpha.cpu())
 
 

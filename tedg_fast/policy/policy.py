@@ -18,6 +18,7 @@ from tedg_fast.policy.effects import EffectPredictor
 from tedg_fast.policy.inputs import PolicyInput
 from tedg_fast.policy.manager import Manager, ManagerKind, Reading
 from tedg_fast.policy.no_manager import NoManager
+from tedg_fast.policy.nodes import NodeTables
 
 
 # A router that begins with the advice need not learn when to listen, which took it 100,000 steps. A
@@ -159,8 +160,15 @@ class Policy(nn.Module):
         """
         return PolicyInput.of(observation, self.manager.scenes(observation), self.device)
 
-    def forward(self, inputs: PolicyInput, routing: Routing) -> PolicyOutput:
-        reading = self.manager(inputs)
+    def tables(self) -> NodeTables | None:
+        """What depends on the parameters alone, so that it can be evaluated once for many calls."""
+        return self.manager.tables()
+
+    def forward(
+        self, inputs: PolicyInput, routing: Routing, tables: NodeTables | None = None
+    ) -> PolicyOutput:
+        """``tables`` are those of these parameters, if they were evaluated before."""
+        reading = self.manager(inputs, tables)
         h_state = self.state(inputs.features, inputs.crop)
         h_both = torch.cat([h_state, reading.h_logic], 1)
         router_logits = self.advice_weight * reading.advice_scores.detach()

@@ -44,6 +44,7 @@ class Scenes:
         facts: float32 [J, columns], as ``SceneReader.columns`` names them.
         subject: int64 [J], number of the monster kind, or whose corpse; the number of kinds where
             it is none.
+        holds: float32 [B, C], 1 for conditions that hold, 0 for others.
     """
 
     graph: GraphBatch
@@ -53,6 +54,7 @@ class Scenes:
     actions: Tensor
     facts: Tensor
     subject: Tensor
+    holds: Tensor
 
     def __len__(self) -> int:
         return len(self.graph)
@@ -69,6 +71,7 @@ class Scenes:
             actions=self.actions[instances],
             facts=self.facts[objects],
             subject=self.subject[objects],
+            holds=self.holds[rows],
         )
 
     def to(self, device: torch.device | str) -> "Scenes":
