@@ -1,10 +1,12 @@
 // Grounding of a fixed group of games, one observation of one game at a time: so a game's map stays
 // in the nearest cache while everything is read off it. Observation → memory → facts → conditions →
-// rules that apply.
+// rules that apply → whether the rules carry on by themselves.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "facts/facts.h"
@@ -15,6 +17,7 @@
 #include "rules/matcher.h"
 #include "scene.h"
 #include "tables.h"
+#include "view.h"
 
 namespace tedg::nethack {
 
@@ -29,11 +32,22 @@ struct ObservationRow {
   float* features;       // [Tables::num_features()]
   uint8_t* crop;         // [kCrop * kCrop]
   uint8_t* action_mask;  // bool [Action::NUM_ACTIONS]
+  int8_t* rule_action;   // what the rules carry out by themselves; kContested: nothing
 };
+
+// Where a decision is asked for, and what may be decided.
+struct Asking {
+  bool always;    // in every state, not only where it is contested
+  double margin;  // see uncontested_action
+  bool masks;     // whether only sensible actions are allowed, or all
+};
+
+// So many states after the last that asked for a decision, one asks in any case.
+inline constexpr int kLongestStretch = 512;
 
 class Grounder {
  public:
-  Grounder(int num_games, Tables tables, Matcher matcher);
+  Grounder(int num_games, Tables tables, Matcher matcher, Asking asking);
 
   int num_games() const { return static_cast<int>(games_.size()); }
   const Tables& tables() const { return tables_; }
@@ -42,10 +56,13 @@ class Grounder {
 
   // Forgets a game: its next observation is the first of a new one.
   void reset(int game);
-  // Takes in one observation of a game and writes the policy's view of it.
-  void ground(int game, const RawRow& raw, int64_t last_action, const ObservationRow& out);
+  // Takes in one observation of a game. Returns what the rules carry out by themselves, or kContested
+  // where a decision is asked for: as a game begins, and where `Asking` says so.
+  int take_in(int game, const RawRow& raw, int64_t last_action);
 
-  // Of the observation grounded last.
+  // Of the observation taken in last, whose raw row must still be there:
+  void write(const ObservationRow& out);       // the policy's view of it,
+  void write_conditions(uint8_t* bits) const;  // and of that active_bits alone.
   const Facts& facts() const { return *facts_; }
 
   // How often something did not fit, over all observations: objects of a kind, and instances.
@@ -56,7 +73,8 @@ class Grounder {
   struct Game {
     Memory memory;
     Paths paths;
-    int rounds = 0;  // of searching, on this level
+    int rounds = 0;      // of searching, on this level
+    int uncontested = 0;  // states since the last that asked for a decision
     uint8_t message[kMessage] = {};  // the last one, and what it told
     Told told;
 
@@ -68,8 +86,17 @@ class Grounder {
   Tables tables_;
   MessageReader reader_;
   Matcher matcher_;
+  Asking asking_;
   std::unique_ptr<Facts> facts_ = std::make_unique<Facts>();
   std::vector<std::unique_ptr<Game>> games_;
+  // What `write` needs of the observation taken in last.
+  const Game* seen_ = nullptr;
+  std::optional<Scene> scene_;
+  Ways ways_;
+  std::optional<View> view_;
+  std::array<Instance, kInstances> instances_;
+  uint32_t allowed_ = 0;
+  int rule_action_ = -1;
   int64_t left_out_objects_ = 0, left_out_instances_ = 0;
 };
 

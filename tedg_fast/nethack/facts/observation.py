@@ -21,6 +21,7 @@ INSTANCE = np.dtype(
     [("rule", np.uint16), ("objects", np.uint8, (2,)), ("actions", np.uint8, (4,))]
 )
 NO_RULE, NOTHING = 0xFFFF, 0xFF
+CONTESTED = -1
 
 OBJECT_FACTS = max(
     sum(not attribute["table"] for attribute in kind["attributes"])
@@ -58,11 +59,13 @@ class Observation(Rows):
     features: np.ndarray  # float32 [..., NUM_FEATURES]: see features.py
     crop: np.ndarray  # uint8 [..., CROP * CROP]: glyph classes around the player, row-major
     action_mask: np.ndarray  # bool [..., 23]: True = allowed; never an all-False row
+    # int8 [...]: the action that the rules carry out by themselves; CONTESTED: a decision is asked for
+    rule_action: np.ndarray
 
     def flat(self) -> "Observation":
         """The same rows with their two leading dimensions made one."""
         fields = (self.active_bits, self.instances, self.objects, self.features, self.crop,
-                  self.action_mask)  # fmt: skip
+                  self.action_mask, self.rule_action)  # fmt: skip
         rows = len(self.crop) * self.crop.shape[1]  # -1 would not do where a field is empty
         return Observation(
             *(np.ascontiguousarray(field).reshape(rows, *field.shape[2:]) for field in fields)
@@ -84,6 +87,7 @@ class ObservationSpec:
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((CROP * CROP,), np.dtype(np.uint8)),
             "action_mask": ((NUM_ACTIONS,), np.dtype(bool)),
+            "rule_action": ((), np.dtype(np.int8)),
         }
 
     def empty(self, *leading: int) -> Observation:
