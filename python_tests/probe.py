@@ -9,7 +9,12 @@ import numpy as np
 from rule_instances import instances
 
 from tedg_fast.hypergraph import Condition, Do, Effect, Hypergraph, Operator, Template, Use
-from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
+from tedg_fast.nethack.facts.observation import (
+    NOTHING,
+    Observation,
+    ObservationSpec,
+    objects_of,
+)
 from tedg_fast.nethack.games.vector_env import StepResult
 
 
@@ -60,6 +65,7 @@ class SymbolEnv:
         self.symbols = rng.integers(0, 4, (self.SHOWN, num_envs))
         self.lasting = rng.integers(1, longest + 1, (self.SHOWN, num_envs))
         self.observation: Observation = self.spec.empty(num_envs)
+        objects_of(self.observation)["kind"] = NOTHING
         self.observation.action_mask[:] = True
         self.final_observation = self.observation.copy()
         self.discount = 1.0
@@ -95,7 +101,6 @@ class SymbolEnv:
         return group, StepResult(
             reward=(right * self.discount ** (length - 1)).astype(np.float32),
             length=length,
-            steps=length,
             terminated=terminated,
             truncated=np.zeros_like(terminated),
             shown=shown,

@@ -35,7 +35,7 @@ def small_state(env_steps=7, **changes):
                 "games": [
                     {
                         "episode": 4, "actions": torch.zeros(9, dtype=torch.uint8),
-                        "observation_hash": "ab",
+                        "observation_hash": "ab", "following": 6,
                     }
                 ],
             }

@@ -99,6 +99,21 @@ def test_values_and_probabilities_are_those_of_the_stored_observations(policy):
     assert (rollout.next_value[:-1][cut[:-1]] != rollout.value[1:][cut[:-1]]).all()
 
 
+def test_what_follows_an_action_is_what_was_seen_right_after_it(policy):
+    """Where a decision lasts a single game step, that is the next one's observation."""
+    rollout, _, _ = collect(policy)
+    assert (rollout.length >= 1).all() and rollout.length.max() > 3
+    assert not rollout.follows[rollout.terminated & (rollout.length == 1)].any()
+    assert rollout.follows[~rollout.done].all()
+    single = (rollout.length == 1)[:-1] & ~rollout.done[:-1]
+    assert single.sum() > 10
+    np.testing.assert_array_equal(
+        rollout.shown[:-1][single], rollout.observation.active_bits[1:][single]
+    )
+    longer = (rollout.length > 1)[:-1] & ~rollout.done[:-1]
+    assert (rollout.shown[:-1][longer] != rollout.observation.active_bits[1:][longer]).any()
+
+
 def test_actions_are_drawn_from_the_policys_distribution():
     """Frequencies over 51,200 draws, forbidden actions among them, whatever the noise."""
     torch.manual_seed(3)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
 from tedg_fast.nethack.facts.observation import Observation
-from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.policy import Policy, Routing, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
@@ -43,8 +43,8 @@ class Setting(NamedTuple):
 class Asking(NamedTuple):
     """When an agent is asked: ``decide`` and ``margin`` as of ``TrainConfig``."""
 
-    decide: Literal["contested", "always"] = "always"
-    margin: float = 0.0
+    decide: Decide = "always"
+    margin: float = MARGIN
 
 
 class Choice(NamedTuple):

@@ -120,7 +120,9 @@ def _play(
         if env.idle[rows].all():
             return False
         observation = env.observation[rows]
-        choice = agent(observation, draws[rows][np.arange(len(draws[rows])), env.steps[rows]])
+        # Of a game that is over the last draw, which decides nothing.
+        step = np.minimum(env.played[rows], games.max_steps - 1)
+        choice = agent(observation, np.take_along_axis(draws[rows], step[:, None], 1)[:, 0])
         if choice.alpha is not None:
             record.add(number[rows], observation, choice.alpha)
         env.send(group, np.where(env.idle[rows], 0, choice.actions))

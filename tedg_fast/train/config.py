@@ -1,10 +1,11 @@
 """The configuration of a run: one frozen dataclass, mirrored to the command line and saved."""
 
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.checkpoint_schema import Mismatch, require
 from tedg_fast.train.limits import ConfigError
@@ -73,10 +74,10 @@ class TrainConfig:
     """NetHack role-race-alignment-gender; "@" is any, by each game's seed."""
     num_experts: int = 4
     """Experts of the mixture; the first four are survival, combat, exploration, general."""
-    decide: Literal["contested", "always"] = "contested"
+    decide: Decide = "contested"
     """When the network decides: where the rules disagree ("contested"; elsewhere they are carried
     out without it), or at every game step ("always")."""
-    margin: float = 1.0
+    margin: float = MARGIN
     """Rules disagree that are at most so much weaker than the strongest (nats of priority)."""
     mask: bool = True
     """Forbid actions that certainly do nothing."""

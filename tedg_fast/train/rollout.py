@@ -19,8 +19,7 @@ class Rollout:
 
     Of decision t of game e: ``observation``, ``action`` int64, ``log_prob``, ``value``, ``alpha``
     [T, E, K]; ``reward`` float32, discounted to its beginning; ``length`` int64, the game steps that
-    it lasted; ``steps`` int64, those played until the next decision, also of later episodes;
-    ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of the state that
+    it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of the state that
     it led to; ``shown`` uint8, the packed conditions right after the action, where ``follows``.
     """
 
@@ -35,7 +34,6 @@ class Rollout:
         self.alpha = torch.zeros(*shape, num_experts)
         self.reward = np.zeros(shape, np.float32)
         self.length = np.zeros(shape, np.int64)
-        self.steps = np.zeros(shape, np.int64)
         self.terminated = np.zeros(shape, bool)
         self.truncated = np.zeros(shape, bool)
         self.shown = np.zeros_like(self.observation.active_bits)
@@ -48,7 +46,7 @@ class Rollout:
 
     def take(self, place: tuple[int, slice], result: StepResult) -> None:
         """Store what became of the decisions at ``place``, (t, rows)."""
-        for name in ("reward", "length", "steps", "terminated", "truncated", "shown", "follows"):
+        for name in ("reward", "length", "terminated", "truncated", "shown", "follows"):
             getattr(self, name)[place] = getattr(result, name)
 
 

@@ -191,7 +191,7 @@ class Trainer:
             share = Share(
                 state=self.rank_state(),
                 played=played,
-                steps=int(rollout.steps.sum()),
+                steps=int(rollout.length.sum()),
                 decisions=rollout.action.size,
                 usage=rollout.alpha.mean((0, 1)).tolist(),
                 switching=expert_switches(rollout.alpha, rollout.done),
