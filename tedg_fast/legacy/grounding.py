@@ -4,8 +4,13 @@ import numpy as np
 
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
-from tedg_fast.nethack.facts.observation import RawObservation
-from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
+from tedg_fast.nethack.facts.observation import (
+    INSTANCE,
+    OBJECT,
+    Observation,
+    ObservationSpec,
+    RawObservation,
+)
 
 
 class V3ObservationSpec(ObservationSpec):
@@ -20,8 +25,8 @@ class V3ObservationSpec(ObservationSpec):
         return super().fields() | {
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((1,), np.dtype(np.uint8)),
-            "instances": ((0, 8), np.dtype(np.uint8)),
-            "objects": ((0, 6), np.dtype(np.int16)),
+            "instances": ((0, INSTANCE.itemsize), np.dtype(np.uint8)),
+            "objects": ((0, OBJECT.itemsize), np.dtype(np.uint8)),
         }
 
 
