@@ -8,6 +8,8 @@ from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.nethack.facts.observation import (
     CONTESTED,
+    INSTANCE,
+    OBJECT,
     Observation,
     ObservationSpec,
     RawObservation,
@@ -27,8 +29,8 @@ class V3ObservationSpec(ObservationSpec):
         return super().fields() | {
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((1,), np.dtype(np.uint8)),
-            "instances": ((0, 8), np.dtype(np.uint8)),
-            "objects": ((0, 6), np.dtype(np.int16)),
+            "instances": ((0, INSTANCE.itemsize), np.dtype(np.uint8)),
+            "objects": ((0, OBJECT.itemsize), np.dtype(np.uint8)),
         }
 
 
