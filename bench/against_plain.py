@@ -36,7 +36,7 @@ SMALL = 256
 def real_rollout(hypergraph: Hypergraph, policy: Policy, config: TrainConfig) -> Rollout:
     """A rollout of games in their midst."""
     settings = config.settings_at(0)
-    steps = config.ppo.rollout_steps
+    steps = config.ppo.rollout_decisions
     generator = torch.Generator().manual_seed(1)
     with VectorEnv(
         hypergraph, num_envs=config.num_envs, num_workers=2, run_seed=1, max_steps=config.max_steps
@@ -44,7 +44,7 @@ def real_rollout(hypergraph: Hypergraph, policy: Policy, config: TrainConfig) ->
         env.start()
         rollout = Rollout(env.spec, steps, config.num_envs, config.num_experts)
         normaliser = RewardNormaliser(config.num_envs, config.ppo.reward_clip)
-        collector = Collector(env, policy, normaliser, generator, rollout)
+        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
         for _ in range(20):
             collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
     return rollout
@@ -54,7 +54,7 @@ def plain_rows(rollout: Rollout, policy: Policy, gamma: float, gae_lambda: float
     observation = rollout.observation
     terminated, truncated = map(torch.from_numpy, (rollout.terminated, rollout.truncated))
     advantage = generalised_advantages(
-        torch.from_numpy(rollout.reward), rollout.value, rollout.next_value, terminated, truncated,
+        torch.from_numpy(rollout.reward), torch.from_numpy(rollout.length), rollout.value, rollout.next_value, terminated, truncated,
         gamma=gamma, gae_lambda=gae_lambda,
     )  # fmt: skip
     conditions = policy.manager.num_conditions
@@ -99,7 +99,7 @@ def disagreement(rollout: Rollout, policy: Policy, config: TrainConfig, shared: 
 def one_small_minibatch(config: TrainConfig) -> TrainConfig:
     """The same with rollouts of a single small minibatch."""
     steps = SMALL // config.num_envs
-    ppo = replace(config.ppo, minibatch_size=SMALL, rollout_steps=steps, segment_steps=steps)
+    ppo = replace(config.ppo, minibatch_size=SMALL, rollout_decisions=steps, segment_decisions=steps)
     return replace(config, ppo=ppo)
 
 

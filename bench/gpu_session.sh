@@ -95,7 +95,7 @@ fi
 
 # 6. About a minute of training.
 if $dry; then
-  size=(--episodes 4 --max-steps 60 --num-envs 4 --num-workers 1 --ppo.rollout-steps 32)
+  size=(--episodes 4 --max-steps 60 --num-envs 4 --num-workers 1 --ppo.rollout-decisions 32)
 else
   size=(--episodes 60 --max-steps 500)
 fi

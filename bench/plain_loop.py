@@ -71,7 +71,7 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
     state, applying = games.reset()
     while played < steps:
         states, rules, actions, log_probs, values, rewards, dones = [], [], [], [], [], [], []
-        for _ in range(ppo.rollout_steps):
+        for _ in range(ppo.rollout_decisions):
             with torch.no_grad():
                 output, _ = plain(state, applying, None, settings)
             distribution = torch.distributions.Categorical(logits=output.logits)
@@ -84,7 +84,7 @@ def train(hypergraph: Hypergraph, policy: Policy, config: TrainConfig, steps: in
             (state, applying), reward, done = games.step(action.numpy())
             rewards.append(reward)
             dones.append(done)
-        played += ppo.rollout_steps * num_envs
+        played += ppo.rollout_decisions * num_envs
         with torch.no_grad():
             values.append(plain(state, applying, None, settings)[0].value)
 

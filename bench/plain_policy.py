@@ -144,7 +144,7 @@ class PlainPolicy:
 
     def loss(self, rows: Rows, settings: Settings, config: PPOConfig) -> Tensor:
         """PPO's loss with all terms of warmup's first update on; ``rows`` as segments of
-        ``config.segment_steps`` consecutive steps of a game.
+        ``config.segment_decisions`` consecutive steps of a game.
 
         The temporal loss, whose coefficient is 0 throughout warmup, is left out.
         """

@@ -10,7 +10,7 @@ import torch
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
-from tedg_fast.policy import Routing, StateInput
+from tedg_fast.policy import Routing, player_of
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig
@@ -43,7 +43,8 @@ def hypergraph():
 def games(hypergraph):
     with VectorEnv(
         hypergraph, num_envs=CONFIG.num_envs, num_workers=CONFIG.num_workers, run_seed=0,
-        max_steps=CONFIG.max_steps, character=CONFIG.character,
+        max_steps=CONFIG.max_steps, character=CONFIG.character, decide=CONFIG.decide,
+        margin=CONFIG.margin,
     ) as env:  # fmt: skip
         env.start()
         yield env
@@ -53,10 +54,11 @@ def games(hypergraph):
 def played(games, hypergraph):
     """(policy, a rollout of it)"""
     policy = build_policy(hypergraph, CONFIG)
-    steps, num_envs = CONFIG.ppo.rollout_steps, CONFIG.num_envs
-    rollout = Rollout(games.spec, steps, num_envs, CONFIG.num_experts)
+    decisions, num_envs = CONFIG.ppo.rollout_decisions, CONFIG.num_envs
+    rollout = Rollout(games.spec, decisions, num_envs, CONFIG.num_experts)
     normaliser = RewardNormaliser(num_envs, CONFIG.ppo.reward_clip)
-    Collector(games, policy, normaliser, torch.Generator(), rollout).collect(ROUTING, 0.99)
+    collector = Collector(games, policy, normaliser, torch.Generator(), rollout, Stopwatch())
+    collector.collect(ROUTING, SETTINGS.gamma)
     return policy, rollout
 
 
@@ -65,21 +67,15 @@ def name(benchmark, part):
     benchmark.extra_info["implementation"] = "Trainer"
 
 
-@pytest.mark.parametrize("rows", [16, 32])
+@pytest.mark.parametrize("rows", [8, 32])
 def test_policy_call(benchmark, played, rows):
-    """From an observation of so many games to logits and values, the rules evaluated before."""
+    """From an observation of so many games to logits and values."""
     policy, rollout = played
     observation = rollout.observation[0][:rows]
-    state = StateInput.of(observation)
     name(benchmark, f"policy call of {rows} rows")
     with torch.inference_mode():
-        rules = policy.manager.rules()
-
-        def call():
-            logic = policy.manager(rules, policy.active(observation))
-            return policy(state, logic, ROUTING)
-
-        assert benchmark(call).logits.shape == (rows, 23)
+        player = player_of(policy, ROUTING)
+        assert benchmark(player, observation).logits.shape == (rows, 23)
 
 
 def test_update(benchmark, played):
@@ -89,7 +85,7 @@ def test_update(benchmark, played):
     name(benchmark, "update")
     signals = benchmark.pedantic(ppo.update, (rollout, SETTINGS), rounds=5, warmup_rounds=1)
     assert np.isfinite(signals["loss"])
-    rows = rollout.steps * rollout.num_envs
+    rows = rollout.decisions * rollout.num_envs
     minibatches = CONFIG.ppo.epochs * -(-rows // CONFIG.ppo.minibatch_size)
     fastest = benchmark.stats.stats.min
     benchmark.extra_info["milliseconds_a_minibatch"] = 1e3 * fastest / minibatches
@@ -106,12 +102,13 @@ def test_checkpoint_save(benchmark, hypergraph, tmp_path):
 
 
 def test_vector_step(benchmark, games):
-    """One step of all games and their grounding, random allowed actions drawn included."""
+    """From one decision of all games to the next, random allowed actions drawn included."""
     rng = np.random.default_rng(0)
 
     def step():
         mask = games.observation.action_mask
         return games.step((rng.random(mask.shape) * mask).argmax(1))
 
-    name(benchmark, f"step of {games.num_envs} games, {len(games.worker_pids)} workers")
+    workers = len(games.worker_pids)
+    name(benchmark, f"decision in each of {games.num_envs} games, {workers} workers")
     assert benchmark(step).reward.shape == (games.num_envs,)

@@ -57,6 +57,11 @@ def speed_rows(run: Run, raw: float, cores: int) -> list[list[str]]:
             f"{run.speed_with_startup:,.0f}",
             f"{run.speed_with_startup / (cores * raw):.1%}",
         ],
+        [
+            f"decisions, {run.decisions / run.steps:.1%} of the steps",
+            f"{run.decisions / run.seconds:,.0f}",
+            "",
+        ],
         ["V3's own trainer", f"{PREDECESSOR}", f"we: {run.speed / PREDECESSOR:.0f} times"],
     ]
 

@@ -60,6 +60,7 @@ class TimedDisplay(Display):
         self.marks.append(
             {
                 "steps": status.env_steps,
+                "decisions": status.decisions,
                 "seconds": now - self.started,
                 "parts": dict(self.watch.seconds),
                 "trainer_cpu": time.process_time(),

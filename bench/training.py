@@ -19,7 +19,7 @@ ENDLESS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of ``steps`` took.
+    """What a run of so many game ``steps`` took, with ``decisions`` in them.
 
     ``seconds`` are wall time since the games stood ready; ``parts`` says where they were spent.
     ``trainer_cpu`` and ``worker_cpu``: cores that were busy on average after the first iteration.
@@ -27,6 +27,7 @@ class Run:
     """
 
     steps: int
+    decisions: int
     seconds: float
     startup_seconds: float
     parts: dict[str, float]
@@ -111,6 +112,7 @@ def _run(measured: dict, peak: Usage) -> Run:
 
     return Run(
         steps=last["steps"],
+        decisions=last["decisions"],
         seconds=last["seconds"],
         startup_seconds=measured["startup_seconds"],
         parts=last["parts"],

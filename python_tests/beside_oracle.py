@@ -8,16 +8,21 @@ from oracle import Look, Oracle
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
-from tedg_fast.nethack.facts.observation import Observation, RawObservation
+from tedg_fast.nethack.facts.observation import (
+    NO_RULE,
+    Observation,
+    RawObservation,
+    instances_of,
+)
 
-_COMPARED = ("objects", "features", "crop", "action_mask")
+_COMPARED = ("features", "crop", "action_mask")
 
 
 class Compared:
     """The compiled grounding of games, held against the oracle."""
 
     def __init__(self, graph: Hypergraph, games: int):
-        self.native = Grounder(graph, games)
+        self.graph, self.native = graph, Grounder(graph, games)
         self.left_out = 0  # objects, as the oracle counts them
         self.out = self.native.spec.empty(1)
 
@@ -30,17 +35,29 @@ class Compared:
         for name in ("features", "crop", "objects"):
             getattr(out, name).view(np.uint8)[...] = 255  # whatever is there must be overwritten
         self.native(raw, np.array([action]), out, np.array([game]))
-        self.left_out += look.left_out
         facts = self.native.facts
         if facts != look.facts.objects:
             pytest.fail(f"game {game}: {_difference(facts, look.facts.objects)}")
-        for name in _COMPARED:
-            ours, theirs = getattr(out, name)[0], getattr(look, name)()
+        expected = {name: getattr(look, name)() for name in _COMPARED}
+        expected["objects"], left_out = look.objects(self._bound())
+        self.left_out += left_out
+        for name, theirs in expected.items():
+            ours = getattr(out, name)[0]
             if ours.dtype != theirs.dtype or ours.tobytes() != theirs.tobytes():
                 place = tuple(np.argwhere(ours != theirs)[0])
                 pytest.fail(f"game {game}: {name}{place} is {ours[place]}, "
                             f"the oracle says {theirs[place]}")  # fmt: skip
         assert self.native.left_out[0] == self.left_out
+
+
+    def _bound(self) -> list[tuple[str, int]]:
+        """Kind and place of what the instances are about, in their order."""
+        rows = instances_of(self.out)[0]
+        return [
+            (kind, int(place))
+            for row in rows[rows["rule"] != NO_RULE]
+            for kind, place in zip(self.graph.operators[row["rule"]].variables, row["objects"])
+        ]
 
 
 def _difference(ours: dict, theirs: dict) -> str:

@@ -24,8 +24,8 @@ from tedg_fast.train.ranks import first_generator
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
-GAMES, STEPS, EXPERTS = 3, 32, 4
-CONFIG = PPOConfig(rollout_steps=STEPS, minibatch_size=96, epochs=1, max_grad_norm=1e9)
+GAMES, DECISIONS, EXPERTS = 3, 32, 4
+CONFIG = PPOConfig(rollout_decisions=DECISIONS, minibatch_size=96, epochs=1, max_grad_norm=1e9)
 # All terms of the loss count, those that are no plain means over rows most of all.
 SETTINGS = replace(
     TrainConfig().settings_at(2000),
@@ -49,17 +49,18 @@ def play(world, policy):
     raw = []
 
     class Remembering(RewardNormaliser):
-        def __call__(self, reward, done, gamma):
+        def __call__(self, reward, length, done, gamma):
             raw.append(reward.copy())
-            return super().__call__(reward, done, gamma)
+            return super().__call__(reward, length, done, gamma)
 
     normaliser = Remembering(GAMES, CONFIG.reward_clip, world)
     with make_env(
         num_envs=GAMES, num_workers=1, max_steps=13, next_episode=world.rank, number_step=2
     ) as env:
         env.start()
-        rollout = Rollout(env.spec, STEPS, GAMES, EXPERTS)
-        collector = Collector(env, policy, normaliser, first_generator(1, world.rank), rollout)
+        rollout = Rollout(env.spec, DECISIONS, GAMES, EXPERTS)
+        generator = first_generator(1, world.rank)
+        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
         collector.collect(Routing(SETTINGS.routing, SETTINGS.temperature), SETTINGS.gamma)
     return rollout, raw[0]
 
@@ -67,7 +68,7 @@ def play(world, policy):
 def merged(parts):
     """The rollouts of all ranks as one; the games of rank r are the columns from r·GAMES on."""
     spec = ObservationSpec(load_hypergraph().num_conditions)
-    whole = Rollout(spec, STEPS, GAMES * len(parts), EXPERTS)
+    whole = Rollout(spec, DECISIONS, GAMES * len(parts), EXPERTS)
     for rank, part in enumerate(parts):
         columns = slice(rank * GAMES, (rank + 1) * GAMES)
         for name, value in vars(part).items():
@@ -95,11 +96,11 @@ def main(out):
         rollouts, raws, segments = zip(*parts)
         whole = merged(rollouts)
         alone = RewardNormaliser(GAMES * world.size, CONFIG.reward_clip)
-        rewards = alone(np.concatenate(raws, 1), whole.done, SETTINGS.gamma)
+        rewards = alone(np.concatenate(raws, 1), whole.length, whole.done, SETTINGS.gamma)
 
         single = PPO(new_policy(), CONFIG, torch.Generator(), Stopwatch())
-        rows = segment_rows(STEPS, GAMES, CONFIG.segment_steps)
-        ours = segment_rows(STEPS, GAMES * world.size, CONFIG.segment_steps)
+        rows = segment_rows(DECISIONS, GAMES, CONFIG.segment_decisions)
+        ours = segment_rows(DECISIONS, GAMES * world.size, CONFIG.segment_decisions)
         number = {tuple(segment): k for k, segment in enumerate(ours.tolist())}
         same = [
             number[tuple((row // GAMES) * GAMES * world.size + rank * GAMES + row % GAMES

@@ -19,7 +19,7 @@ from tedg_fast.train.ppo import PPO
 def main(place, count, arguments):
     sys.argv = ["tedg-train", *arguments]
     if place == "game step":
-        VectorEnv.receive = dying(VectorEnv.receive, count)
+        VectorEnv.receive_any = dying(VectorEnv.receive_any, count)
     if place == "gradient step":
         PPO._step = dying(PPO._step, count)
     if place == "file":

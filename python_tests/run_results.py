@@ -31,7 +31,7 @@ def forget_timings(state):
     """Take out of a checkpoint's log what depends on the machine's speed."""
     updates = state["log"]["updates"]
     for name in list(updates):
-        if name.endswith("steps_per_second") or name.startswith("share_") or name in OF_RANKS:
+        if name.endswith("s_per_second") or name.startswith("share_") or name in OF_RANKS:
             del updates[name]
 
 

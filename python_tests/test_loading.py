@@ -23,15 +23,19 @@ def test_a_loaded_agent_plays_the_games_of_its_training(trained):
     env = agent.environment(num_envs=3, num_workers=1)
     observation, _ = env.reset(seed=5)
     assert env.observation_space.contains(observation)
-    ended = []
+    ended, asked = [], []
     for _ in range(45):
-        action = agent.act(observation)
+        action, by_rules = agent.act(observation), observation["rule_action"]
         assert env.action_space.contains(action)
+        carried_on = by_rules >= 0
+        assert (action[carried_on] == by_rules[carried_on]).all()
+        asked += (~carried_on).tolist()
         observation, reward, terminated, truncated, info = env.step(action)
         ended += info["episodes"]
         if truncated.any():
             assert info["_final_obs"].tolist() == truncated.tolist()
     env.close()
+    assert 0 < np.mean(asked) < 0.5, "decide is contested, as in training"
     assert reward.shape == (3,) and len(ended) >= 3
     assert max(episode.length for episode in ended) <= 40, "the run's --max-steps"
 

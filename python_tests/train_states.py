@@ -23,6 +23,7 @@ def small_state(env_steps=7, **changes):
         "completed": 3,
         "waiting": [],
         "env_steps": env_steps,
+        "decisions": env_steps,
         "rollbacks": 0,
         "workers_lost": 0,
         "best_score": float("-inf"),
@@ -34,7 +35,7 @@ def small_state(env_steps=7, **changes):
                 "games": [
                     {
                         "episode": 4, "actions": torch.zeros(9, dtype=torch.uint8),
-                        "observation_hash": "ab",
+                        "observation_hash": "ab", "following": 6,
                     }
                 ],
             }

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tedg_fast.evaluate.agents import Agent, find_agent
-from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.facts.observation import CONTESTED, Observation
 from tedg_fast.nethack.gym import NetHackVectorEnv
 
 
@@ -18,13 +18,16 @@ class LoadedAgent:
         self._draws = np.random.default_rng(seed)
 
     def act(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
-        """An action, int64 [B], for each of the B games of an observation of its environment."""
+        """An action, int64 [B], for each of the B games of an observation of its environment: what
+        the rules carry out by themselves, and the agent's choice where they leave one."""
         rows = Observation(**{name: np.ascontiguousarray(a) for name, a in observation.items()})
-        return self.agent(rows, self._draws.random(len(rows.action_mask))).actions
+        chosen = self.agent(rows, self._draws.random(len(rows.action_mask))).actions
+        return np.where(rows.rule_action == CONTESTED, chosen, rows.rule_action)
 
     def environment(self, num_envs: int = 32, **settings: Any) -> NetHackVectorEnv:
         """Games like those that it was trained in; ``settings`` as of ``NetHackVectorEnv``."""
-        own = {**self.agent.games._asdict(), "mask": self.agent.use_mask}
+        own = {**self.agent.games._asdict(), **self.agent.asked._asdict()}
+        own["mask"] = self.agent.use_mask
         return NetHackVectorEnv(num_envs, rules=self.agent.rules, **own | settings)
 
 

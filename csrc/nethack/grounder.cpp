@@ -6,12 +6,15 @@
 
 #include "action_mask.h"
 #include "features.h"
-#include "view.h"
+#include "rules/choice.h"
 
 namespace tedg::nethack {
 
-Grounder::Grounder(int num_games, Tables tables, Matcher matcher)
-    : tables_(std::move(tables)), reader_(tables_.keys), matcher_(std::move(matcher)) {
+Grounder::Grounder(int num_games, Tables tables, Matcher matcher, Asking asking)
+    : tables_(std::move(tables)),
+      reader_(tables_.keys),
+      matcher_(std::move(matcher)),
+      asking_(asking) {
   for (int game = 0; game < num_games; ++game) {
     games_.push_back(std::make_unique<Game>(tables_));
   }
@@ -19,60 +22,90 @@ Grounder::Grounder(int num_games, Tables tables, Matcher matcher)
 
 void Grounder::reset(int game) { games_[game]->memory.fresh = true; }
 
-void Grounder::ground(int game, const RawRow& raw, int64_t last_action,
-                      const ObservationRow& out) {
+int Grounder::take_in(int game, const RawRow& raw, int64_t last_action) {
   Game& state = *games_[game];
+  const bool begins = state.memory.fresh;
   if (std::memcmp(state.message, raw.message, kMessage) != 0) {
     std::memcpy(state.message, raw.message, kMessage);
     state.told = reader_.read(raw.message);
   }
-  const Scene scene(raw, state.told);
+  const Scene& scene = scene_.emplace(raw, state.told);
   state.memory.update(tables_, scene, raw.glyphs, last_action);
-  const Ways ways = state.paths.update(tables_, scene, state.memory);
+  ways_ = state.paths.update(tables_, scene, state.memory);
   // What could not be moved may be free by now: boulders with a monster behind them.
-  if (ways.rounds > state.rounds) state.memory.map().unmark(Mark::BLOCKED | Mark::TRIED);
-  state.rounds = ways.rounds;
-  const View view(tables_, scene, state.memory, ways, state.paths.ground(), last_action);
+  if (ways_.rounds > state.rounds) state.memory.map().unmark(Mark::BLOCKED | Mark::TRIED);
+  state.rounds = ways_.rounds;
+  const View& view =
+      view_.emplace(tables_, scene, state.memory, ways_, state.paths.ground(), last_action);
   facts_->fill(view);
   matcher_.evaluate(*facts_);
+  seen_ = &state;
 
+  const uint32_t offered = scene.prompt ? scene.told.offered : 0;
+  const int applying = matcher_.match(*facts_, offered, instances_.data(), kInstances);
+  constexpr Instance kEmpty{Instance::kNoRule, {0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}};
+  if (applying < kInstances) std::fill(instances_.begin() + applying, instances_.end(), kEmpty);
+  left_out_instances_ += std::max(applying - kInstances, 0);
+  for (int kind = 0; kind < Kind::COUNT; ++kind) left_out_objects_ += facts_->left_out(kind);
+  allowed_ = asking_.masks ? allowed_actions(view) : (1u << Action::NUM_ACTIONS) - 1;
+
+  const bool asks = asking_.always || begins || ++state.uncontested >= kLongestStretch;
+  rule_action_ = asks ? kContested
+                      : uncontested_action(matcher_, instances_.data(), kInstances, allowed_,
+                                           asking_.margin);
+  if (rule_action_ == kContested) state.uncontested = 0;
+  return rule_action_;
+}
+
+void Grounder::write(const ObservationRow& out) {
+  write_conditions(out.active_bits);
+  std::copy(instances_.begin(), instances_.end(), out.instances);
+  write_objects(instances_.data(), out.objects);
+  write_features(*view_, out.features);
+  seen_->memory.map().write_crop(tables_, scene_->position, out.crop);
+  for (int action = 0; action < Action::NUM_ACTIONS; ++action) {
+    out.action_mask[action] = allowed_ >> action & 1;
+  }
+  *out.rule_action = static_cast<int8_t>(rule_action_);
+}
+
+void Grounder::write_conditions(uint8_t* out) const {
   const int conditions = matcher_.num_conditions();
   for (int first = 0; first < conditions; first += 8) {
     unsigned bits = 0;
     const int end = std::min(first + 8, conditions);
     for (int i = first; i < end; ++i) bits |= (matcher_.holds(i) ? 0x80u : 0u) >> (i - first);
-    out.active_bits[first / 8] = static_cast<uint8_t>(bits);
-  }
-  const uint32_t offered = scene.prompt ? scene.told.offered : 0;
-  const int applying = matcher_.match(*facts_, offered, out.instances, kInstances);
-  constexpr Instance kEmpty{Instance::kNoRule, {0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}};
-  for (int i = applying; i < kInstances; ++i) out.instances[i] = kEmpty;
-  left_out_instances_ += std::max(applying - kInstances, 0);
-  for (int kind = 0; kind < Kind::COUNT; ++kind) left_out_objects_ += facts_->left_out(kind);
-  write_objects(out.objects);
-
-  write_features(view, out.features);
-  state.memory.map().write_crop(tables_, scene.position, out.crop);
-  const uint32_t allowed = allowed_actions(view);
-  for (int action = 0; action < Action::NUM_ACTIONS; ++action) {
-    out.action_mask[action] = allowed >> action & 1;
+    out[first / 8] = static_cast<uint8_t>(bits);
   }
 }
 
-void Grounder::write_objects(ObjectRow* out) const {
+// What instances bind, in their order, then the monsters that none does, nearest first.
+void Grounder::write_objects(const Instance* instances, ObjectRow* out) {
+  uint32_t listed[Kind::COUNT] = {};
   ObjectRow* const end = out + kObjects;
-  for (int kind = Kind::monster; kind < Kind::COUNT; ++kind) {
-    for (int i = 0; i < facts_->count(kind) && out < end; ++i) {
-      const double* own = facts_->own(kind, i);
-      const bool placed = kind < kFirstPlace;
-      *out++ = {static_cast<int16_t>(kind), static_cast<int16_t>(i),
-                static_cast<int16_t>(facts_->place(kind, i).subject),
-                static_cast<int16_t>(placed ? own[Placed::east] : 0),
-                static_cast<int16_t>(placed ? own[Placed::south] : 0),
-                static_cast<int16_t>(own[0])};  // Placed::distance and PlaceFact::steps
+  // An observation is bytes to Python, which need not lie where floats may.
+  auto write = [&](const ObjectRow& row) { std::memcpy(static_cast<void*>(out++), &row, sizeof(row)); };
+  auto add = [&](int kind, int place) {
+    if (listed[kind] >> place & 1) return;
+    listed[kind] |= 1u << place;
+    if (out == end) {
+      ++left_out_objects_;
+      return;
+    }
+    ObjectRow row{static_cast<uint8_t>(kind), static_cast<uint8_t>(place),
+                  facts_->place(kind, place).subject, {}};
+    const double* own = facts_->own(kind, place);
+    for (int i = 0; i < facts_->width(kind); ++i) row.facts[i] = static_cast<float>(own[i]);
+    write(row);
+  };
+  for (int i = 0; i < kInstances && instances[i].rule != Instance::kNoRule; ++i) {
+    const auto& kinds = matcher_.rule(instances[i].rule).kinds;
+    for (int variable = 0; variable < 2; ++variable) {
+      if (kinds[variable] >= 0) add(kinds[variable], instances[i].objects[variable]);
     }
   }
-  std::fill(out, end, ObjectRow{-1, -1, -1, 0, 0, 0});
+  for (int i = 0; i < facts_->count(Kind::monster); ++i) add(Kind::monster, i);
+  while (out < end) write({ObjectRow::kNone, 0, ObjectRow::kNoSubject, {}});
 }
 
 }  // namespace tedg::nethack

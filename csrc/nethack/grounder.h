@@ -1,33 +1,28 @@
 // Grounding of a fixed group of games, one observation of one game at a time: so a game's map stays
 // in the nearest cache while everything is read off it. Observation → memory → facts → conditions →
-// rules that apply.
+// rules that apply → whether the rules carry on by themselves.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "facts/facts.h"
 #include "memory.h"
 #include "messages.h"
+#include "object_row.h"
 #include "paths.h"
 #include "rules/matcher.h"
 #include "scene.h"
 #include "tables.h"
+#include "view.h"
 
 namespace tedg::nethack {
 
-// An object as a policy sees it.
-struct ObjectRow {
-  int16_t kind;      // place in the vocabulary; -1: none
-  int16_t index;     // place among the objects of its kind
-  int16_t subject;   // kind of monster, or whose corpse; -1 unknown
-  int16_t east, south;
-  int16_t steps;     // of the way to a place; distance of anything else
-};
-
 inline constexpr int kInstances = 64;  // an observation holds so many instances
-inline constexpr int kObjects = 32;    // and objects: monsters, items, corpses, then places
+inline constexpr int kObjects = 48;    // and objects: those that instances bind, then monsters
 
 // One game's rows of the policy's observation.
 struct ObservationRow {
@@ -37,11 +32,22 @@ struct ObservationRow {
   float* features;       // [Tables::num_features()]
   uint8_t* crop;         // [kCrop * kCrop]
   uint8_t* action_mask;  // bool [Action::NUM_ACTIONS]
+  int8_t* rule_action;   // what the rules carry out by themselves; kContested: nothing
 };
+
+// Where a decision is asked for, and what may be decided.
+struct Asking {
+  bool always;    // in every state, not only where it is contested
+  double margin;  // see uncontested_action
+  bool masks;     // whether only sensible actions are allowed, or all
+};
+
+// So many states after the last that asked for a decision, one asks in any case.
+inline constexpr int kLongestStretch = 512;
 
 class Grounder {
  public:
-  Grounder(int num_games, Tables tables, Matcher matcher);
+  Grounder(int num_games, Tables tables, Matcher matcher, Asking asking);
 
   int num_games() const { return static_cast<int>(games_.size()); }
   const Tables& tables() const { return tables_; }
@@ -50,10 +56,13 @@ class Grounder {
 
   // Forgets a game: its next observation is the first of a new one.
   void reset(int game);
-  // Takes in one observation of a game and writes the policy's view of it.
-  void ground(int game, const RawRow& raw, int64_t last_action, const ObservationRow& out);
+  // Takes in one observation of a game. Returns what the rules carry out by themselves, or kContested
+  // where a decision is asked for: as a game begins, and where `Asking` says so.
+  int take_in(int game, const RawRow& raw, int64_t last_action);
 
-  // Of the observation grounded last.
+  // Of the observation taken in last, whose raw row must still be there:
+  void write(const ObservationRow& out);       // the policy's view of it,
+  void write_conditions(uint8_t* bits) const;  // and of that active_bits alone.
   const Facts& facts() const { return *facts_; }
 
   // How often something did not fit, over all observations: objects of a kind, and instances.
@@ -64,20 +73,30 @@ class Grounder {
   struct Game {
     Memory memory;
     Paths paths;
-    int rounds = 0;  // of searching, on this level
+    int rounds = 0;      // of searching, on this level
+    int uncontested = 0;  // states since the last that asked for a decision
     uint8_t message[kMessage] = {};  // the last one, and what it told
     Told told;
 
     explicit Game(const Tables& tables) : memory(tables) {}
   };
 
-  void write_objects(ObjectRow* out) const;
+  void write_objects(const Instance* instances, ObjectRow* out);
 
   Tables tables_;
   MessageReader reader_;
   Matcher matcher_;
+  Asking asking_;
   std::unique_ptr<Facts> facts_ = std::make_unique<Facts>();
   std::vector<std::unique_ptr<Game>> games_;
+  // What `write` needs of the observation taken in last.
+  const Game* seen_ = nullptr;
+  std::optional<Scene> scene_;
+  Ways ways_;
+  std::optional<View> view_;
+  std::array<Instance, kInstances> instances_;
+  uint32_t allowed_ = 0;
+  int rule_action_ = -1;
   int64_t left_out_objects_ = 0, left_out_instances_ = 0;
 };
 

@@ -15,52 +15,16 @@
 #include <utility>
 #include <vector>
 
+#include "bound.h"
 #include "constants.h"
 #include "grounder.h"
+#include "rows.h"
 #include "rules/choice.h"
 
 namespace py = pybind11;
 
 namespace tedg::nethack {
 namespace {
-
-// An array as rows: its first dimension may have any stride, the others must lie densely.
-template <class T>
-class Rows {
- public:
-  Rows(const py::array& array, const char* name, py::ssize_t rows, py::ssize_t width,
-       bool written = false) {
-    if (!py::isinstance<py::array_t<T>>(array)) fail(name, "another dtype");
-    if (array.ndim() < 1 || array.shape(0) != rows) fail(name, "another number of rows");
-    py::ssize_t dense = 1;
-    for (py::ssize_t d = array.ndim() - 1; d >= 1; --d) {
-      // The strides of an array without elements mean nothing.
-      if (rows > 0 && array.shape(d) != 1 && array.strides(d) != dense * py::ssize_t{sizeof(T)}) {
-        fail(name, "gaps within its rows");
-      }
-      dense *= array.shape(d);
-    }
-    if (dense != width) fail(name, "rows of " + std::to_string(dense) + " elements");
-    if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) fail(name, "no alignment");
-    if (written && !array.writeable()) fail(name, "read-only memory");
-    data_ = static_cast<const uint8_t*>(array.data());
-    stride_ = array.strides(0);
-  }
-
-  T* operator[](py::ssize_t row) const {
-    return reinterpret_cast<T*>(const_cast<uint8_t*>(data_) + row * stride_);
-  }
-
- private:
-  [[noreturn]] static void fail(const std::string& name, const std::string& what) {
-    throw py::value_error(name + " has " + what + ", expected " + type_name() +
-                          " rows as RawObservation and ObservationSpec describe them");
-  }
-  static std::string type_name() { return py::str(py::dtype::of<T>()); }
-
-  const uint8_t* data_;
-  py::ssize_t stride_;
-};
 
 template <class T>
 std::vector<T> list_of(const py::array_t<T, py::array::c_style>& array) {
@@ -88,7 +52,7 @@ int add_program(Programs& programs, const Dense<int32_t>& code, std::array<int, 
 
 using CompiledCondition = std::tuple<Dense<int32_t>, std::array<int, 2>>;
 using CompiledUse = std::tuple<int, std::array<int, 2>>;
-using CompiledRule = std::tuple<double, std::array<int, 2>, std::vector<CompiledUse>,
+using CompiledRule = std::tuple<double, int, bool, std::array<int, 2>, std::vector<CompiledUse>,
                                 std::vector<std::array<int, 3>>>;
 
 Matcher make_matcher(const Dense<double>& constants,
@@ -101,8 +65,8 @@ Matcher make_matcher(const Dense<double>& constants,
     all_conditions.push_back({program, kinds});
   }
   std::vector<Rule> all_rules;
-  for (const auto& [priority, kinds, when, templates] : rules) {
-    Rule rule{priority, kinds, {}, {}};
+  for (const auto& [priority, expert, decide, kinds, when, templates] : rules) {
+    Rule rule{priority, expert, decide, kinds, {}, {}};
     for (const auto& [condition, variables] : when) rule.when.push_back({condition, variables});
     for (const auto& [kind, variable, action] : templates) {
       rule.templates.push_back({kind, variable, action});
@@ -123,7 +87,9 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                        const Dense<double>& speed_of_role,
                        const Dense<double>& poison_proof_from, const Dense<double>& constants,
                        const std::vector<CompiledCondition>& conditions,
-                       const std::vector<CompiledRule>& rules) {
+                       const std::vector<CompiledRule>& rules, bool always, double margin,
+                       bool masks) {
+  if (!(margin >= 0)) throw py::value_error("margin must be at least 0");
   Tables tables{.properties = list_of(properties),
                 .classes = list_of(classes),
                 .class_of_terrain = bytes_of<Terrain::COUNT>("class_of_terrain", class_of_terrain),
@@ -165,7 +131,8 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
   for (const uint8_t role : tables.role_of_monster) {
     if (role >= tables.speed_of_role.size()) throw py::value_error("a monster has no such role");
   }
-  return Grounder(num_games, std::move(tables), make_matcher(constants, conditions, rules));
+  return Grounder(num_games, std::move(tables), make_matcher(constants, conditions, rules),
+                  {always, margin, masks});
 }
 
 void check_game(const Grounder& grounder, int64_t game) {
@@ -175,27 +142,13 @@ void check_game(const Grounder& grounder, int64_t game) {
   }
 }
 
-void ground(Grounder& grounder, const py::array& glyphs, const py::array& blstats,
-            const py::array& message, const py::array& misc, const py::array& last_action,
-            const py::array& active_bits, const py::array& instances, const py::array& objects,
-            const py::array& features, const py::array& crop, const py::array& action_mask, const std::optional<py::array>& games) {
+void ground(Grounder& grounder, const py::object& raw, const py::array& last_action,
+            const py::object& out, const std::optional<py::array>& games) {
   if (last_action.ndim() != 1) throw py::value_error("last_action must be int64 [G]");
   const py::ssize_t rows = last_action.shape(0);
-  const Rows<int16_t> glyph_rows(glyphs, "glyphs", rows, kSquares);
-  const Rows<int64_t> blstats_rows(blstats, "blstats", rows, kBlstats);
-  const Rows<uint8_t> message_rows(message, "message", rows, kMessage);
-  const Rows<int32_t> misc_rows(misc, "misc", rows, kMisc);
+  const RawRows raw_rows(raw, rows);
   const Rows<int64_t> action_rows(last_action, "last_action", rows, 1);
-  const Rows<uint8_t> bits_rows(active_bits, "active_bits", rows,
-                                (grounder.matcher().num_conditions() + 7) / 8, true);
-  const Rows<uint8_t> instance_rows(instances, "instances", rows, kInstances * sizeof(Instance),
-                                    true);
-  const Rows<int16_t> object_rows(objects, "objects", rows,
-                                  kObjects * sizeof(ObjectRow) / sizeof(int16_t), true);
-  const Rows<float> feature_rows(features, "features", rows, grounder.tables().num_features(),
-                                 true);
-  const Rows<uint8_t> crop_rows(crop, "crop", rows, kCrop * kCrop, true);
-  const Rows<bool> mask_rows(action_mask, "action_mask", rows, Action::NUM_ACTIONS, true);
+  const ObservationRows out_rows(grounder, out, rows);
   std::optional<Rows<int64_t>> game_rows;
   if (games) {
     game_rows.emplace(*games, "games", rows, 1);
@@ -207,13 +160,8 @@ void ground(Grounder& grounder, const py::array& glyphs, const py::array& blstat
   const py::gil_scoped_release unlocked;
   for (py::ssize_t row = 0; row < rows; ++row) {
     const auto game = static_cast<int>(game_rows ? *(*game_rows)[row] : row);
-    grounder.ground(game,
-                    {reinterpret_cast<const uint8_t*>(glyph_rows[row]), blstats_rows[row],
-                     message_rows[row], misc_rows[row]},
-                    *action_rows[row],
-                    {bits_rows[row], reinterpret_cast<Instance*>(instance_rows[row]),
-                     reinterpret_cast<ObjectRow*>(object_rows[row]), feature_rows[row], crop_rows[row],
-                     reinterpret_cast<uint8_t*>(mask_rows[row])});
+    grounder.take_in(game, raw_rows[row], *action_rows[row]);
+    grounder.write(out_rows[row]);
   }
 }
 
@@ -354,6 +302,10 @@ py::dict constants() {
 }  // namespace
 }  // namespace tedg::nethack
 
+namespace tedg::nethack {
+void bind_scene_graphs(pybind11::module_& module);  // scene_graphs_module.cpp
+}
+
 PYBIND11_MODULE(_native_grounding, module) {
   using tedg::nethack::Grounder;
   module.doc() = "The compiled part of tedg_fast.nethack.facts.grounder, which is the interface to use.";
@@ -364,13 +316,15 @@ PYBIND11_MODULE(_native_grounding, module) {
              py::arg("monsters"), "The value of a program over given facts.");
   module.def("constants", &tedg::nethack::constants,
              "The numbers that the compiled code shares with Python's: name -> value.");
+  tedg::nethack::bind_scene_graphs(module);
   py::class_<Grounder>(module, "Grounder")
       .def(py::init(&tedg::nethack::make_grounder), py::kw_only(), py::arg("num_games"),
            py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"),
            py::arg("stone"), py::arg("keys"), py::arg("scaled"), py::arg("log_columns"),
            py::arg("logs"), py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
            py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("poison_proof_from"), py::arg("constants"),
-           py::arg("conditions"), py::arg("rules"))
+           py::arg("conditions"), py::arg("rules"), py::arg("always"), py::arg("margin"),
+           py::arg("masks"))
       .def("reset",
            [](Grounder& grounder, int64_t game) {
              tedg::nethack::check_game(grounder, game);
@@ -397,4 +351,14 @@ PYBIND11_MODULE(_native_grounding, module) {
       })
       .def("read_message", &tedg::nethack::read_message,
            "What a message of at most 256 bytes tells: (Said bits, bits of offered actions).");
+  using tedg::nethack::Bound;
+  py::class_<Bound>(module, "Bound")
+      .def(py::init<Grounder&, const py::object&, const py::object&, const py::object&,
+                    const py::array&>(),
+           py::keep_alive<1, 2>(), py::keep_alive<1, 3>(), py::keep_alive<1, 4>(),
+           py::keep_alive<1, 5>(), py::keep_alive<1, 6>())
+      .def("take_in", &Bound::take_in)
+      .def("write", &Bound::write)
+      .def("write_last", &Bound::write_last)
+      .def("write_shown", &Bound::write_shown);
 }

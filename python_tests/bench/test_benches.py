@@ -22,7 +22,7 @@ from training import train  # noqa: E402
 from tedg_fast.hypergraph import load_hypergraph  # noqa: E402
 from tedg_fast.train.config import TrainConfig  # noqa: E402
 
-SMALL = ["--num-envs", "4", "--num-workers", "1", "--ppo.rollout-steps", "32"]
+SMALL = ["--num-envs", "4", "--num-workers", "1", "--ppo.rollout-decisions", "32"]
 CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -30,7 +30,8 @@ CORES = sorted(os.sched_getaffinity(0))
 def test_a_timed_run_accounts_for_its_time():
     seen = []
     run = train(SMALL, 500, cores=CORES, watch=lambda use, at: seen.append(use), interval=0.2)
-    assert run.steps == 512  # whole iterations of 4 · 32
+    assert run.decisions % (4 * 32) == 0, "whole iterations"
+    assert run.steps >= 500 and run.steps > run.decisions
     # Parts before the games stood ready (the first checkpoint) may add a little.
     assert 0.8 * run.seconds < sum(run.parts.values()) < 1.2 * run.seconds
     assert run.parts["games"] > 0 and run.parts["backward"] > 0
@@ -41,7 +42,7 @@ def test_a_timed_run_accounts_for_its_time():
 @pytest.mark.slow
 def test_the_profile_finds_the_products():
     profile = train(SMALL, 1, cores=CORES, profile=2).profile
-    assert profile["steps"] == 2 * 128 and profile["flops"] > 256 * 4 * 1e5
+    assert profile["steps"] >= 2 * 128 and profile["flops"] > 256 * 4 * 1e5
     assert 0 < profile["products"] < profile["seconds"]
     assert 0 < profile["kernels"] < profile["seconds"]
 

@@ -65,7 +65,7 @@ def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, monkeypatch, capsys)
     assert (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns == before
 
     other = refused(monkeypatch, capsys, *grid, "--warmup.gamma", "0.9", entry=cli.ablate)
-    assert "warmup.gamma is 0.995 there and 0.9 here" in other
+    assert "warmup.gamma is 0.999 there and 0.9 here" in other
 
 
 def test_bad_input_is_answered_in_one_line(tmp_path, monkeypatch, capsys):

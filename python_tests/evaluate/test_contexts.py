@@ -13,8 +13,14 @@ from tedg_fast.evaluate.contexts import (
     mutual_information,
     relations,
 )
-from tedg_fast.nethack.facts.features import HP_SHARE
-from tedg_fast.nethack.facts.observation import ObservationSpec
+from tedg_fast.nethack.facts.features import HP_SHARE, closeness_column
+from tedg_fast.nethack.facts.observation import (
+    NO_SUBJECT,
+    NOTHING,
+    OBJECT_FACTS,
+    ObservationSpec,
+    objects_of,
+)
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 
@@ -60,21 +66,25 @@ def test_control_knows_that_slow_series_look_related():
 
 def test_contexts_are_read_from_features_and_objects():
     observation = ObservationSpec(5).empty(8)
-    observation.objects[..., 0] = -1  # none
+    objects = objects_of(observation)
+    objects["kind"] = NOTHING
     observation.features[:, HP_SHARE] = 1
 
-    def put(row, place, kind, steps):
-        observation.objects[row, place] = vocabulary().kind[kind].number, 0, -1, 0, 0, steps
+    def put(row, place, kind, distance):
+        facts = np.zeros(OBJECT_FACTS)
+        facts[:2] = distance, distance == 1
+        objects[row, place] = vocabulary().kind[kind].number, 0, NO_SUBJECT, facts
 
     observation.features[1, HP_SHARE] = 0.39
     observation.features[2, HP_SHARE] = 0.4
     put(3, 0, "monster", 1)
     put(4, 0, "monster", 2)
     put(5, 0, "item", 1)
-    put(5, 1, "frontier", 4)
-    put(6, 0, "frontier", 5)
-    put(7, 30, "monster", 2)
-    put(7, 31, "monster", 1)
+    observation.features[5, closeness_column("frontier")] = 1 / 5  # four steps away
+    observation.features[6, closeness_column("frontier")] = 1 / 6
+    observation.features[6, closeness_column("gold")] = 1
+    put(7, 46, "monster", 2)
+    put(7, 47, "monster", 1)
     found = dict(zip(CONTEXTS, contexts_of(observation).T, strict=True))
     assert {name: np.flatnonzero(holds).tolist() for name, holds in found.items()} == {
         "HP low": [1], "monster adjacent": [3, 7], "unexplored nearby": [5],
@@ -88,5 +98,5 @@ def test_observations_without_objects_have_no_contexts():
     contexts = contexts_of(observation)
     assert contexts.shape == (6, 0)
     use = expert_use(np.array([0, 1, 1, 0, 1, 1]), np.array([0.4, 0.6]), contexts)
-    assert use["steps"] == 6 and use["contexts"] == {}
+    assert use["decisions"] == 6 and use["contexts"] == {}
     assert list(use["leading"].values()) == pytest.approx([1 / 3, 2 / 3])

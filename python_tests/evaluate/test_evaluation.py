@@ -50,7 +50,7 @@ def test_all_kinds_of_agents_in_one_table(trained, tmp_path, monkeypatch, capsys
     assert one["episodes"] == other["episodes"] and one["experts"] == other["experts"]
     assert one["origin"]["completed"] >= 6
     experts = one["experts"]
-    assert experts["steps"] == sum(one["episodes"]["length"])
+    assert 5 <= experts["decisions"] < sum(one["episodes"]["length"]), "the rules carried on"
     assert sum(experts["usage"].values()) == pytest.approx(1)
     assert sum(experts["leading"].values()) == pytest.approx(1)
     assert list(experts["contexts"]) == [*CONTEXTS, ALL]

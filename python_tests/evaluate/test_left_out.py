@@ -33,8 +33,8 @@ def test_instances_beyond_the_limit_are_counted(path, workers):
     agent = find_agent("rules", str(path), greedy=False)
     games = Games(2, 4, 10, "mon-hum-neu-mal")
     _, instances = play(agent, games, num_envs=2, num_workers=workers).left_out
-    # Both games begin, and then make ten steps, with 8 too many each; then others begin.
-    assert instances == 8 * 2 * (1 + 10 + 1)
+    # Both games begin, and then make ten steps, with 8 too many each.
+    assert instances == 8 * 2 * (1 + 10)
 
 
 def test_nothing_is_left_out_within_the_limits(tmp_path):

@@ -94,6 +94,27 @@ def test_the_rules_play_their_highest_priorities():
     assert np.mean(followed) > 0.9 and played.trace is None
 
 
+def test_the_rules_play_alike_wherever_they_are_asked():
+    """Draws belong to steps, not to decisions; where the rules agree nothing is left to choose."""
+    agent = find_agent("rules", None, greedy=False)
+    games, asked = replace(GAMES, max_steps=300), []
+
+    class Counted(type(agent)):
+        def __call__(self, observation, draws):
+            asked[-1] += len(draws)
+            return super().__call__(observation, draws)
+
+    played = []
+    for decide in ("contested", "always"):
+        asked.append(0)
+        counted = Counted(
+            agent.name, agent.rules, True, {}, asked=agent.asked._replace(decide=decide)
+        )
+        played.append(play(counted, games, num_envs=6, num_workers=2).episodes)
+    assert played[0] == played[1] and len(played[0]) == 6
+    assert 0 < asked[0] < asked[1] / 2
+
+
 def test_games_of_a_killed_worker_are_reported_and_missing(monkeypatch):
     agent = find_agent("random", None, greedy=False)
     calls = []

@@ -11,21 +11,24 @@ from tedg_fast.train import checkpoint
 
 SHORT = [
     "--max-steps", "60", "--num-envs", "8", "--threads", "1",
-    "--ppo.rollout-steps", "32", "--ppo.minibatch-size", "128", "--ppo.epochs", "2",
+    "--ppo.rollout-decisions", "32", "--ppo.minibatch-size", "128", "--ppo.epochs", "2",
 ]  # fmt: skip
 
 
-def test_resumed_to_120_and_resumed_again(tmp_path, monkeypatch):
+def test_resumed_to_120_and_resumed_again(tmp_path, monkeypatch, capsys):
     files = real_files()
     source = files / "model_00100.pth"
     tedg_train(
         monkeypatch, "--resume", source, "--hypergraph", files, "--episodes", 120,
         "--results", tmp_path, "--exp-name", "from_v3", *SHORT,
     )  # fmt: skip
+    assert "V3's rules name no actions: its network decides at every step" in capsys.readouterr().out
     v3 = V3Checkpoint.load(source)
     folder = tmp_path / "from_v3"
     log = json.loads((folder / "logs" / "training_log.json").read_text())
     assert log["first_episode"] == 100
+    assert log["config"]["decide"] == "always"
+    assert log["updates"]["decisions"] == log["updates"]["env_steps"]
     assert log["parent"] == str(source)
     assert sorted(log["episodes"]["number"])[0] >= 100
     state = checkpoint.load(folder / "checkpoints" / "model_final.pth")
@@ -40,6 +43,13 @@ def test_resumed_to_120_and_resumed_again(tmp_path, monkeypatch):
     tedg_train(monkeypatch, "--resume", folder, "--episodes", 130)
     again = checkpoint.load(folder / "checkpoints" / "model_final.pth")
     assert again["completed"] >= 130
+
+
+def test_v3_is_asked_at_every_step(tmp_path, monkeypatch, capsys):
+    flags = ["--hypergraph", real_files(), "--results", tmp_path, "--decide", "contested"]
+    line = refused(monkeypatch, capsys, *flags)
+    assert "--decide is contested: V3's rules name no actions" in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_v3_checkpoint_without_its_hypergraph(tmp_path, monkeypatch, capsys):

@@ -21,7 +21,7 @@ from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
 
 GAMES, STEPS, MAX_STEPS = 3, 16, 12
-CONFIG = PPOConfig(rollout_steps=STEPS, minibatch_size=24, segment_steps=4, epochs=2)
+CONFIG = PPOConfig(rollout_decisions=STEPS, minibatch_size=24, segment_decisions=4, epochs=2)
 UPDATES = 2 * (GAMES * STEPS // 24)
 
 
@@ -60,7 +60,8 @@ def resumed(request, tmp_path):
     normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)
     with env:
         env.start()
-        yield hypergraph, v3, policy, ppo, Collector(env, policy, normaliser, generator, rollout)
+        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        yield hypergraph, v3, policy, ppo, collector
 
 
 @pytest.mark.parametrize("episode", [100, 2000, 4000])
@@ -128,10 +129,8 @@ def test_workers_count_the_steps_of_each_game(resumed):
 
 def test_attention_variance_of_a_rollout(resumed):
     _, _, policy, _, collector = resumed
-    active = policy.active(collector.env.observation)
-    assert active.nodes.shape == (GAMES, policy.observer.num_nodes) and active.nodes.any()
-    assert active.instances.start.tolist() == [0] * (GAMES + 1)
-    assert 0 <= policy.manager.attention_variance(active) <= 1
+    inputs = policy.inputs(collector.env.observation)
+    assert 0 <= policy.manager.attention_variance(inputs) <= 1
 
 
 def test_workers_need_no_torch():

@@ -19,10 +19,12 @@ from tedg_fast.nethack.facts.observation import (
     INSTANCES,
     NO_RULE,
     NOTHING,
+    OBJECT,
     OBJECTS,
     Observation,
     ObservationSpec,
     instances_of,
+    objects_of,
 )
 
 GAMES = 6
@@ -116,7 +118,7 @@ def test_inputs_are_left_alone_and_outputs_are_in_range(graph, recording):
         assert not (none[:, :-1] & ~none[:, 1:]).any()  # nothing follows the first without a rule
         assert (listed["actions"][none] == NOTHING).all()
         assert (listed["actions"][~none, 0] < 23).all()  # each proposes something
-        places = out.objects[..., 0] < 0
+        places = objects_of(out)["kind"] == NOTHING
         assert not (places[:, :-1] & ~places[:, 1:]).any()
 
 
@@ -126,7 +128,8 @@ def test_the_spec_is_what_comes_out(graph):
     out = spec.empty(3, 2)
     assert out.active_bits.shape == (3, 2, -(-graph.num_conditions // 8))
     assert out.instances.shape == (3, 2, INSTANCES, 8) and out.instances.dtype == np.uint8
-    assert out.objects.shape == (3, 2, OBJECTS, 6) and out.objects.dtype == np.int16
+    assert out.objects.shape == (3, 2, OBJECTS, OBJECT.itemsize)
+    assert out.objects.dtype == np.uint8
     assert out.features.shape == (3, 2, NUM_FEATURES) and out.features.dtype == np.float32
     assert out.crop.shape == (3, 2, CROP * CROP) and out.crop.dtype == np.uint8
     assert out.action_mask.shape == (3, 2, 23) and out.action_mask.dtype == bool
@@ -141,7 +144,7 @@ def test_two_leading_dimensions_become_one(graph):
     assert flat.crop[:, 0].tolist() == list(range(6))
     assert flat.instances.shape == (6, INSTANCES, 8)
     out.objects = out.objects[:, :, :0]  # as where there are none
-    assert out.flat().objects.shape == (6, 0, 6)
+    assert out.flat().objects.shape == (6, 0, OBJECT.itemsize)
 
 
 def test_views_and_copies_of_an_observation(graph):

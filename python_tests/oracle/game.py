@@ -1,5 +1,6 @@
 """One game's observations, one after the other -> all that the compiled grounding tells of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +9,22 @@ from nle import nethack
 from oracle.action_mask import allowed_actions
 from oracle.facts import Facts, facts_of
 from oracle.memory import MARKS, Memory
-from oracle.paths import GOALS, Paths, Ways
+from oracle.paths import Paths, Ways
 from oracle.scene import Scene
 from oracle.squares import COLUMNS, ROWS, WIDTH, wrap
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.features import LOG_TABLE, LOGS, SCALED
 from tedg_fast.nethack.facts.glyphs import CLASS_OF_GLYPH, CLASS_OF_TERRAIN, GlyphClass
-from tedg_fast.nethack.facts.observation import CROP, OBJECTS, RawObservation
+from tedg_fast.nethack.facts.observation import (
+    CROP,
+    NO_SUBJECT,
+    NOTHING,
+    OBJECT,
+    OBJECTS,
+    RawObservation,
+)
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 
-_PLACED = ("monster", "item", "corpse")
 _BLANK_CLASS, _EDGE_CLASS = int(GlyphClass.BLANK), int(GlyphClass.EDGE)
 
 
@@ -31,22 +38,23 @@ class Look:
     facts: Facts
     last_action: int
 
-    @property
-    def left_out(self) -> int:
-        """Objects beyond their kinds' limits."""
-        return sum(self.facts.left_out.values())
-
-    def objects(self) -> np.ndarray:
-        """int16 [OBJECTS, 6]: kind, place in it, monster, east, south, steps or distance."""
-        rows = []
-        for name in (*_PLACED, *GOALS):
-            kind = vocabulary().kind[name].number
-            for i, thing in enumerate(self.facts.objects[name]):
-                subject = self.facts.subjects[name][i] if name in _PLACED else 0xFFFF
-                rows.append((kind, i, subject, thing.get("east", 0), thing.get("south", 0),
-                             thing["distance"] if name in _PLACED else thing["steps"]))  # fmt: skip
-        rows += [(-1, -1, -1, 0, 0, 0)] * OBJECTS
-        return np.array(rows[:OBJECTS]).astype(np.int64).astype(np.int16)
+    def objects(self, bound: Sequence[tuple[str, int]]) -> tuple[np.ndarray, int]:
+        """What a policy sees of the objects, uint8 [OBJECTS, OBJECT.itemsize]: those that instances
+        bind, kind and place of each in the instances' order, then the monsters; and how many
+        objects are left out, these and those beyond their kinds' limits."""
+        rows = np.zeros(OBJECTS, OBJECT)
+        rows["kind"], rows["subject"] = NOTHING, NO_SUBJECT
+        monsters = [("monster", i) for i in range(len(self.facts.objects["monster"]))]
+        listed = list(dict.fromkeys([*bound, *monsters]))
+        for row, (name, place) in zip(rows, listed):
+            kind, thing = vocabulary().kind[name], self.facts.objects[name][place]
+            own = [thing[a.name] for a in kind.attributes if not a.table]
+            row["kind"], row["place"] = kind.number, place
+            row["facts"][: len(own)] = own
+            if name in self.facts.subjects:
+                row["subject"] = self.facts.subjects[name][place]
+        left_out = sum(self.facts.left_out.values()) + max(len(listed) - OBJECTS, 0)
+        return rows.view(np.uint8).reshape(OBJECTS, -1), left_out
 
     def features(self) -> np.ndarray:
         """float32 [NUM_FEATURES]: computed in double precision, rounded at the end."""

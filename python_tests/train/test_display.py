@@ -21,8 +21,8 @@ READING = Reading(
 )  # fmt: skip
 STATUS = Status(
     completed=7, waiting=2, episodes=20, phase="warmup", progress=0.35, env_steps=4096,
-    steps_per_second=1234.5, true_score=21.5, best_score=30.25, last_observation_score=1.5,
-    rollbacks=0, reading=READING, pace="",
+    steps_per_second=1234.5, decisions=512, decision_share=0.125, true_score=21.5,
+    best_score=30.25, last_observation_score=1.5, rollbacks=0, reading=READING, pace="",
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_a_terminal_shows_one_steady_display(tmp_path):
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     last = plain[plain.rindex("╭") :]
     for words in (
-        "episodes", "warmup", "true score", "last-observation score", "env steps/s", "games",
+        "episodes", "warmup", "true score", "last-observation score", "steps/s", "decisions/s", "games",
         "gradient norm", "attention variance", "α entropy", "survival", "undone updates 0",
     ):  # fmt: skip
         assert words in last, words

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tedg_fast.ops import fenchel_young_loss, routing_losses, sparsemax
-from tedg_fast.train.losses import advice, temporal_loss
+from tedg_fast.train.losses import advice, effect_loss, temporal_loss
 from tedg_fast.train.ppo import segment_rows
 
 
@@ -23,29 +23,41 @@ def test_alpha_entropy_can_fall_below_ln_2():
     assert entropy < math.log(2) / 2 + 1e-6
 
 
-def test_temporal_loss_sees_consecutive_steps_of_one_episode_only():
+def test_temporal_loss_sees_consecutive_decisions_of_one_episode_only():
     """Fault (f): differences of unrelated rows, or across an episode's end."""
     alpha = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
-    continues = torch.tensor([[True, False], [True, True]])  # two segments of three steps
-    pairs = [1.0, 0.0, 1.0]  # (1,0)→(0,1); the end at (0,1)→(.5,.5) is left out; steady; a change
-    assert temporal_loss(alpha, continues, continues.sum()).item() == pytest.approx(sum(pairs) / 3)
+    each_step = torch.tensor([[1.0, 0.0], [1.0, 1.0]])  # two segments of three decisions
+    changes = [1.0, 0.0, 1.0]  # (1,0)→(0,1); (0,1)→(.5,.5) is another episode; steady; a change
+    number = torch.tensor(3.0)
+    assert temporal_loss(alpha, each_step, number).item() == pytest.approx(sum(changes) / 3)
+    # The last change took four game steps: a quarter of it a step.
+    seldom = torch.tensor([[1.0, 0.0], [0.5, 0.25]])
+    assert temporal_loss(alpha, seldom, number).item() == pytest.approx((1 + 0 + 0.25) / 3)
 
 
 def test_temporal_loss_without_pairs_is_zero():
     alpha = torch.rand(4, 3, requires_grad=True)
-    loss = temporal_loss(alpha, torch.zeros(2, 1, dtype=torch.bool), torch.tensor(1.0))
+    loss = temporal_loss(alpha, torch.zeros(2, 1), torch.tensor(1.0))
     loss.backward()
     assert loss.item() == 0
     assert (alpha.grad == 0).all()
 
 
-def test_segments_are_consecutive_steps_of_one_game():
-    steps, games, length = 6, 4, 3
-    segments = segment_rows(steps, games, length)
-    assert sorted(segments.flatten().tolist()) == list(range(steps * games))
-    step, game = segments // games, segments % games
+def test_effect_loss_counts_rows_with_an_observation_after_them():
+    logits = torch.tensor([[0.0, 2.0], [5.0, -5.0]])
+    shown = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    first = (math.log(2) + math.log(1 + math.e**2)) / 2
+    follows = torch.tensor([True, False])
+    assert effect_loss(logits, shown, follows, torch.tensor(1.0)).item() == pytest.approx(first)
+
+
+def test_segments_are_consecutive_decisions_of_one_game():
+    decisions, games, length = 6, 4, 3
+    segments = segment_rows(decisions, games, length)
+    assert sorted(segments.flatten().tolist()) == list(range(decisions * games))
+    decision, game = segments // games, segments % games
     assert (game == game[:, :1]).all()
-    assert (step.diff(dim=1) == 1).all()
+    assert (decision.diff(dim=1) == 1).all()
 
 
 @pytest.mark.parametrize("mapping", ["softmax", "sparsemax"])

@@ -8,17 +8,19 @@ import pytest
 import torch
 from exact import differences
 from probe import SymbolEnv, tiny_hypergraph
+from vector_games import make_env
 
+from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.train import ppo as ppo_module
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.distributed import ALONE
-from tedg_fast.train.ppo import PPO, Batch, NotFinite
+from tedg_fast.train.ppo import PPO, Batch, NotFinite, segment_rows
 from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
 
-CONFIG = PPOConfig(rollout_steps=16, minibatch_size=64, segment_steps=4)
+CONFIG = PPOConfig(rollout_decisions=16, minibatch_size=64, segment_decisions=4)
 SETTINGS = replace(TrainConfig().settings_at(0), learning_rate=3e-3, gamma=0.5, entropy_coef=0.001)
 GAMES = 32
 
@@ -35,7 +37,7 @@ def one_thread():
 class Probe:
     """Everything that learns, around a ``SymbolEnv``."""
 
-    def __init__(self, seed=0):
+    def __init__(self, seed=0, **env):
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         self.policy = Policy(
@@ -43,10 +45,12 @@ class Probe:
         )
         # The rules would give the answers away: here the networks must find them.
         self.policy.proposal_gain.requires_grad_(False).zero_()
-        self.env = SymbolEnv(GAMES, seed=seed)
-        self.rollout = Rollout(self.env.spec, CONFIG.rollout_steps, GAMES, 4)
+        self.env = SymbolEnv(GAMES, seed=seed, **env)
+        self.rollout = Rollout(self.env.spec, CONFIG.rollout_decisions, GAMES, 4)
         normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)
-        self.collector = Collector(self.env, self.policy, normaliser, generator, self.rollout)
+        self.collector = Collector(
+            self.env, self.policy, normaliser, generator, self.rollout, Stopwatch()
+        )
         self.ppo = PPO(self.policy, CONFIG, generator, Stopwatch())
 
     def learn(self, updates, settings=SETTINGS):
@@ -107,15 +111,24 @@ def test_learns_to_call_the_right_expert():
     assert probe.learn(5, sparse) > 0.9
 
 
-def test_every_part_of_the_manager_learns_in_an_update(probe):
+def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
     """Fault (a): updates ran without the graph, so the GAT never got a gradient."""
-    before = snapshot(probe.policy.manager)
-    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
-    signals = probe.ppo.update(probe.rollout, SETTINGS)
-    after = probe.policy.manager.state_dict()
-    unchanged = [name for name in before if torch.equal(before[name], after[name])]
+    torch.manual_seed(0)
+    rules, generator = load_hypergraph(), torch.Generator().manual_seed(0)
+    policy = Policy(rules, 4, PolicyConfig(hidden_size=32))
+    ppo = PPO(policy, CONFIG, generator, Stopwatch())
+    before = snapshot(policy)
+    with make_env(num_envs=8, max_steps=300) as env:
+        env.start()
+        rollout = Rollout(env.spec, CONFIG.rollout_decisions, 8, 4)
+        normaliser = RewardNormaliser(8, CONFIG.reward_clip)
+        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
+    signals = ppo.update(rollout, SETTINGS)
+    unchanged = [name for name, value in policy.named_parameters() if torch.equal(before[name], value)]
     assert not unchanged
-    assert signals["alignment_loss"] > 0.01
+    assert signals["alignment_loss"] > 0.01 and signals["effect_loss"] > 0
+    assert signals["first_ratio_error"] < 1e-5
 
 
 def test_frozen_manager_stays_as_it_is(probe):
@@ -147,19 +160,22 @@ def test_a_lost_mask_is_noticed(probe):
     assert probe.ppo.update(probe.rollout, SETTINGS)["first_ratio_error"] > 0.01
 
 
+@pytest.mark.parametrize("longest", [1, 7])
 @pytest.mark.parametrize("gamma", [0.5, 0.999])
-def test_rewards_are_discounted_as_the_phase_says(probe, gamma):
+def test_rewards_are_discounted_as_the_phase_says(gamma, longest):
+    probe = Probe(longest=longest)
     probe.learn(2)
     probe.collector.collect(Routing("softmax", 1.0), gamma)
     rollout = probe.rollout
     batch = Batch(rollout, probe.policy, replace(CONFIG, gae_lambda=1.0), gamma, ALONE)
-    returns, expected = batch.returns.view(CONFIG.rollout_steps, GAMES), rollout.next_value[-1]
-    for t in reversed(range(CONFIG.rollout_steps)):
+    returns, expected = batch.returns.view(CONFIG.rollout_decisions, GAMES), rollout.next_value[-1]
+    for t in reversed(range(CONFIG.rollout_decisions)):
         expected = torch.where(
             torch.from_numpy(rollout.truncated[t]), rollout.next_value[t], expected
         )
         expected = expected * torch.from_numpy(~rollout.terminated[t])
-        expected = torch.from_numpy(rollout.reward[t]) + gamma * expected
+        discount = gamma ** torch.from_numpy(rollout.length[t])
+        expected = torch.from_numpy(rollout.reward[t]) + discount * expected
         torch.testing.assert_close(returns[t], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -170,19 +186,33 @@ def test_an_update_takes_the_phase_discount(probe, monkeypatch):
     assert taken == [0.25]
 
 
-def test_graph_is_evaluated_once_per_parameter_state(probe, monkeypatch):
-    """Fault (h): the graph was evaluated at every step, nine tenths of the time."""
-    evaluated = []
-    rules = type(probe.policy.manager).rules
+def test_graphs_are_built_once_an_update(probe, monkeypatch):
+    """Fault (h): all that does not depend on the parameters was done again at every step."""
+    built = []
+    inputs = type(probe.policy).inputs
     monkeypatch.setattr(
-        type(probe.policy.manager), "rules", lambda self: evaluated.append(1) or rules(self)
+        type(probe.policy), "inputs", lambda *args: built.append(1) or inputs(*args)
     )
     probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
-    assert len(evaluated) == 1
-    evaluated.clear()
+    assert len(built) == CONFIG.rollout_decisions + 1, "one group of games, and what comes next"
+    built.clear()
     probe.ppo.update(probe.rollout, SETTINGS)
-    minibatches = CONFIG.epochs * GAMES * CONFIG.rollout_steps // CONFIG.minibatch_size
-    assert len(evaluated) == minibatches
+    assert len(built) == 1
+
+
+def test_change_is_told_by_the_game_step(one_thread):
+    """One over a decision's length, where the next one is of the same episode."""
+    probe = Probe(longest=5)
+    probe.learn(1)
+    rollout = probe.rollout
+    batch = Batch(rollout, probe.policy, CONFIG, 0.9, ALONE)
+    closeness = batch.closeness.view(CONFIG.rollout_decisions, GAMES).numpy()
+    assert rollout.length.max() == 5 and rollout.done.any() and not rollout.done.all()
+    np.testing.assert_allclose(closeness[~rollout.done], 1 / rollout.length[~rollout.done])
+    assert not closeness[rollout.done].any()
+    segments = segment_rows(CONFIG.rollout_decisions, GAMES, CONFIG.segment_decisions)
+    minibatch = batch.rows(segments[:3].flatten(), CONFIG.segment_decisions, torch.tensor(1.0))
+    assert torch.equal(minibatch.closeness, batch.closeness[segments[:3, :-1]])
 
 
 @pytest.mark.parametrize("spoil", ["reward", "parameter", "late gradient"])
@@ -216,15 +246,16 @@ def test_values_bootstrap_from_the_last_valid_observation(probe):
     """A truncated game's next value is that of its own last observation, not of the next game."""
     torch.nn.init.normal_(probe.policy.critic[-1].weight)  # it begins with 0 for every state
     env = probe.env
-    receive = env.receive
+    receive = env.receive_any
 
-    def truncating(group):
+    def truncating():
         env.final_observation.copy_from(env.observation)
         env.final_observation.features[:] = 1.0
-        result = receive(group)
-        return replace(result, terminated=~result.terminated & False, truncated=result.terminated)
+        group, result = receive()
+        none = np.zeros_like(result.terminated)
+        return group, replace(result, terminated=none, truncated=result.terminated)
 
-    env.receive = truncating
+    env.receive_any = truncating
     probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     rollout = probe.rollout
     cut = torch.from_numpy(rollout.truncated)

@@ -61,6 +61,7 @@ def test_number_of_workers_and_pace_of_saving_change_no_bit(whole, half, monkeyp
         (["--num-envs", "2"], "num_envs is 4 there and 2 here"),
         (["--ppo.epochs", "1"], "ppo.epochs is 3 there and 1 here"),
         (["--seed", "5"], "seed is 0 there and 5 here"),
+        (["--decide", "always"], "decide is contested there and always here"),
     ],
 )
 def test_other_settings_are_taken_and_it_says_that_exactness_ends(

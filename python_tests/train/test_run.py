@@ -77,7 +77,7 @@ def test_log_holds_every_episode_and_signal(trained):
         "grad_norm", "attention_variance", "alpha_entropy", "alignment_loss", "semantic_loss",
         "temporal_loss", "overlap_loss", "usage_survival", "usage_combat", "usage_exploration",
         "usage_general", "rollbacks", "returns_explained", "effect_loss", "steps_per_second",
-        "share_games", "share_graph", "share_backward",
+        "decisions_per_second", "decision_share", "share_games", "share_network", "share_backward",
     ):  # fmt: skip
         assert all(isinstance(value, int | float) for value in updates[signal_name]), signal_name
     assert max(updates["first_ratio_error"]) < 1e-5  # logits of several tens, in float32
@@ -193,7 +193,7 @@ def test_signals_save_and_name_the_way_back(tmp_path, number):
         (["--ppo.clip", "nan"], "--ppo.clip is nan"),
         (["--fine-tune.learning-rate", "inf"], "--fine-tune.learning-rate is inf"),
         (["--warmup.episodes", "-1"], "--warmup.episodes is -1"),
-        (["--num-envs", "4096", "--ppo.rollout-steps", "2048"], "the most is"),
+        (["--num-envs", "4096", "--ppo.rollout-decisions", "2048"], "the most is"),
         (["--exp-name", "x" * 300], "at most 255 bytes"),
         (["--resume", ""], "--resume is empty"),
         (["--resume", "/dev/zero"], "/dev/zero is no file"),

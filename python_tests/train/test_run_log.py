@@ -9,6 +9,7 @@ from tedg_fast.train.run_log import RunLog
 
 SIGNALS = {
     "completed": 1, "env_steps": 64, "phase": "warmup", "steps_per_second": 1.0,
+    "decision_share": 0.5,
     "mean_true_score": 0.0, "loss": 0.0, "grad_norm": 0.0, "entropy": 0.0, "alpha_entropy": 0.0,
     "attention_variance": 0.0, "alignment_loss": 0.0, "usage_combat": 1.0,
 }  # fmt: skip

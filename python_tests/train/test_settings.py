@@ -93,10 +93,12 @@ def test_evaluation_plays_the_games_of_training(trained, tmp_path, monkeypatch, 
         (["--freeze-gat", "--policy.no-graph"], "--policy.no-graph leaves it out"),
         (["--resume", "results/x", "--config", "CONFIG"], "leave out one"),
         (["--config", "nowhere.toml"], "--config nowhere.toml cannot be read"),
+        (["--margin", "-1"], "--margin is -1.0; it must lie in 0 … 1,000"),
+        (["--decide", "never"], "invalid choice 'never'"),
         (["--frobnicate"], "Unrecognized options: --frobnicate"),
         (["--episodes", "many"], "invalid literal"),
         (["--episodes", "2000000000"], "it must lie in 1 … 1,000,000,000"),
-        (["--num-envs", "4096", "--ppo.rollout-steps", "1024", "--max-steps", "1000000"],
+        (["--num-envs", "4096", "--ppo.rollout-decisions", "1024", "--max-steps", "1000000"],
          "GB are free"),
     ],
 )  # fmt: skip
@@ -158,6 +160,8 @@ def test_flags_without_effect_are_said():
     remarks = "; ".join(ineffective_flags(TrainConfig(transition=other, ppo=PPOConfig())))
     assert "--transition.… have no effect: warmup is the last phase reached" in remarks
     assert ineffective_flags(TrainConfig()) == []
+    always = ineffective_flags(TrainConfig(decide="always", margin=TrainConfig.margin + 1))
+    assert any("--margin has no effect with --decide always" in remark for remark in always)
 
 
 def test_numbers_are_plain():

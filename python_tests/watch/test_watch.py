@@ -264,7 +264,10 @@ def test_a_moment_shows_what_the_choice_came_from(trained):
             assert conditions <= set(moment.conditions)
             names = [rules.conditions[number].name for number in conditions]
             heard = [name for name, _ in rule.sources]
-            assert sorted(heard) == sorted((*names, *operator.effects))
+            assert len(set(heard)) == len(heard)
+            about = {name for one in rule.instances for name in one.objects}
+            proposed = {ACTIONS[action] for one in rule.instances for action in one.actions}
+            assert set(heard) == {*names, *operator.effects, *about, *proposed, "the player"}
             assert sum(weight for _, weight in rule.sources) == pytest.approx(1, abs=1e-4)
             assert rule.instances
             for applied in rule.instances:

@@ -12,7 +12,7 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
 from tedg_fast.nethack.facts.observation import Observation
-from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.policy import Policy, Routing, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
@@ -40,6 +40,13 @@ class Setting(NamedTuple):
         return [f"{name} {value}" for name, value in named if value != getattr(other, name)]
 
 
+class Asking(NamedTuple):
+    """When an agent is asked: ``decide`` and ``margin`` as of ``TrainConfig``."""
+
+    decide: Decide = "always"
+    margin: float = MARGIN
+
+
 class Choice(NamedTuple):
     """What an agent does: ``actions`` [B] int64; ``alpha`` [B, K] float32, the weights of its
     experts, None if it has none."""
@@ -54,7 +61,8 @@ class Agent:
 
     ``rules`` ground the observations it is to be given; with ``use_mask`` their action mask forbids
     what certainly does nothing. ``origin`` says where the agent comes from, for the record;
-    ``games`` is what its games were in training, ``by`` in words what it plays by.
+    ``games`` is what its games were in training, ``by`` in words what it plays by. Where it is not
+    asked the rules that do not disagree are carried out.
     """
 
     name: str
@@ -62,6 +70,7 @@ class Agent:
     use_mask: bool
     origin: dict[str, Any]
     games: Setting = field(default=Setting(), kw_only=True)
+    asked: Asking = field(default=Asking(), kw_only=True)
     by: str = field(default="", kw_only=True)
 
     def played_by(self, games: Setting) -> list[str]:
@@ -148,7 +157,9 @@ def _built_in(name: str, hypergraph: str | None, model: Agent | None) -> Agent:
         return Chance(name, rules, name == "random-allowed", {}, games=games, by=by)
     if isinstance(rules, V3Hypergraph):
         raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
-    return ByTheRules(name, rules, True, {"hypergraph": rules.digest}, games=games, by=by)
+    asked = Asking("contested")  # elsewhere they do the same without being asked
+    origin = {"hypergraph": rules.digest}
+    return ByTheRules(name, rules, True, origin, games=games, asked=asked, by=by)
 
 
 def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
@@ -179,14 +190,17 @@ def _of_checkpoint(name: str, source: Source, hypergraph: str | None, greedy: bo
         "train_seed": config.seed,
         "routing": settings.routing,
         "temperature": settings.temperature,
+        "decide": config.decide,
+        "margin": config.margin,
         "greedy": greedy,
         "hypergraph": rules.digest,
     }
     routing = Routing(settings.routing, settings.temperature)
-    games = Setting(config.max_steps, config.character)
     return Trained(
-        name, rules, config.mask, origin, policy.eval(), routing, greedy, games=games, by=by
-    )
+        name, rules, config.mask, origin, policy.eval(), routing, greedy,
+        games=Setting(config.max_steps, config.character),
+        asked=Asking(config.decide, config.margin), by=by,
+    )  # fmt: skip
 
 
 def _of_v3(name: str, v3: V3Checkpoint, hypergraph: str | None, greedy: bool) -> Trained:

@@ -22,6 +22,10 @@ ARMS = {
     "hand-routed": ("--policy.router", "advice"),
     "no-mask": ("--no-mask",),
     "graph-off": ("--policy.no-graph",),
+    "mean-of-neighbours": ("--policy.manager", "mean"),
+    "no-objects": ("--policy.manager", "no-objects"),
+    "past-the-router": ("--policy.proposals", "direct"),
+    "always-asked": ("--decide", "always"),
 }
 """Name → flags of ``tedg-train``."""
 SAME_SIZE = 0.02

@@ -2,7 +2,7 @@
 
 Mutual information between the expert with the largest weight and what is going on, beside that of
 a control in which the two are shifted against each other: both series stay as they are, with all
-their persistence from step to step, and only their coincidence is broken. (Shuffling single steps
+their persistence from one decision to the next, and only their coincidence is broken. (Shuffling single steps
 would make any two slow series look related.)
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tedg_fast.nethack.facts.features import HP_SHARE
-from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.facts.features import HP_SHARE, closeness_column
+from tedg_fast.nethack.facts.observation import Observation, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.train.health import expert_name
 
@@ -25,9 +25,9 @@ SHUFFLES = 200
 
 @dataclass(frozen=True)
 class Relation:
-    """How the leading expert relates to one context, over all steps played.
+    """How the leading expert relates to one context, over all decisions taken.
 
-    ``share`` of the steps in which the context holds (None for the combination of all);
+    ``share`` of the decisions in which the context holds (None for the combination of all);
     ``information`` in nats; its ``control_mean`` and ``control_95`` (95th percentile) over
     ``SHUFFLES`` shifts.
     """
@@ -41,18 +41,18 @@ class Relation:
 def expert_use(
     leading: np.ndarray, usage: np.ndarray, contexts: np.ndarray
 ) -> dict[str, Any]:
-    """What the experts were used for, as plain values: of S steps ``leading`` [S], the expert of
-    the largest α; ``usage`` [K], mean α; ``contexts`` bool [S, len(CONTEXTS)], none for V3's.
+    """What the experts were used for, as plain values: in S decisions ``leading`` [S], the expert
+    of the largest α; ``usage`` [K], mean α; ``contexts`` bool [S, len(CONTEXTS)], none for V3's.
 
-    ``steps``; ``usage`` and ``leading`` (share of steps led) by expert; ``contexts``: name →
-    ``Relation``'s fields, empty where no contexts were seen.
+    ``decisions``; ``usage`` and ``leading`` (share of decisions led) by expert; ``contexts``: name
+    → ``Relation``'s fields, empty where no contexts were seen.
     """
     count = len(usage)
     names = [expert_name(k) for k in range(count)]
     led = np.bincount(leading, minlength=count) / len(leading)
     found = dict(zip(CONTEXTS, contexts.T)) if contexts.shape[1] else {}
     return {
-        "steps": len(leading),
+        "decisions": len(leading),
         "usage": dict(zip(names, usage.tolist())),
         "leading": dict(zip(names, led.tolist())),
         "contexts": {
@@ -66,13 +66,14 @@ def contexts_of(observation: Observation) -> np.ndarray:
     show no objects."""
     if observation.objects.shape[1] == 0:
         return np.zeros((len(observation.objects), 0), bool)
-    kind, steps = observation.objects[..., 0], observation.objects[..., 5]
-    number = {name: kind.number for name, kind in vocabulary().kind.items()}
+    monster = vocabulary().kind["monster"]
+    objects = objects_of(observation)
+    adjacent = objects["facts"][..., monster.attribute["adjacent"].number] != 0
     return np.stack(
         (
             observation.features[:, HP_SHARE] < LOW_HP,
-            ((kind == number["monster"]) & (steps == 1)).any(1),
-            ((kind == number["frontier"]) & (steps <= NEAR)).any(1),
+            ((objects["kind"] == monster.number) & adjacent).any(1),
+            observation.features[:, closeness_column("frontier")] >= 1 / (1 + NEAR),
         ),
         axis=1,
     )

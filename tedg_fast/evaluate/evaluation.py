@@ -256,7 +256,7 @@ def _show_experts(name: str, experts: dict[str, Any]) -> None:
         f"{expert} {experts['usage'][expert]:.0%} ({share:.0%})"
         for expert, share in experts["leading"].items()
     )
-    print(f"{name}: mean weight of each expert (share of steps it leads): {shares}\n")
+    print(f"{name}: mean weight of each expert (share of decisions it leads): {shares}\n")
     if experts["contexts"]:
         table.show(
             f"{name}: mutual information of the leading expert and the context, in millinats",

@@ -238,7 +238,7 @@ def report(record: dict[str, Any]) -> str:
             [_health_row(name, arm) for name, arm in arms.items()],
         ),
         "## Use of the experts",
-        "Share of steps that each expert leads, and mutual information (millinats) of the leading "
+        "Share of decisions that each expert leads, and mutual information (millinats) of the leading "
         "expert and the context, with the 95th percentile of the shifted control in brackets.",
         _expert_table(arms),
     ]  # fmt: skip

@@ -34,7 +34,7 @@ class Games:
 
 @dataclass(frozen=True)
 class Trace:
-    """What the router did at each of S steps, game after game in their order.
+    """What the router did at each of S decisions, game after game in their order.
 
     ``contexts`` bool [S, len(CONTEXTS)] (which situations it was in), ``leading`` uint8 [S] (the
     expert with the largest α), ``usage`` [K] (mean α).
@@ -49,7 +49,7 @@ class Trace:
 class Played:
     """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
     says; ``trace`` is None for an agent without experts; ``left_out`` counts objects and rule
-    instances beyond the limits of an observation, in these games and those begun beside them. Where
+    instances beyond the limits of an observation. Where
     a ``stop`` came before the end, these are the games before all that were not finished."""
 
     episodes: dict[int, Episode]
@@ -85,6 +85,9 @@ def play(
             max_steps=games.max_steps,
             character=games.character,
             use_mask=agent.use_mask,
+            decide=agent.asked.decide,
+            margin=agent.asked.margin,
+            limit=games.episodes,
             grounder=grounder_of(agent.rules),
         ) as env:
             _play(agent, games, env, number, record, played, on_episode)
@@ -101,37 +104,39 @@ def _play(
     agent: Agent, games: Games, env: VectorEnv, number: np.ndarray, record: "_Record",
     played: Played, on_episode: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Play all games; ``number`` [E] is kept at what each environment plays."""
+    """Play all games; ``number`` [E] is kept at what each environment plays, and at the number of
+    games where it plays no more."""
     env.start()
     draws = np.empty((env.num_envs, games.max_steps))
-    length = np.zeros(env.num_envs, np.int64)
-    begun = np.arange(env.num_envs)
-    while True:
-        if len(begun):
-            record.left_out = env.left_out
-            number[begun] = _numbers(env)[begun]
-            length[begun] = 0
-            for row in begun:
-                draws[row] = draws_of(games.seed, number[row], games.max_steps)
-        if (number >= games.episodes).all():
-            return
-        observation = env.observation
-        choice = agent(observation, draws[np.arange(env.num_envs), length])
+
+    def ask(group: int) -> bool:
+        """Have the agent decide in a group's games, unless all are over."""
+        rows = env.groups[group]
+        now = np.where(env.idle, games.episodes, env.episode)
+        for row in range(rows.start, rows.stop):
+            if number[row] != now[row] < games.episodes:
+                draws[row] = draws_of(games.seed, now[row], games.max_steps)
+        number[rows] = now[rows]
+        if env.idle[rows].all():
+            return False
+        observation = env.observation[rows]
+        # Of a game that is over the last draw, which decides nothing.
+        step = np.minimum(env.played[rows], games.max_steps - 1)
+        choice = agent(observation, np.take_along_axis(draws[rows], step[:, None], 1)[:, 0])
         if choice.alpha is not None:
-            record.add(number, observation, choice.alpha)
-        step = env.step(choice.actions)
-        length += 1
-        played.lost.extend(step.lost)
-        for episode in step.episodes:
-            if episode.number < games.episodes:
-                played.episodes[episode.number] = episode
-                on_episode()
-        begun = np.flatnonzero(step.terminated | step.truncated)
+            record.add(number[rows], observation, choice.alpha)
+        env.send(group, np.where(env.idle[rows], 0, choice.actions))
+        return True
 
-
-def _numbers(env: VectorEnv) -> np.ndarray:
-    """The number of the game that each environment plays, int64 [E]."""
-    return np.array([game.episode for game in env.games()])
+    playing = sum(ask(group) for group in range(len(env.groups)))
+    while playing:
+        group, result = env.receive_any()
+        record.left_out = env.left_out
+        played.lost.extend(result.lost)
+        for episode in result.episodes:
+            played.episodes[episode.number] = episode
+            on_episode()
+        playing += ask(group) - 1
 
 
 class _Record:
@@ -146,7 +151,7 @@ class _Record:
         self.alpha: list[np.ndarray] = []
 
     def add(self, number: np.ndarray, observation: Observation, alpha: np.ndarray) -> None:
-        """One step of every game; those beyond the wanted ones do not count."""
+        """A decision in each of some games; what is no wanted one does not count."""
         wanted = number < self.episodes
         self.number.append(number[wanted])
         self.contexts.append(contexts_of(observation)[wanted])
@@ -154,7 +159,7 @@ class _Record:
         self.alpha.append(alpha[wanted])
 
     def trace(self) -> Trace | None:
-        """All steps by game, and in the order of play within a game."""
+        """All decisions by game, and in the order of play within a game."""
         if not self.number:
             return None
         number = np.concatenate(self.number)

@@ -4,8 +4,8 @@ In V3's graph an edge leads from a condition to an operator or from an operator 
 conditions are ever active, effects are never read, and nodes have no identity of their own. So all
 active conditions share one vector, all inactive ones another, and what an operator ends up with
 depends on two numbers alone: how many of its edges come from active and how many from inactive
-conditions. All these cases are the rows of one table (669 for V3's graph), evaluated once for as
-long as the parameters stay as they are; a sample looks up one row for each operator.
+conditions. All these cases are the rows of one table (669 for V3's graph), evaluated once for all
+samples; a sample looks up one row for each operator.
 """
 
 from typing import NamedTuple
@@ -16,16 +16,16 @@ from torch.nn import functional as F
 
 from tedg_fast.legacy.experts import operator_expert
 from tedg_fast.legacy.hypergraph import NODE_TYPES, V3Hypergraph
-from tedg_fast.policy.instances import Active
+from tedg_fast.legacy.inputs import V3Input
 
 HIDDEN = 256
 HEADS = 4
 _CONDITION, _OPERATOR = NODE_TYPES.index("condition"), NODE_TYPES.index("operator")
 
 
-class V3Rules(NamedTuple):
-    """What V3's graph says to any sample: ``scores`` [R] of the ``OperatorTable``'s rows, and
-    ``active`` [hidden], the final vector of an active condition."""
+class V3Tables(NamedTuple):
+    """What the parameters alone make of V3's graph: ``scores`` [R] of the ``OperatorTable``'s rows,
+    and ``active`` [hidden], the final vector of an active condition."""
 
     scores: Tensor
     active: Tensor
@@ -115,7 +115,7 @@ class V3GraphAttention(nn.Module):
 
 
 class V3Manager(nn.Module):
-    """V3's GAT, with the interface of ``tedg_fast.policy.Manager`` over all N nodes.
+    """V3's GAT over all N nodes, read by ``active`` [B, N] bool.
 
     Node input is type + activation embedding; two rounds of ``x ← x + relu(LayerNorm(attention))``
     over the hypergraph's edges and one self-loop a node. An operator's score is the length of its
@@ -162,23 +162,25 @@ class V3Manager(nn.Module):
             conditions, rows = conditions + F.relu(norm(told)), rows + F.relu(norm(heard))
         return conditions, rows, attention
 
-    def rules(self) -> V3Rules:
-        """Evaluate the graph; once for as long as the parameters stay as they are."""
+    def tables(self) -> V3Tables:
+        """Evaluate the graph's cases."""
         conditions, rows, _ = self._evaluate()
-        return V3Rules(torch.linalg.vector_norm(rows, dim=1), conditions[1])
+        return V3Tables(torch.linalg.vector_norm(rows, dim=1), conditions[1])
 
-    def forward(self, rules: V3Rules, active: Active) -> V3Logic:
-        """What ``rules`` say to the samples whose ``active`` nodes [B, N] are given."""
+    def forward(self, active: Tensor, tables: V3Tables | None = None) -> V3Logic:
+        """What the graph says to the samples whose ``active`` nodes [B, N] are given; ``tables``
+        are those of these parameters, if they were evaluated before."""
+        tables = tables or self.tables()
         conditions = self._conditions(active)
         rows = self.table.rows(conditions)
         # Unlike indexing with [rows], this has a backward pass whose sums have a fixed order.
-        scores = rules.scores.index_select(0, rows.flatten()).view_as(rows)
+        scores = tables.scores.index_select(0, rows.flatten()).view_as(rows)
         count = conditions.sum(1, keepdim=True)
-        h_logic = self.readout(count * rules.active / (count + 1e-8))
+        h_logic = self.readout(count * tables.active / (count + 1e-8))
         return V3Logic(h_logic, scores, self._advice(scores))
 
-    def _conditions(self, active: Active) -> Tensor:
-        return (active.nodes & (self._node_types == _CONDITION)).to(self.table.incoming.dtype)
+    def _conditions(self, active: Tensor) -> Tensor:
+        return (active & (self._node_types == _CONDITION)).to(self.table.incoming.dtype)
 
     def _advice(self, scores: Tensor) -> Tensor:
         """Operator scores [B, O] → advice scores [B, K]."""
@@ -191,11 +193,11 @@ class V3Manager(nn.Module):
         return advice
 
     @torch.no_grad()
-    def attention_variance(self, active: Active) -> float:
+    def attention_variance(self, inputs: V3Input) -> float:
         """How far the operators' attention in the last round is from uniform, 0 to 1.
 
         As ``tedg_fast.policy.Manager.attention_variance`` defines it, self-loops included; the
-        mean over heads, operators and the samples of ``active``.
+        mean over heads, operators and the samples of ``inputs``.
         """
         _, _, attention = self._evaluate()
         edges = self.table.edges.unsqueeze(1)
@@ -203,4 +205,4 @@ class V3Manager(nn.Module):
         uniform = 1 / edges.sum(-1).to(energy.dtype)
         variance = ((energy - uniform) / (1 - uniform)).mean(1)
         # NaN stands for operators with nothing but their self-loop.
-        return variance[self.table.rows(self._conditions(active))].nanmean().item()
+        return variance[self.table.rows(self._conditions(inputs.active))].nanmean().item()

@@ -2,17 +2,26 @@
 
 import numpy as np
 
+from tedg_fast.legacy.errors import LegacyError
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
-from tedg_fast.nethack.facts.observation import RawObservation
-from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide
+from tedg_fast.nethack.facts.observation import (
+    CONTESTED,
+    INSTANCE,
+    OBJECT,
+    Observation,
+    ObservationSpec,
+    RawObservation,
+)
 
 
 class V3ObservationSpec(ObservationSpec):
     """Rows of V3's observations; ``num_conditions`` counts all nodes of its hypergraph.
 
     ``active_bits``: packed active nodes; ``features``: the 115; ``action_mask``: all true, as V3's
-    was; ``crop``: a single unused 0, and no instances and objects, since V3 had none.
+    was; ``rule_action``: CONTESTED, as V3's rules carry out nothing; ``crop``: a single unused 0,
+    and no instances and objects, since V3 had none.
     """
 
     def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -20,19 +29,34 @@ class V3ObservationSpec(ObservationSpec):
         return super().fields() | {
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((1,), np.dtype(np.uint8)),
-            "instances": ((0, 8), np.dtype(np.uint8)),
-            "objects": ((0, 6), np.dtype(np.int16)),
+            "instances": ((0, INSTANCE.itemsize), np.dtype(np.uint8)),
+            "objects": ((0, OBJECT.itemsize), np.dtype(np.uint8)),
         }
 
 
 class V3Grounder:
     """Raw observations of a fixed group of games -> V3's Observation rows.
 
+    Its rules propose no actions, so a decision is asked for always: raises LegacyError for another
+    ``decide``. It has neither margin nor mask, whatever is given.
+
     Its only memory is the number of steps played in each game, one of V3's features: a game's
     first observation after ``reset`` is step 0, and each further one counts.
     """
 
-    def __init__(self, hypergraph: V3Hypergraph, num_games: int):
+    def __init__(
+        self,
+        hypergraph: V3Hypergraph,
+        num_games: int,
+        *,
+        decide: Decide = "always",
+        margin: float = MARGIN,
+        use_mask: bool = True,
+    ):
+        if decide != "always":
+            raise LegacyError(
+                f"decide is {decide!r}; V3's rules carry out no actions: set it to 'always'"
+            )
         self.spec = V3ObservationSpec(hypergraph.num_nodes)
         self._observer = Observer(hypergraph)
         self._step = np.zeros(num_games, np.int64)
@@ -63,3 +87,42 @@ class V3Grounder:
         out.active_bits[...] = np.packbits(observed.active, axis=1)
         out.crop[...] = 0
         out.action_mask[...] = True
+        out.rule_action[...] = CONTESTED
+
+    def bind(
+        self, raw: RawObservation, observation: Observation, last: Observation, shown: np.ndarray
+    ) -> "V3Bound":
+        """As ``Grounder.bind``."""
+        return V3Bound(self, raw, observation, last, shown)
+
+
+class V3Bound:
+    """As ``tedg_fast.nethack.facts.grounder.Bound``."""
+
+    def __init__(
+        self,
+        grounder: V3Grounder,
+        raw: RawObservation,
+        observation: Observation,
+        last: Observation,
+        shown: np.ndarray,
+    ):
+        self._grounder, self._raw = grounder, raw
+        self._observation, self._last, self._shown = observation, last, shown
+        self._seen = grounder.spec.empty(1)
+        self._game = 0
+
+    def take_in(self, game: int, last_action: int) -> int:
+        one = slice(game, game + 1)
+        self._grounder(self._raw[one], np.array([last_action]), self._seen, np.array([game]))
+        self._game = game
+        return CONTESTED
+
+    def write(self) -> None:
+        self._observation[self._game] = self._seen[0]
+
+    def write_last(self) -> None:
+        self._last[self._game] = self._seen[0]
+
+    def write_shown(self) -> None:
+        self._shown[self._game] = self._seen.active_bits[0]

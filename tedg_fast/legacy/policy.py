@@ -11,12 +11,13 @@ from tedg_fast.hypergraph import ACTIONS
 from tedg_fast.legacy.atoms import Atoms
 from tedg_fast.legacy.checkpoint import V3Checkpoint
 from tedg_fast.legacy.errors import LegacyError
-from tedg_fast.legacy.gat import HIDDEN, V3Logic, V3Manager
+from tedg_fast.legacy.gat import HIDDEN, V3Logic, V3Manager, V3Tables
 from tedg_fast.legacy.hypergraph import V3Hypergraph
+from tedg_fast.legacy.inputs import V3Input
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.ops import route
 from tedg_fast.nethack.facts.observation import Observation
-from tedg_fast.policy import Active, Instances, PolicyOutput, Routing, StateInput
+from tedg_fast.policy import PolicyOutput, Routing
 
 _LOGIT_LIMIT = 20.0
 V3_ROUTING = Routing("softmax", 1.0)
@@ -44,8 +45,8 @@ class V3Policy(nn.Module):
         features, active = policy.observe(glyphs, blstats, step)
         output = policy(features, active)          # V3Output
 
-    In training it takes the place of ``tedg_fast.policy.Policy``: ``manager``, ``active``,
-    ``device`` and ``policy(state, logic, routing)`` are that class's, with the active bits of
+    In training it takes the place of ``tedg_fast.policy.Policy``: ``manager``, ``inputs``,
+    ``tables``, ``device`` and ``policy(inputs, routing)`` are that class's, with the active bits of
     ``V3Grounder``'s observations standing for all N nodes. V3's dropout is left out.
     """
 
@@ -108,27 +109,34 @@ class V3Policy(nn.Module):
         """Which of V3's atoms hold, before they are looked up in the hypergraph."""
         return self.observer.atoms(_array(glyphs), _array(blstats))
 
-    def active(self, observation: Observation) -> Active:
-        """The active nodes of an observation [B, ...] of ``V3Grounder``, on the policy's device."""
+    def inputs(self, observation: Observation) -> V3Input:
+        """What the policy reads of an observation [B, ...] of ``V3Grounder``, on its device."""
         bits = np.unpackbits(observation.active_bits, axis=1, count=self.observer.num_nodes)
-        nodes = torch.from_numpy(bits).to(self.device).bool()
-        return Active(nodes, Instances.none(len(nodes), self.device))
+        arrays = (observation.features, bits.astype(bool), observation.action_mask)
+        return V3Input(*(torch.from_numpy(array).to(self.device) for array in arrays))
+
+    def tables(self) -> V3Tables:
+        """What depends on the parameters alone."""
+        return self.gat.tables()
 
     @overload
-    def forward(self, state: Tensor, logic: Tensor) -> V3Output: ...
+    def forward(self, features: Tensor, active: Tensor) -> V3Output: ...
 
     @overload
-    def forward(self, state: StateInput, logic: V3Logic, routing: Routing) -> PolicyOutput: ...
+    def forward(
+        self, inputs: V3Input, routing: Routing, tables: V3Tables | None = None
+    ) -> PolicyOutput: ...
 
-    def forward(self, state, logic, routing=V3_ROUTING):
-        """``policy(features, active)`` as from ``observe``, or ``policy(state, logic, routing)``
-        as in training; ``routing`` is V3's own, softmax at temperature 1, if not given."""
-        if isinstance(logic, V3Logic):
-            output = self._evaluate(state.features, logic, routing)
+    def forward(self, first, second, tables=None):
+        """``policy(features, active)`` as from ``observe``, with V3's own routing, softmax at
+        temperature 1, or ``policy(inputs, routing, tables)`` as in training."""
+        if isinstance(first, V3Input):
+            logic = self.gat(first.active, tables)
+            output = self._evaluate(first.features, logic, second)
             lowest = torch.finfo(output.logits.dtype).min
-            return output._replace(logits=output.logits.masked_fill(~state.action_mask, lowest))
-        logic = self.gat(self.gat.rules(), Active(logic, Instances.none(len(logic), self.device)))
-        output = self._evaluate(state, logic, routing)
+            return output._replace(logits=output.logits.masked_fill(~first.action_mask, lowest))
+        logic = self.gat(second)
+        output = self._evaluate(first, logic, V3_ROUTING)
         return V3Output(
             output.logits,
             output.alpha,

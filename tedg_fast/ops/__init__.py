@@ -11,11 +11,13 @@ from tedg_fast.ops.entmax import entmax15
 from tedg_fast.ops.fenchel_young import entmax15_loss, fenchel_young_loss, sparsemax_loss
 from tedg_fast.ops.gatv2 import gatv2_attention, gatv2_scores
 from tedg_fast.ops.graph import Graph
+from tedg_fast.ops.graph_batch import GraphBatch
 from tedg_fast.ops.losses import RoutingLosses, expert_overlap, routing_losses
 from tedg_fast.ops.routing import route, sparsemax
 
 __all__ = [
     "Graph",
+    "GraphBatch",
     "RoutingLosses",
     "concat_embedding",
     "entmax15",

@@ -1,22 +1,21 @@
 """The graph-guided mixture-of-experts policy: Manager (GAT), router, experts, critic."""
 
-from tedg_fast.policy.gat import Logic, Manager, Rules
-from tedg_fast.policy.instances import Active, Instances
+from tedg_fast.policy.inputs import PolicyInput
+from tedg_fast.policy.manager import Manager, Reading
 from tedg_fast.policy.player import Play, Player, player_of
-from tedg_fast.policy.policy import Policy, PolicyConfig, PolicyOutput, Routing, StateInput
+from tedg_fast.policy.policy import Policy, PolicyConfig, PolicyOutput, Routing
+from tedg_fast.policy.scenes import Scenes
 
 __all__ = [
-    "Active",
-    "Instances",
-    "Logic",
     "Manager",
     "Play",
     "Player",
     "Policy",
     "PolicyConfig",
+    "PolicyInput",
     "PolicyOutput",
+    "Reading",
     "Routing",
-    "Rules",
-    "StateInput",
+    "Scenes",
     "player_of",
 ]

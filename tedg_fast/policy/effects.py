@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.policy.gat import Rules
-from tedg_fast.policy.instances import Active
+from tedg_fast.policy.inputs import PolicyInput
+from tedg_fast.policy.manager import Reading
 
 
 class EffectPredictor(nn.Module):
-    """From the rules that an action carries out to the effects that follow.
+    """From the instances that an action carries out to the effects that follow.
 
-    The rules that apply and have an instance that the action carries out are pooled as the Manager pools rules; what comes out
-    is compared with each effect node's features. Only the F effects count that an observation can
+    Their features are pooled, each weighted by e^(what was learned of its score); the mean is
+    compared with each effect node's features. Only the F effects count that an observation can
     show, that is, those with conditions in ``shown_by``.
     """
 
@@ -28,16 +28,21 @@ class EffectPredictor(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(visible)))
 
     def shown(self, holds: Tensor) -> Tensor:
-        """Conditions that hold in the next observation [B, C] (0 or 1) → effects it shows [B, F]
-        (float32, 0 or 1)."""
-        return (holds.to(self.shown_by.dtype) @ self.shown_by > 0).to(self.shown_by.dtype)
+        """The conditions that hold in an observation, packed as its ``active_bits`` are, uint8
+        [B, ceil(C/8)] → the effects that it shows, float32 [B, F], 0 or 1."""
+        places = torch.arange(7, -1, -1, device=holds.device, dtype=torch.uint8)
+        bits = (holds.unsqueeze(2) >> places & 1).flatten(1)[:, : len(self.shown_by)]
+        return (bits.to(self.shown_by.dtype) @ self.shown_by > 0).to(self.shown_by.dtype)
 
-    def forward(self, rules: Rules, active: Active, action: Tensor) -> Tensor:
-        """What is active in B states and the action taken in each [B] (int64) → logits [B, F]."""
-        sample, instances = active.instances.sample(), active.instances
-        carried = (instances.actions == action[sample].unsqueeze(1)).any(1)
-        chosen = active.nodes.new_zeros(len(action), len(rules.operators))
-        chosen[sample[carried], instances.rule[carried]] = True
-        pooled = rules.pool(chosen)
-        effects = rules.effects[self.visible] / math.sqrt(pooled.shape[1])
+    def forward(self, reading: Reading, inputs: PolicyInput, action: Tensor) -> Tensor:
+        """What the Manager read of B states and the action taken in each [B] (int64) → logits
+        [B, F]."""
+        sample = inputs.scenes.instance_sample
+        carried = (inputs.scenes.actions == action[sample].unsqueeze(1)).any(1)
+        weight = (reading.learned.exp() * carried).unsqueeze(1)
+        heard = torch.cat([weight * reading.instances, weight], 1)
+        sums = heard.new_zeros(len(action), heard.shape[1]).index_add(0, sample, heard)
+        # The 1 stands for an instance without content, so that an action of no rule's is fine.
+        pooled = sums[:, :-1] / (1 + sums[:, -1:])
+        effects = reading.effects[self.visible] / math.sqrt(pooled.shape[1])
         return torch.addmm(self.bias, self.query(pooled), effects.T)

@@ -15,9 +15,10 @@ from tedg_fast.nethack.facts.observation import CROP, Observation
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import concat_embedding, route
 from tedg_fast.policy.effects import EffectPredictor
-from tedg_fast.policy.gat import Logic, Manager
-from tedg_fast.policy.instances import Active
+from tedg_fast.policy.inputs import PolicyInput
+from tedg_fast.policy.manager import Manager, ManagerKind, Reading
 from tedg_fast.policy.no_manager import NoManager
+from tedg_fast.policy.nodes import NodeTables
 
 
 # A router that begins with the advice need not learn when to listen, which took it 100,000 steps. A
@@ -35,10 +36,16 @@ class PolicyConfig:
     """Width of the embedding of one glyph class of the egocentric crop."""
     gat_heads: int = 4
     """Attention heads of the Manager."""
-    gat_head_size: int = 16
+    gat_head_size: int = 8
     """Features a head; heads are concatenated."""
     graph: bool = True
     """Read the hypergraph; without it there is neither advice nor proposals."""
+    manager: ManagerKind = "attention"
+    """How the Manager reads a state: by attention, by the mean of each node's neighbours, or
+    without the objects."""
+    proposals: Literal["routed", "direct"] = "routed"
+    """Whether what an expert's rules propose counts as much as the router has the expert count, or
+    passes the router: then all experts' proposals add to the mixed logits."""
     router: Literal["advised", "learned", "advice"] = "advised"
     """What weighs the experts: a network whose logits add to the Manager's advice, a network alone
     (with --no-manager, too), or the advice alone."""
@@ -54,7 +61,7 @@ class Routing(NamedTuple):
 class PolicyOutput(NamedTuple):
     """``logits`` [B, A] (masked), ``value`` [B], ``alpha`` [B, K], ``router_logits`` [B, K],
     ``expert_logits`` [B, K, A] (the experts' own, without what their rules propose),
-    ``advice_scores`` [B, K]."""
+    ``advice_scores`` [B, K]; ``reading``, what the Manager made of the states, None for V3's."""
 
     logits: Tensor
     value: Tensor
@@ -62,21 +69,7 @@ class PolicyOutput(NamedTuple):
     router_logits: Tensor
     expert_logits: Tensor
     advice_scores: Tensor
-
-
-class StateInput(NamedTuple):
-    """The state stream's part of an observation: ``features`` [B, F] float32, ``crop``
-    [B, CROP²] uint8, ``action_mask`` [B, A] bool."""
-
-    features: Tensor
-    crop: Tensor
-    action_mask: Tensor
-
-    @classmethod
-    def of(cls, observation: Observation, device: torch.device | str = "cpu") -> "StateInput":
-        """Tensors of an observation with one leading dimension; shares memory on the CPU."""
-        arrays = (observation.features, observation.crop, observation.action_mask)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+    reading: Reading | None = None
 
 
 class StateEncoder(nn.Module):
@@ -116,9 +109,11 @@ class Experts(nn.Module):
 class Policy(nn.Module):
     """Graph-guided mixture of experts over NetHack observations.
 
-    The Manager comes first, ``logic = manager(manager.rules(), active)``; ``rules`` depends on the
-    parameters alone, so a rollout evaluates it once. ``effects`` predicts what an action leads to,
-    for training; None without the graph, or where no observation can show an effect.
+        inputs = policy.inputs(observation)
+        output = policy(inputs, Routing("softmax", 1.0))
+
+    ``effects`` predicts what an action leads to, for training, from ``output.reading``; None
+    without the graph, or where no observation can show an effect.
     """
 
     def __init__(self, hypergraph: Hypergraph, num_experts: int, config: PolicyConfig):
@@ -133,11 +128,10 @@ class Policy(nn.Module):
                 heads=config.gat_heads,
                 head_size=config.gat_head_size,
                 num_experts=num_experts,
+                kind=config.manager,
             )
         else:
-            self.manager = NoManager(
-                hypergraph.num_conditions, hypergraph.num_operators, hidden, num_experts
-            )
+            self.manager = NoManager(hidden, num_experts)
         self.effects = None
         if config.graph and hypergraph.effect_conditions.any():
             width = config.gat_heads * config.gat_head_size
@@ -148,7 +142,9 @@ class Policy(nn.Module):
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
         # What the leading expert proposes starts with a logit of about 12: enough to play by the
         # rules, and not so much that nothing else is ever tried.
-        leads_by = 1.0 if config.router == "advice" else 1 / math.sqrt(num_experts)
+        self.direct = config.proposals == "direct"
+        alone = self.direct or config.router == "advice"
+        leads_by = 1.0 if alone else 1 / math.sqrt(num_experts)
         self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 12 / leads_by))
         self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         nn.init.zeros_(self.critic[-1].weight)  # expects nothing yet, of any state
@@ -157,30 +153,43 @@ class Policy(nn.Module):
     def device(self) -> torch.device:
         return self.proposal_gain.device
 
-    def active(self, observation: Observation) -> Active:
-        """What holds and applies in an observation with one leading dimension, on the policy's
-        device."""
-        return self.manager.active(observation.active_bits, observation.instances)
+    def inputs(self, observation: Observation) -> PolicyInput:
+        """What the policy reads of an observation with one leading dimension, on its device.
 
-    def forward(self, state: StateInput, logic: Logic, routing: Routing) -> PolicyOutput:
-        """One row of ``logic`` for each row of ``state``."""
-        h_state = self.state(state.features, state.crop)
-        h_both = torch.cat([h_state, logic.h_logic], 1)
-        router_logits = self.advice_weight * logic.advice_scores.detach()
+        Raises ValueError for an observation of other rules or of another shape.
+        """
+        return PolicyInput.of(observation, self.manager.scenes(observation), self.device)
+
+    def tables(self) -> NodeTables | None:
+        """What depends on the parameters alone, so that it can be evaluated once for many calls."""
+        return self.manager.tables()
+
+    def forward(
+        self, inputs: PolicyInput, routing: Routing, tables: NodeTables | None = None
+    ) -> PolicyOutput:
+        """``tables`` are those of these parameters, if they were evaluated before."""
+        reading = self.manager(inputs, tables)
+        h_state = self.state(inputs.features, inputs.crop)
+        h_both = torch.cat([h_state, reading.h_logic], 1)
+        router_logits = self.advice_weight * reading.advice_scores.detach()
         if self.router is not None:
             router_logits = router_logits + self.router(h_both)
         # What the losses demand of the experts is not to bend what the rules say.
         expert_logits = self.experts(h_state)
+        proposals = self.proposal_gain * reading.proposals
         alpha, logits = route(
             router_logits,
-            expert_logits + self.proposal_gain * logic.proposals,
+            expert_logits if self.direct else expert_logits + proposals,
             mapping=routing.mapping,
             temperature=routing.temperature,
-            action_mask=state.action_mask,
+            action_mask=inputs.action_mask,
         )
+        if self.direct:
+            # A masked action's logit is the lowest there is, which nothing of this size changes.
+            logits = logits + proposals.sum(1)
         value = self.critic(h_both).squeeze(1)
         return PolicyOutput(
-            logits, value, alpha, router_logits, expert_logits, logic.advice_scores
+            logits, value, alpha, router_logits, expert_logits, reading.advice_scores, reading
         )
 
 

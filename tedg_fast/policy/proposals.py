@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from tedg_fast.hypergraph import EXPERTS, Hypergraph
 from tedg_fast.hypergraph.schema import ACTIONS
-from tedg_fast.nethack.facts.observation import NOTHING
-from tedg_fast.policy.instances import Instances
+from tedg_fast.policy.scenes import Scenes
 
 
 class Proposals(nn.Module):
@@ -28,7 +27,6 @@ class Proposals(nn.Module):
     are missing; experts beyond the four have no rules.
 
     Attributes:
-        priority [O] float32: the rules' scores by the file alone.
         owner [O] int64: the expert that each rule belongs to.
     """
 
@@ -37,19 +35,18 @@ class Proposals(nn.Module):
         self.num_experts = num_experts
         owner = torch.from_numpy(hypergraph.operator_expert).clamp(max=num_experts - 1)
         self.register_buffer("owner", owner, persistent=False)
-        priority = torch.from_numpy(hypergraph.operator_priority)
-        self.register_buffer("priority", priority, persistent=False)
 
-    def forward(self, instances: Instances, strength: Tensor) -> tuple[Tensor, Tensor]:
-        """The instances of B states, ``strength`` [O] of each rule → proposals [B, K, A] and each
-        expert's loudness [B, K]."""
-        shape = (len(instances.start) - 1, self.num_experts, len(ACTIONS))
-        listed = instances.actions != NOTHING
-        share = strength[instances.rule] / listed.sum(1)
-        row = instances.sample() * self.num_experts + self.owner[instances.rule]
-        place = row.unsqueeze(1) * len(ACTIONS) + instances.actions
-        weight = strength.new_zeros(math.prod(shape))
-        weight = weight.index_add(0, place[listed], share.unsqueeze(1).expand_as(place)[listed])
-        weight = weight.view(shape)
+    def forward(self, scenes: Scenes, strength: Tensor) -> tuple[Tensor, Tensor]:
+        """The instances of B ``scenes`` with the ``strength`` [I] of each → proposals [B, K, A] and
+        each expert's loudness [B, K]."""
+        actions = scenes.actions
+        # One action more, for the places of an instance that proposes fewer than it could.
+        shape = (len(scenes), self.num_experts, len(ACTIONS) + 1)
+        share = strength / (actions < len(ACTIONS)).sum(1)
+        row = scenes.instance_sample * self.num_experts + self.owner[scenes.rule]
+        place = row.unsqueeze(1) * shape[2] + actions
+        shares = share.unsqueeze(1).expand_as(place)
+        weight = strength.new_zeros(math.prod(shape)).index_add(0, place.flatten(), shares.flatten())
+        weight = weight.view(shape)[..., : len(ACTIONS)]
         loudness = weight.sum(2).log1p()
         return weight.log1p() / loudness.clamp_min(1).unsqueeze(2), loudness

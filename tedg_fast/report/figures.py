@@ -60,7 +60,7 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
     ]
     calls += [lambda arm=arm: expert_usage(arm) for arm in arms]
     calls += [
-        lambda: signal(arms, "expert_switching", "Expert switching", "share of steps"),
+        lambda: signal(arms, "expert_switching", "Expert switching", "share of decisions"),
         lambda: signal(
             arms, "grad_norm", "Gradient norm before clipping", "Euclidean norm",
             thresholds=_limits("below", GRAD_NORM.healthy[1], GRAD_NORM.bearable[1]), log=True,
@@ -72,6 +72,7 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
             ),
         ),
         lambda: signal(arms, "steps_per_second", "Throughput", "environment steps per second"),
+        lambda: signal(arms, "decision_share", "Decisions", "share of environment steps"),
         lambda: losses(arms),
     ]  # fmt: skip
     return calls

@@ -125,21 +125,23 @@ def outcome_table(arms: Sequence[Arm]) -> Table:
                 f"{arm.name}, episodes {after + 1}–{to}",
                 plus_minus(*arm.interval("depth", after, to), 2),
                 plus_minus(*arm.interval("length", after, to), 0),
-                NOT_KNOWN if math.isnan(deaths) else f"{deaths:.0%}",
+                percent(deaths),
                 number(arm.signal("grad_norm", after, to), 2),
                 number(arm.signal("attention_variance", after, to), 3),
                 number(arm.signal("alignment_loss", after, to), 4),
                 number(arm.signal("expert_switching", after, to), 3),
                 number(arm.signal("steps_per_second", after, to), 0),
+                percent(arm.signal("decision_share", after, to)),
             )
         )
     return Table(
         "Depth, length and signals",
         "Of the same episodes. Depth is the deepest dungeon level, length counts environment "
-        "steps, switching is the share of steps at which another expert takes the lead.",
+        "steps. Signals are means over decisions, the states in which the network was asked; "
+        "switching is their share at which another expert takes the lead.",
         (
             "run", "depth", "length (steps)", "deaths", "gradient norm", "attention variance",
-            "alignment loss", "switching", "env steps/s",
+            "alignment loss", "switching", "env steps/s", "decisions",
         ),
         tuple(rows),
     )  # fmt: skip
@@ -240,6 +242,10 @@ def signed(difference: float, half: float) -> str:
 
 def number(value: float, digits: int) -> str:
     return NOT_KNOWN if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    return NOT_KNOWN if math.isnan(share) else f"{share:.0%}"
 
 
 def scientific(value: float) -> str:

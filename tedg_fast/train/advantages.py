@@ -1,4 +1,8 @@
-"""Generalised advantage estimation over contiguous rollouts, and running reward normalisation."""
+"""Generalised advantage estimation over decisions, and running reward normalisation.
+
+Decisions last differently many game steps, so what follows is discounted by γ to their length: a
+semi-Markov decision process (Sutton, Precup & Singh 1999).
+"""
 
 import numpy as np
 import torch
@@ -9,6 +13,7 @@ from tedg_fast.train.distributed import ALONE, World
 
 def generalised_advantages(
     reward: Tensor,
+    length: Tensor,
     value: Tensor,
     next_value: Tensor,
     terminated: Tensor,
@@ -17,16 +22,21 @@ def generalised_advantages(
     gamma: float,
     gae_lambda: float,
 ) -> Tensor:
-    """GAE (Schulman et al. 2016, eq. 11–16) → advantages [T, E].
+    """GAE (Schulman et al. 2016, eq. 11–16) over decisions → advantages [T, E] float32.
 
-    ``next_value`` [T, E] is V of the state each step led to: of the last valid observation where
-    the episode was truncated, of the following observation elsewhere. Nothing is bootstrapped
+    δ_t = R_t + γ^n V_{t+1} − V_t and A_t = δ_t + γ^n λ A_{t+1}, where n is ``length`` [T, E], the
+    game steps that decision t lasted, and ``reward`` [T, E] is R_t, its rewards discounted to its
+    beginning. γ is a discount a game step, λ one a decision.
+
+    ``next_value`` [T, E] is V of the state each decision led to: of the last valid observation
+    where the episode was truncated, of the next decision elsewhere. Nothing is bootstrapped
     through a death, and the sum never crosses an episode's end of either kind.
     """
     alive = 1.0 - terminated.float()
-    delta = reward + gamma * alive * next_value - value
-    carry = gamma * gae_lambda * alive * (1.0 - truncated.float())
-    # Small steps: of arrays each costs a third of what it does of tensors.
+    discount = gamma ** length.double()
+    delta = reward + discount.float() * alive * next_value - value
+    carry = (gae_lambda * discount).float() * alive * (1.0 - truncated.float())
+    # Short rows: of arrays each costs a third of what it does of tensors.
     advantages, carry = delta.numpy(), carry.numpy()
     for t in range(len(reward) - 2, -1, -1):
         advantages[t] += carry[t] * advantages[t + 1]
@@ -47,15 +57,20 @@ class RewardNormaliser:
         # One imagined return of variance 1, so that the very first steps do not divide by nothing.
         self.count, self.mean, self.spread = 1, 0.0, 1.0
 
-    def __call__(self, reward: np.ndarray, done: np.ndarray, gamma: float) -> np.ndarray:
-        """Rewards and episode ends of a rollout, both [T, E], → normalised rewards [T, E] float32.
+    def __call__(
+        self, reward: np.ndarray, length: np.ndarray, done: np.ndarray, gamma: float
+    ) -> np.ndarray:
+        """Rewards, lengths in game steps and episode ends of a rollout's decisions, all [T, E] →
+        normalised rewards [T, E] float32.
 
-        ``gamma`` is their discount. A step's rewards are divided by the deviation as it is after
-        that step in all ranks' games.
+        ``gamma`` is the discount of the rewards a game step: the return so far shrinks by γ to the
+        decision's length. A decision's rewards are divided by the deviation as it is after the
+        decisions of its row in all ranks' games.
         """
         moments = np.empty((len(reward), 2))
+        discount = gamma ** length.astype(np.float64)
         for t, ended in enumerate(done):
-            self.returns = gamma * self.returns + reward[t]
+            self.returns = discount[t] * self.returns + reward[t]
             mean = float(self.returns.mean())
             moments[t] = mean, float(((self.returns - mean) ** 2).sum())
             self.returns[ended] = 0.0

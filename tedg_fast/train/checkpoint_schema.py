@@ -55,6 +55,7 @@ STATE = {
     "completed": Count(),
     "waiting": [{field.name: field.type for field in fields(Episode)}],
     "env_steps": Count(),
+    "decisions": Count(),
     "rollbacks": Count(),
     "workers_lost": Count(),
     "best_score": float,
@@ -64,7 +65,10 @@ STATE = {
             "returns": TensorOf(torch.float64, 1),
             "next_episode": Count(),
             "games": [
-                {"episode": Count(), "actions": TensorOf(torch.uint8, 1), "observation_hash": str}
+                {
+                    "episode": Count(), "actions": TensorOf(torch.uint8, 1),
+                    "observation_hash": str, "following": Count(),
+                }
             ],
         }
     ],

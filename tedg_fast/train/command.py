@@ -101,7 +101,7 @@ def _train(arguments: Sequence[str], world: World) -> None:
         print(words)
     with (
         folder.claimed(),
-        tracked(command.track, folder, to_dict(config)) as trainer.log.tracker,
+        tracked(command.track, folder, to_dict(config)) as trainer.recorder.log.tracker,
     ):
         for remark in ineffective_flags(config):
             display.warn(remark)
@@ -127,6 +127,10 @@ def _prepared(arguments: Sequence[str], world: World, restarted: bool) -> Prepar
     else:
         hypergraph = load_rules(config.hypergraph)
     refuse_contradictions(config, hypergraph, arguments)
+    if isinstance(hypergraph, V3Hypergraph) and config.decide != "always":
+        config = replace(config, decide="always")
+        command = replace(command, settings=config)
+        words = f"{words} V3's rules name no actions: its network decides at every step".strip()
     check_memory(config, hypergraph, world.local_size / world.size)
     folder = RunFolder(config.results, config.exp_name)
     if source is not None:
@@ -159,19 +163,20 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
     program = PROGRAM
     if trainer.world.size > 1:
         program = f"torchrun (with {trainer.world.size} ranks as before) -m tedg_fast.train"
-    resume = f"{program} --resume {shlex.quote(str(trainer.folder.path))}"
-    if trainer.saver.unsaved:
+    folder, unsaved = trainer.recorder.folder, trainer.recorder.saver.unsaved
+    resume = f"{program} --resume {shlex.quote(str(folder.path))}"
+    if unsaved:
         print(
-            f"{PROGRAM}: {trainer.saver.unsaved}; the end of this run is lost, go on from its "
+            f"{PROGRAM}: {unsaved}; the end of this run is lost, go on from its "
             f"newest checkpoint with: {resume}",
             file=sys.stderr,
         )
         sys.exit(1)
-    wanted = trainer.config.episodes
-    done = trainer.completed >= wanted
+    wanted, completed = trainer.config.episodes, trainer.progress.completed
+    done = completed >= wanted
     stop = Stopped(stops[0]) if stops and not done else None
     lines = [
-        f"{min(trainer.completed, wanted)} episodes done; results are in {trainer.folder.path}",
+        f"{min(completed, wanted)} episodes done; results are in {folder.path}",
         f"go on with: {resume}" + (f" --episodes {2 * wanted}" if done else ""),
     ]
     if stop is not None:
@@ -248,7 +253,7 @@ def _stop_on_signals(trainer: Trainer) -> list[int]:
         if trainer.world.leads:
             with contextlib.suppress(OSError):  # a closed terminal
                 os.write(sys.stderr.fileno(), WORDS)  # print may be what was interrupted
-        trainer.request_stop()
+        trainer.stop.request()
 
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.checkpoint_schema import Mismatch, require
 from tedg_fast.train.limits import ConfigError
@@ -20,24 +21,24 @@ class PPOConfig:
     clip: float = 0.15
     """Clipping range of the probability ratio."""
     gae_lambda: float = 0.97
-    """λ of generalised advantage estimation."""
+    """λ of generalised advantage estimation, a decision."""
     epochs: int = 3
     """Passes over each rollout."""
-    minibatch_size: int = 2048
-    """Rows of one gradient step."""
+    minibatch_size: int = 512
+    """Decisions of one gradient step."""
     value_coef: float = 0.5
     """Weight of the value loss."""
     effect_coef: float = 0.1
-    """Weight of predicting which effects the next observation shows; 0 leaves it out."""
+    """Weight of predicting which effects the observation after an action shows; 0 leaves it out."""
     max_grad_norm: float = 1.0
     """Gradient norm is clipped to this."""
     reward_clip: float = 10.0
     """Normalised rewards are clipped to ± this."""
-    rollout_steps: int = 128
-    """Steps each game plays between two updates."""
-    segment_steps: int = 8
-    """Minibatches are drawn as runs of this many consecutive steps of a game, so that the
-    temporal loss sees consecutive steps of one episode."""
+    rollout_decisions: int = 64
+    """Decisions taken in each game between two updates."""
+    segment_decisions: int = 8
+    """Minibatches are drawn as runs of this many consecutive decisions of a game, so that the
+    temporal loss sees consecutive decisions of one episode."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class TrainConfig:
     """NetHack role-race-alignment-gender; "@" is any, by each game's seed."""
     num_experts: int = 4
     """Experts of the mixture; the first four are survival, combat, exploration, general."""
+    decide: Decide = "contested"
+    """When the network decides: where the rules disagree ("contested"; elsewhere they are carried
+    out without it), or at every game step ("always")."""
+    margin: float = MARGIN
+    """Rules disagree that are at most so much weaker than the strongest (nats of priority)."""
     mask: bool = True
     """Forbid actions that certainly do nothing."""
     freeze_gat: bool = False

@@ -44,6 +44,9 @@ class Status:
     """Share of the phase that is done; the last phase has no end and stays at 0."""
     env_steps: int
     steps_per_second: float
+    decisions: int
+    decision_share: float
+    """Decisions in a game step of the last rollout."""
     true_score: float
     best_score: float
     last_observation_score: float
@@ -132,7 +135,7 @@ class Display:
     def _line(self, status: Status) -> str:
         words = (
             f"{status.phase}: {_counts(status)} episodes{self._left(status)}; {_scores(status)}; "
-            f"{status.env_steps:,} steps, {status.steps_per_second:,.0f} steps/s: {self.shares()}"
+            f"{status.env_steps:,} steps, {_speed(status)}: {self.shares()}"
         )
         if status.pace:
             words += f"; {status.pace}"
@@ -168,7 +171,7 @@ class Display:
         rows.add_column(ratio=1)
         best = "" if math.isinf(status.best_score) else f", best {status.best_score:.1f}"
         rows.add_row("score", f"{_scores(status)}{best}")
-        speed = f"{status.steps_per_second:,.0f} env steps/s, {status.env_steps:,} in all"
+        speed = f"{_speed(status)}, {status.env_steps:,} and {status.decisions:,} in all"
         rows.add_row("speed", f"{speed}: {self.shares()}")
         if status.pace:
             rows.add_row("ranks", status.pace)
@@ -183,6 +186,15 @@ def _counts(status: Status) -> str:
     """A game counts when all of lower numbers have ended: else short games would be seen first."""
     later = f" (+{status.waiting} later ones)" if status.waiting else ""
     return f"{status.completed}/{status.episodes}{later}"
+
+
+def _speed(status: Status) -> str:
+    """In game steps and in decisions."""
+    decisions = status.steps_per_second * status.decision_share
+    return (
+        f"{status.steps_per_second:,.0f} steps/s, {decisions:,.0f} decisions/s "
+        f"({status.decision_share:.0%} of the steps)"
+    )
 
 
 def _scores(status: Status) -> str:

@@ -26,12 +26,24 @@ def reading_of(
 
 
 def entry_of(
-    reading: Reading, settings: dict[str, Any], signals: dict[str, float], shares: Sequence[Share]
-) -> dict[str, float | int | str]:
-    """The log's entry of an update, but for what concerns the run as a whole."""
+    reading: Reading, settings: dict[str, Any], signals: dict[str, float],
+    shares: Sequence[Share], seconds: float,
+) -> dict[str, float | int | str]:  # fmt: skip
+    """The log's entry of an update that took ``seconds`` with its rollout, but for what concerns
+    the run as a whole.
+
+    All means are over decisions; ``decision_share`` is their share of the game steps played.
+    """
     changes, pairs = np.sum([share.switching for share in shares], 0).tolist()
+    steps = sum(share.steps for share in shares)
+    decisions = sum(share.decisions for share in shares)
     entry = {"completed": reading.completed, "phase": reading.phase}
     entry |= {name: settings[name] for name in ("progress", "temperature", "learning_rate")}
     entry |= signals | {"attention_variance": reading.attention_variance}
     entry |= {f"usage_{expert_name(k)}": share for k, share in enumerate(reading.usage)}
-    return entry | {"expert_switching": changes / max(pairs, 1)}
+    return entry | {
+        "expert_switching": changes / max(pairs, 1),
+        "decision_share": decisions / steps,
+        "steps_per_second": steps / seconds,
+        "decisions_per_second": decisions / seconds,
+    }

@@ -42,6 +42,11 @@ def refuse_contradictions(
         if unwanted:
             raise ConfigError(f"{name} {why}: leave out one of the two")
     if isinstance(hypergraph, V3Hypergraph):
+        if "--decide" in given and config.decide != "always":
+            raise ConfigError(
+                f"--decide is {config.decide}: V3's rules name no actions, so they cannot disagree, "
+                "and its network decides at every step; leave it out"
+            )
         for field in fields(PolicyConfig):
             if getattr(policy, field.name) != field.default:
                 raise ConfigError(
@@ -66,15 +71,18 @@ def ineffective_flags(config: TrainConfig) -> list[str]:
         remarks.append("--no-manager: the router is a network alone, as --policy.router learned")
     if not policy.graph:
         remarks.append("--policy.no-graph: without advice there is nothing for a router to align with")
-        for name in ("gat_heads", "gat_head_size"):
+        for name in ("gat_heads", "gat_head_size", "manager", "proposals"):
             if getattr(policy, name) != PolicyConfig.__dataclass_fields__[name].default:
                 remarks.append(f"{flag(f'policy.{name}')} has no effect: there is no graph network")
         if config.ppo.effect_coef not in (0, PPOConfig.effect_coef):
             remarks.append("--ppo.effect-coef has no effect: without the graph nothing predicts them")
-    if config.ppo.segment_steps == 1 and use.temporal and last != "warmup":
+    if config.ppo.segment_decisions == 1 and use.temporal and last != "warmup":
         remarks.append(
-            "with --ppo.segment-steps 1 no minibatch has two steps in a row: the temporal loss is 0"
+            "with --ppo.segment-decisions 1 no minibatch has two decisions in a row: the temporal "
+            "loss is 0"
         )
+    if config.decide == "always" and config.margin != TrainConfig.margin:
+        remarks.append("--margin has no effect with --decide always: the network is always asked")
     if not use.entropy_min and last != "fine-tune":
         remarks.append(f"--no-entropy-min has no effect: {last} is the last phase reached")
     for name in ("temporal", "overlap"):

@@ -29,6 +29,7 @@ RANGES = {
     "num_workers": (1, 1024),
     "threads": (1, 1024),
     "num_experts": (1, 1024),
+    "margin": (0, 1000),
     "save_every": _COUNT,
     "keep_checkpoints": _COUNT,
     "checkpoint_minutes": (0, math.inf),
@@ -44,8 +45,8 @@ RANGES = {
     "ppo.effect_coef": _WEIGHT,
     "ppo.max_grad_norm": (1e-6, 1e9),
     "ppo.reward_clip": (1e-6, 1e9),
-    "ppo.rollout_steps": (1, 100_000),
-    "ppo.segment_steps": (1, 100_000),
+    "ppo.rollout_decisions": (1, 100_000),
+    "ppo.segment_decisions": (1, 100_000),
 } | {
     f"{phase}.{name}": limits
     for phase in ("warmup", "transition", "fine_tune")
@@ -68,7 +69,7 @@ RANGES = {
 """Least and greatest value of every number in the configuration, both allowed."""
 
 MAX_ROLLOUT_ROWS = 1 << 22
-"""Most transitions of one rank's rollout, ``num_envs`` times ``ppo.rollout_steps``."""
+"""Most decisions of one rank's rollout, ``num_envs`` times ``ppo.rollout_decisions``."""
 
 RANDOM = "@"
 """NetHack's name for a character of any role."""
@@ -84,19 +85,20 @@ def check_config(config: "TrainConfig", ranks: int = 1) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not low <= number <= high:
                 raise ConfigError(f"{flag(name)} is {number}; it must lie in {plain(low)} … {plain(high)}")
-    for name in ("ppo.rollout_steps", "ppo.minibatch_size"):
-        if numbers[name] % config.ppo.segment_steps:
+    segment = config.ppo.segment_decisions
+    for name in ("ppo.rollout_decisions", "ppo.minibatch_size"):
+        if numbers[name] % segment:
             raise ConfigError(
-                f"{flag(name)} is {numbers[name]}; it must be a multiple of --ppo.segment-steps, "
-                f"which is {config.ppo.segment_steps}"
+                f"{flag(name)} is {numbers[name]}; it must be a multiple of "
+                f"--ppo.segment-decisions, which is {segment}"
             )
-    rows = config.num_envs * config.ppo.rollout_steps
+    rows = config.num_envs * config.ppo.rollout_decisions
     if rows > MAX_ROLLOUT_ROWS * ranks:
         raise ConfigError(
-            f"--num-envs times --ppo.rollout-steps is {rows}; the most is "
+            f"--num-envs times --ppo.rollout-decisions is {rows}; the most is "
             f"{MAX_ROLLOUT_ROWS * ranks}"
         )
-    for name, unit in (("num_envs", 1), ("ppo.minibatch_size", config.ppo.segment_steps)):
+    for name, unit in (("num_envs", 1), ("ppo.minibatch_size", segment)):
         if numbers[name] % (unit * ranks):
             raise ConfigError(
                 f"{flag(name)} is {numbers[name]}; {ranks} ranks share it, so it must be a "

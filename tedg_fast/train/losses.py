@@ -13,30 +13,31 @@ from tedg_fast.train.phases import Settings
 
 
 class Minibatch(NamedTuple):
-    """Rows of a rollout in segments of consecutive steps: row s·L + l is step l of segment s.
+    """Rows of a rollout in segments of consecutive decisions: row s·L + l is decision l of segment s.
 
     ``action`` [B] int64, ``log_prob`` [B] and ``advantage`` [B] (normalised) and ``returns`` [B]
-    as of the rollout; ``continues`` [S, L − 1] bool: steps l and l + 1 belong to one episode;
-    ``num_pairs`` (0-dim): how many do, as the mean over all ranks' parts of the minibatch.
+    as of the rollout; ``closeness`` [S, L − 1]: one over the game steps between decisions l and
+    l + 1, 0 where they are not of one episode; ``num_pairs`` (0-dim): how many are, as the mean
+    over all ranks' parts of the minibatch.
     """
 
     action: Tensor
     log_prob: Tensor
     advantage: Tensor
     returns: Tensor
-    continues: Tensor
+    closeness: Tensor
     num_pairs: Tensor
 
 
-def temporal_loss(alpha: Tensor, continues: Tensor, num_pairs: Tensor) -> Tensor:
-    """Mean squared change of α between consecutive steps of the same episode.
+def temporal_loss(alpha: Tensor, closeness: Tensor, num_pairs: Tensor) -> Tensor:
+    """Mean squared change of α between consecutive decisions of the same episode, a game step.
 
-    ``alpha`` [B, K] in segments of L rows; ``continues`` [S, L − 1] and ``num_pairs`` > 0 as in
-    ``Minibatch``; 0 where no pair continues.
+    ``alpha`` [B, K] in segments of L rows; ``closeness`` [S, L − 1] and ``num_pairs`` > 0 as in
+    ``Minibatch``; 0 where no two decisions are of one episode.
     """
-    segments = alpha.unflatten(0, (continues.shape[0], -1))
+    segments = alpha.unflatten(0, (closeness.shape[0], -1))
     change = (segments[:, 1:] - segments[:, :-1]).square().mean(-1)
-    return (change * continues).sum() / num_pairs
+    return (change * closeness).sum() / num_pairs
 
 
 def load_balance_loss(usage: Tensor, mean_usage: Tensor) -> Tensor:
@@ -59,9 +60,9 @@ def advice(advice_scores: Tensor, temperature: float) -> Tensor:
 def effect_loss(logits: Tensor, shown: Tensor, follows: Tensor, num_rows: Tensor) -> Tensor:
     """Binary cross-entropy of the predicted effects, mean over effects and the rows that count.
 
-    ``logits`` [B, F]; ``shown`` [B, F], 1 where the next observation shows the effect; ``follows``
-    [B], 1 where that observation belongs to the same episode and is known; ``num_rows`` (0-dim,
-    > 0): how many do, as the mean over all ranks' parts of the minibatch.
+    ``logits`` [B, F]; ``shown`` [B, F], 1 where the observation right after the action shows the
+    effect; ``follows`` [B], 1 where there was one in the same episode; ``num_rows`` (0-dim, > 0):
+    how many there were, as the mean over all ranks' parts of the minibatch.
     """
     loss = F.binary_cross_entropy_with_logits(logits, shown, reduction="none").mean(1)
     return (loss * follows).sum() / num_rows
@@ -100,7 +101,7 @@ def ppo_loss(
         output.router_logits / settings.temperature,
         advice(output.advice_scores, settings.alignment_temperature),
     )
-    temporal = temporal_loss(output.alpha, batch.continues, batch.num_pairs)
+    temporal = temporal_loss(output.alpha, batch.closeness, batch.num_pairs)
     load_balance = routing.load_balance
     if world.size > 1:
         load_balance = load_balance_loss(usage, mean_usage())

@@ -25,7 +25,7 @@ def needed_memory(
     # A rollout's row with logits, noise and their copies; of a minibatch's, what backward needs.
     row = 2 * observation + _FLOAT * (6 * NUM_ACTIONS + 2 * experts + 16)
     learned = _FLOAT * (12 * hidden + 8 * experts * (hidden + NUM_ACTIONS))
-    rows = config.num_envs * config.ppo.rollout_steps * ranks_here
+    rows = config.num_envs * config.ppo.rollout_decisions * ranks_here
     minibatch = min(config.ppo.minibatch_size * ranks_here, rows)
     games = config.num_envs * ranks_here * (_GAME + 3 * observation + config.max_steps)
     return _TRAINER + config.num_workers * _WORKER + games + rows * row + minibatch * learned
@@ -39,5 +39,5 @@ def check_memory(
     if needed > free:
         raise ConfigError(
             f"these settings need about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
-            "are free: lower --num-envs, --ppo.rollout-steps, --num-workers or the network's sizes"
+            "are free: lower --num-envs, --ppo.rollout-decisions, --num-workers or the network's sizes"
         )

@@ -17,7 +17,7 @@ class Phase:
     learning_rate: float
     """Adam's step size."""
     gamma: float
-    """Discount γ of the rewards: what comes after 1 / (1 − γ) steps hardly counts."""
+    """Discount γ of the rewards a game step: what comes after 1 / (1 − γ) of them hardly counts."""
     entropy_coef: float
     """c_H: reward for a spread action distribution."""
     alpha_entropy_coef: tuple[float, float]
@@ -35,7 +35,7 @@ class Phase:
     semantic_coef: float
     """Weight of L_sem: mean absolute cosine of the experts' logits."""
     temporal_coef: float
-    """Weight of L_temp: routing steady from step to step."""
+    """Weight of L_temp: routing steady from one decision to the next."""
     overlap_coef: float
     """Weight of L_ov: experts that act together should not say the same."""
 
@@ -45,7 +45,7 @@ WARMUP = Phase(
     routing="softmax",
     temperature=(1.0, 1.0),
     learning_rate=4e-4,
-    gamma=0.995,
+    gamma=0.999,
     entropy_coef=0.002,
     alpha_entropy_coef=(0.1, 0.1),
     alpha_entropy_sign=-1,

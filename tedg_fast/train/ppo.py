@@ -1,4 +1,4 @@
-"""The PPO update: minibatches of consecutive steps, gradient steps; undone if not finite."""
+"""The PPO update: minibatches of consecutive decisions, gradient steps; undone if not finite."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from tedg_fast.policy import Policy, Routing, StateInput
+from tedg_fast.policy import Policy, Routing
 from tedg_fast.train.advantages import generalised_advantages
 from tedg_fast.train.checkpoint import snapshot
 from tedg_fast.train.config import PPOConfig
@@ -24,15 +24,18 @@ class NotFinite(ArithmeticError):
 class Batch:
     """A rollout as flat rows on the policy's device, with advantages and returns.
 
-    Advantages, with rewards discounted by ``gamma``, are normalised over all ranks' rollouts.
+    Advantages, with rewards discounted by ``gamma`` a game step, are normalised over all ranks'
+    rollouts.
     """
 
     def __init__(
         self, rollout: Rollout, policy: Policy, config: PPOConfig, gamma: float, world: World
     ):
         device = policy.device
+        length = torch.from_numpy(rollout.length)
         advantage = generalised_advantages(
             torch.from_numpy(rollout.reward),
+            length,
             rollout.value,
             rollout.next_value,
             torch.from_numpy(rollout.terminated),
@@ -45,40 +48,35 @@ class Batch:
         self.advantage = ((advantage - mean) / (spread + 1e-8)).flatten().to(device)
         self.action = torch.from_numpy(rollout.action).flatten().to(device)
         self.log_prob = rollout.log_prob.flatten().to(device)
-        self.done = torch.from_numpy(rollout.done).flatten().to(device)
-        observation = rollout.observation
-        self.state = StateInput.of(observation.flat(), device)
-        self.active = policy.active(observation.flat())
+        # One over the game steps to the same episode's next decision; 0 where there is none.
+        continues = torch.from_numpy(~rollout.done)
+        self.closeness = (continues / length).flatten().to(device)
+        self.inputs = policy.inputs(rollout.observation.flat())
         self.effects: tuple[Tensor, Tensor] | None = None
         if policy.effects is not None and config.effect_coef > 0:
-            self.effects = self._effects(rollout, policy)
-
-    def _effects(self, rollout: Rollout, policy: Policy) -> tuple[Tensor, Tensor]:
-        """The effects that the observation after each row shows, and where there is one."""
-        steps = self.active.nodes.unflatten(0, (rollout.steps, rollout.num_envs))
-        next_holds = steps[:, :, : policy.manager.num_conditions].roll(-1, 0).flatten(0, 1)
-        follows = ~self.done
-        follows[-rollout.num_envs :] = False
-        return policy.effects.shown(next_holds), follows
+            follows = torch.from_numpy(rollout.follows).flatten().to(device)
+            shown = torch.from_numpy(rollout.shown).flatten(0, 1).to(device)
+            self.effects = policy.effects.shown(shown), follows
 
     def counts(self, segments: Tensor) -> Tensor:
-        """[S, 2] of each of the ``segments`` [S, L]: the pairs of steps of one episode in it, and
-        the rows after which a known observation of their episode follows."""
-        pairs = (~self.done[segments[:, :-1]]).sum(1)
+        """[S, 2] of each of the ``segments`` [S, L]: the pairs of decisions of one episode in it,
+        and the rows after whose action there was an observation of their episode."""
+        pairs = (self.closeness[segments[:, :-1]] > 0).sum(1)
         rows = self.effects[1][segments].sum(1) if self.effects else torch.zeros_like(pairs)
         return torch.stack([pairs, rows], 1)
 
-    def rows(self, rows: Tensor, segment_steps: int, num_pairs: Tensor) -> Minibatch:
+    def rows(self, rows: Tensor, segment_decisions: int, num_pairs: Tensor) -> Minibatch:
         """The minibatch of ``rows`` [B], which are whole segments."""
-        fields = (self.action, self.log_prob, self.advantage, self.returns, self.done)
-        *fields, done = (field.index_select(0, rows) for field in fields)
-        return Minibatch(*fields, ~done.unflatten(0, (-1, segment_steps))[:, :-1], num_pairs)
+        fields = (self.action, self.log_prob, self.advantage, self.returns, self.closeness)
+        *fields, closeness = (field.index_select(0, rows) for field in fields)
+        closeness = closeness.unflatten(0, (-1, segment_decisions))[:, :-1]
+        return Minibatch(*fields, closeness, num_pairs)
 
 
-def segment_rows(steps: int, num_envs: int, segment_steps: int) -> Tensor:
-    """Row numbers [S, L] of all runs of ``segment_steps`` consecutive steps of one game each."""
-    rows = torch.arange(steps * num_envs).view(steps // segment_steps, segment_steps, num_envs)
-    return rows.transpose(1, 2).reshape(-1, segment_steps)
+def segment_rows(decisions: int, num_envs: int, segment_decisions: int) -> Tensor:
+    """Row numbers [S, L] of all runs of L ``segment_decisions`` in a row of one game each."""
+    rows = torch.arange(decisions * num_envs).view(-1, segment_decisions, num_envs)
+    return rows.transpose(1, 2).reshape(-1, segment_decisions)
 
 
 class PPO:
@@ -124,12 +122,12 @@ class PPO:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate
-        segments = segment_rows(rollout.steps, rollout.num_envs, config.segment_steps)
+        segments = segment_rows(rollout.decisions, rollout.num_envs, config.segment_decisions)
         segments = segments.to(self.policy.device)
         minibatches = self._minibatches(len(segments))
         counts = batch.counts(segments)
-        # What the sums over pairs and over rows with a next observation are divided by: of whole
-        # minibatches, at least 1, shared out over the ranks.
+        # What the sums over pairs and over rows with an observation after them are divided by: of
+        # whole minibatches, at least 1, shared out over the ranks.
         counts = torch.stack([counts[chosen].sum(0) for chosen in minibatches]).float()
         divisors = self.world.mean(counts).clamp_min(1 / self.world.size)
         history = [
@@ -146,7 +144,7 @@ class PPO:
 
     def _minibatches(self, num_segments: int) -> list[Tensor]:
         """The numbers of this rank's segments in each minibatch of an update."""
-        part = self.config.minibatch_size // self.config.segment_steps // self.world.size
+        part = self.config.minibatch_size // self.config.segment_decisions // self.world.size
         orders = [
             torch.randperm(num_segments, generator=self.generator)
             for _ in range(self.config.epochs)
@@ -173,14 +171,11 @@ class PPO:
     ) -> dict[str, Tensor]:
         """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
         lap = self.watch.lap
-        rules = self.policy.manager.rules()
-        active = batch.active.select(rows)
-        logic = self.policy.manager(rules, active)
-        lap("graph")
-        state = StateInput(*(field.index_select(0, rows) for field in batch.state))
-        output = self.policy(state, logic, Routing(settings.routing, settings.temperature))
+        inputs = batch.inputs.select(rows)
+        lap("inputs")
+        output = self.policy(inputs, Routing(settings.routing, settings.temperature))
         lap("network")
-        minibatch = batch.rows(rows, self.config.segment_steps, divisors[0])
+        minibatch = batch.rows(rows, self.config.segment_decisions, divisors[0])
         loss, terms = ppo_loss(
             output,
             minibatch,
@@ -192,7 +187,7 @@ class PPO:
         effects = torch.zeros(())
         if batch.effects is not None:
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
-            logits = self.policy.effects(rules, active, minibatch.action)
+            logits = self.policy.effects(output.reading, inputs, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])
             loss = loss + self.config.effect_coef * effects
         terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}

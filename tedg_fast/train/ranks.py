@@ -21,7 +21,6 @@ STRAGGLES = 0.8
 """A rank straggles whose speed is below this share of the median."""
 
 
-
 class RanksDiffer(RuntimeError):
     """Ranks no longer have the same parameters; the message is one line."""
 
@@ -34,26 +33,29 @@ RankState = dict[str, Any]
 class Clock:
     """Divides each iteration's time into that spent in collectives and the rest."""
 
-    def __init__(self, waited: float):
-        self.at, self.waited = time.perf_counter(), waited
+    def __init__(self, world: World):
+        self.world = world
+        self._at, self._waited = time.perf_counter(), world.waited
 
-    def lap(self, waited: float) -> dict[str, float]:
-        """Seconds since the last lap, with ``waited`` seconds in collectives since the start."""
-        now, waiting = time.perf_counter(), waited - self.waited
-        busy = now - self.at - waiting
-        self.at, self.waited = now, waited
+    def lap(self) -> dict[str, float]:
+        """Seconds since the last lap outside and inside of collectives."""
+        now, waiting = time.perf_counter(), self.world.waited - self._waited
+        busy = now - self._at - waiting
+        self._at, self._waited = now, self.world.waited
         return {"busy": busy, "waiting": waiting}
 
 
 @dataclass(frozen=True)
 class Share:
-    """One rank's part of an iteration. ``busy`` and ``waiting`` are seconds outside and inside of
-    collectives; ``switching`` counts (changes, pairs) of ``switching.expert_switches``;
+    """One rank's part of an iteration: ``steps`` of its games and ``decisions`` in them. ``busy``
+    and ``waiting`` are seconds outside and inside of collectives; ``usage`` [K] is the mean α over
+    its decisions; ``switching`` counts (changes, pairs) of ``switching.expert_switches``;
     ``checksum`` is of the parameters after the update."""
 
     state: RankState
     played: Played
     steps: int
+    decisions: int
     busy: float
     waiting: float
     usage: list[float]

@@ -1,6 +1,5 @@
-"""Rollouts: every game plays T steps under the current policy; what the update needs is kept."""
+"""Rollouts: in every game T decisions are taken by the current policy; what the update needs is kept."""
 
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,49 +7,65 @@ import torch
 
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.nethack.facts.observation import Observation
-from tedg_fast.nethack.games.vector_env import VectorEnv
+from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
+from tedg_fast.nethack.games.vector_env import StepResult, VectorEnv
 from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.advantages import RewardNormaliser
+from tedg_fast.train.stopwatch import Stopwatch
 
 
 class Rollout:
-    """Preallocated storage of T steps of E games; row (t, e) is flattened to t·E + e."""
+    """Preallocated storage of T decisions of E games; row (t, e) is flattened to t·E + e.
 
-    def __init__(self, spec, steps: int, num_envs: int, num_experts: int):
-        self.steps, self.num_envs = steps, num_envs
-        self.observation: Observation = spec.empty(steps, num_envs)
-        self.action = np.zeros((steps, num_envs), np.int64)
-        self.log_prob = torch.zeros(steps, num_envs)
-        self.value = torch.zeros(steps, num_envs)
-        self.next_value = torch.zeros(steps, num_envs)
-        self.alpha = torch.zeros(steps, num_envs, num_experts)
-        self.reward = np.zeros((steps, num_envs), np.float32)
-        self.terminated = np.zeros((steps, num_envs), bool)
-        self.truncated = np.zeros((steps, num_envs), bool)
+    Of decision t of game e: ``observation``, ``action`` int64, ``log_prob``, ``value``, ``alpha``
+    [T, E, K]; ``reward`` float32, discounted to its beginning; ``length`` int64, the game steps that
+    it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of the state that
+    it led to; ``shown`` uint8, the packed conditions right after the action, where ``follows``.
+    """
+
+    def __init__(self, spec: ObservationSpec, decisions: int, num_envs: int, num_experts: int):
+        self.decisions, self.num_envs = decisions, num_envs
+        shape = decisions, num_envs
+        self.observation: Observation = spec.empty(*shape)
+        self.action = np.zeros(shape, np.int64)
+        self.log_prob = torch.zeros(shape)
+        self.value = torch.zeros(shape)
+        self.next_value = torch.zeros(shape)
+        self.alpha = torch.zeros(*shape, num_experts)
+        self.reward = np.zeros(shape, np.float32)
+        self.length = np.zeros(shape, np.int64)
+        self.terminated = np.zeros(shape, bool)
+        self.truncated = np.zeros(shape, bool)
+        self.shown = np.zeros_like(self.observation.active_bits)
+        self.follows = np.zeros(shape, bool)
 
     @property
     def done(self) -> np.ndarray:
-        """[T, E] bool: the episode ended with this step."""
+        """[T, E] bool: the episode ended before the next decision."""
         return self.terminated | self.truncated
+
+    def take(self, place: tuple[int, slice], result: StepResult) -> None:
+        """Store what became of the decisions at ``place``, (t, rows)."""
+        for name in ("reward", "length", "terminated", "truncated", "shown", "follows"):
+            getattr(self, name)[place] = getattr(result, name)
 
 
 @dataclass
 class Played:
-    """What happened in one rollout beside the stored transitions, and where its wall time went:
-    ``stepping_seconds`` waiting for the games, ``policy_seconds`` in everything else."""
+    """What happened in one rollout beside the stored decisions: the ``episodes`` that ended, by
+    number, and what was ``lost`` to crashed workers, in words."""
 
     episodes: list[Episode] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    stepping_seconds: float = 0.0
-    policy_seconds: float = 0.0
 
 
 class Collector:
     """Plays the games of a ``VectorEnv`` with a policy.
 
-    While the policy thinks about one group of games, the workers play the others. Between two
-    calls of ``collect`` no game is being played.
+    All groups of games are played at once, and whichever comes to its decisions first is answered
+    first. As a group is always one batch, and chance is drawn before, their order changes nothing.
+    Between two calls of ``collect`` no game is being played. ``watch`` counts the time of the
+    policy, and that spent waiting for games.
     """
 
     def __init__(
@@ -60,14 +75,15 @@ class Collector:
         normaliser: RewardNormaliser,
         generator: torch.Generator,
         rollout: Rollout,
+        watch: Stopwatch,
     ):
         self.env, self.policy, self.normaliser = env, policy, normaliser
-        self.generator, self.rollout = generator, rollout
+        self.generator, self.rollout, self.watch = generator, rollout, watch
         self._views = [env.observation[rows] for rows in env.groups]
         self._places = [
-            [rollout.observation[t, rows] for rows in env.groups] for t in range(rollout.steps)
+            [rollout.observation[t, rows] for rows in env.groups] for t in range(rollout.decisions)
         ]
-        self._noise = torch.zeros(rollout.steps, env.num_envs, NUM_ACTIONS)
+        self._noise = torch.zeros(rollout.decisions, env.num_envs, NUM_ACTIONS)
         self._logits = torch.zeros_like(self._noise)
         # The same memory as arrays, of which taking or filling a part costs a tenth.
         self._noise_array = self._noise.numpy()
@@ -76,28 +92,31 @@ class Collector:
 
     @torch.inference_mode()
     def collect(self, routing: Routing, gamma: float) -> Played:
-        """Fill the rollout with the next T steps of every game; ``gamma`` discounts rewards."""
-        played, env, steps = Played(), self.env, self.rollout.steps
-        began = time.perf_counter()
+        """Fill the rollout with the next T decisions of every game; ``gamma`` discounts rewards, a
+        game step."""
+        played, env = Played(), self.env
+        self.watch.start()
+        env.discount = gamma
         player = player_of(self.policy, routing)  # the parameters stay as they are throughout
         # A drawn 0 would become an infinity, before which even masked actions are not safe.
         noise = self._noise.exponential_(generator=self.generator).clamp_min_(2**-25)
         noise.log_().neg_()
-        # Observations after which an episode was truncated, and where.
-        cuts: list[tuple[int, int, Observation]] = []
-        for t in range(steps):
-            for group in range(len(env.groups)):
-                if t > 0:
-                    self._receive(t - 1, group, played, cuts)
-                self._send(t, group, player)
+        # The last observation of each episode that was truncated, by its decision's place.
+        cuts: dict[tuple[int, int], Observation] = {}
+        at = [0] * len(env.groups)
         for group in range(len(env.groups)):
-            self._receive(steps - 1, group, played, cuts)
+            self._send(0, group, player)
+        while min(at) < self.rollout.decisions:
+            group = self._receive(at, played, cuts)
+            if at[group] < self.rollout.decisions:
+                self._send(at[group], group, player)
         self._finish(player, gamma, cuts)
-        played.policy_seconds = time.perf_counter() - began - played.stepping_seconds
+        self.watch.lap("policy")
+        played.episodes.sort(key=lambda episode: episode.number)
         return played
 
     def _send(self, t: int, group: int, player: Player) -> None:
-        """Choose and begin step t of a group."""
+        """Take decision t in the games of a group."""
         rollout, place, view = self.rollout, (t, self.env.groups[group]), self._views[group]
         self._places[t][group].copy_from(view)
         logits, value, alpha = (part.numpy() for part in player(view))
@@ -109,34 +128,38 @@ class Collector:
             array[place] = part
 
     def _receive(
-        self, t: int, group: int, played: Played, cuts: list[tuple[int, int, Observation]]
-    ) -> None:
-        """End step t of a group."""
-        rollout, env, rows = self.rollout, self.env, self.env.groups[group]
-        began = time.perf_counter()
-        step = env.receive(group)
-        played.stepping_seconds += time.perf_counter() - began
-        rollout.reward[t, rows] = step.reward
-        rollout.terminated[t, rows] = step.terminated
-        rollout.truncated[t, rows] = step.truncated
-        played.episodes += step.episodes
-        played.lost += step.lost
-        for row in (np.flatnonzero(step.truncated) + rows.start).tolist():
-            cuts.append((t, row, env.final_observation[row].copy()))
+        self, at: list[int], played: Played, cuts: dict[tuple[int, int], Observation]
+    ) -> int:
+        """Take in what became of the decisions ``at`` of whichever group is ready → the group."""
+        env = self.env
+        self.watch.lap("policy")
+        group, result = env.receive_any()
+        self.watch.lap("games")
+        t, rows = at[group], env.groups[group]
+        self.rollout.take((t, rows), result)
+        played.episodes += result.episodes
+        played.lost += result.lost
+        for row in (np.flatnonzero(result.truncated) + rows.start).tolist():
+            cuts[t, row] = env.final_observation[row].copy()
+        at[group] += 1
+        return group
 
     def _finish(
-        self, player: Player, gamma: float, cuts: list[tuple[int, int, Observation]]
+        self, player: Player, gamma: float, cuts: dict[tuple[int, int], Observation]
     ) -> None:
-        """What takes all steps at once, or each in the order of time."""
+        """What takes all decisions at once, or each in the order of time."""
         rollout = self.rollout
         log_probs, action = self._logits.log_softmax(-1), torch.from_numpy(rollout.action)
         rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
-        rollout.reward[:] = self.normaliser(rollout.reward, rollout.done, gamma)
+        self.watch.lap("policy")
+        rollout.reward[:] = self.normaliser(rollout.reward, rollout.length, rollout.done, gamma)
+        self.watch.lap("waiting" if self.normaliser.world.size > 1 else "policy")
         rollout.next_value[:-1] = rollout.value[1:]
         rollout.next_value[-1] = player(self.env.observation).value
         if cuts:
-            steps, rows, observations = zip(*cuts)
-            last = self.env.spec.empty(len(cuts))
-            for number, observation in enumerate(observations):
-                last[number] = observation
-            rollout.next_value[steps, rows] = player(last).value
+            places = sorted(cuts)  # not in the order in which they happened to come
+            last = self.env.spec.empty(len(places))
+            for number, place in enumerate(places):
+                last[number] = cuts[place]
+            decisions, rows = zip(*places)
+            rollout.next_value[decisions, rows] = player(last).value

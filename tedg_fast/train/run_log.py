@@ -169,7 +169,7 @@ def update_line(signals: dict[str, float | int | str]) -> str:
     )
     return (
         "update at {completed} episodes, {env_steps} steps ({phase}, {steps_per_second:.0f} "
-        "steps/s): mean true score {mean_true_score:.1f}, loss {loss:.3f}, gradient norm "
+        "steps/s, {decision_share:.0%} of them decisions): mean true score {mean_true_score:.1f}, loss {loss:.3f}, gradient norm "
         "{grad_norm:.2f}, action entropy {entropy:.2f}, α entropy {alpha_entropy:.3f}, "
         "attention variance {attention_variance:.3f}, alignment loss {alignment_loss:.4f}, "
     ).format_map(signals) + ", ".join(usage)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PARTS = (
-    "games", "policy", "advantages", "graph", "network", "losses", "backward", "optimizer",
+    "games", "policy", "advantages", "inputs", "network", "losses", "backward", "optimizer",
     "waiting", "checkpoint", "logging", "display",
 )  # fmt: skip
 """Waiting for the games; the policy and all else in a rollout; the update's parts in the order in

@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 def expert_switches(alpha: Tensor, done: np.ndarray) -> tuple[int, int]:
-    """How often the leading expert changes between two consecutive steps of one episode, of how
+    """How often the leading expert changes between two consecutive decisions of one episode, of how
     many such pairs.
 
-    ``alpha`` [T, E, K] and ``done`` [T, E] bool, the step ended its episode.
+    ``alpha`` [T, E, K] and ``done`` [T, E] bool, the episode ended before the next decision.
     """
     leader = alpha.argmax(-1).numpy()
     continues = ~done[:-1]

@@ -1,50 +1,36 @@
 """The training loop: collect → advantages and update → log → save."""
 
 import contextlib
-import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 import torch
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
-from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.config_file import as_toml
-from tedg_fast.train.counting import in_turn
 from tedg_fast.train.distributed import ALONE, World
-from tedg_fast.train.display import Display, Status
-from tedg_fast.train.entry import entry_of, reading_of
-from tedg_fast.train.health import HealthMonitor, Reading
+from tedg_fast.train.display import Display
 from tedg_fast.train.model import build_policy, grounder_of
+from tedg_fast.train.phases import Settings
 from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
+from tedg_fast.train.progress import Progress
 from tedg_fast.train.ranks import (
-    Clock, Pace, RankState, Share, checksum, deal, first_generator, pack, require_same, unpack,
+    Clock, RankState, Share, checksum, deal, first_generator, pack, require_same, unpack,
 )  # fmt: skip
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.recorder import Recorder
+from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.resume import Source, require_fit
-from tedg_fast.train.run_folder import RunFolder
-from tedg_fast.train.run_log import RunLog
-from tedg_fast.train.saver import Saver
+from tedg_fast.train.stopping import Dropped, Stop
 from tedg_fast.train.switching import expert_switches
 
 ATTENTION_SAMPLE = 64
-"""Active sets on which the attention variance is measured."""
-BEST_AFTER = 20
-"""Episodes a moving mean must cover before a checkpoint can be called the best."""
-
-
-class Dropped(Exception):
-    """A stop was requested while nothing was lost by stopping at once."""
+"""Decisions on which the attention variance is measured."""
 
 
 class Trainer:
@@ -64,28 +50,15 @@ class Trainer:
         self.config, self.hypergraph, self.display = config, hypergraph, display
         self.world = world
         self.num_envs = config.num_envs // world.size
-        self.folder = RunFolder(config.results, config.exp_name)
-        self.spec = grounder_of(hypergraph)(hypergraph, 1).spec
         self.policy = build_policy(hypergraph, replace(config, device=world.device(config.device)))
         self.generator = first_generator(config.seed, world.rank)
         self.ppo = PPO(self.policy, config.ppo, self.generator, display.watch, world)
         self.normaliser = RewardNormaliser(self.num_envs, config.ppo.reward_clip, world)
-        self.health = HealthMonitor()
-        self.log = RunLog(self.folder, to_dict(config), parent=None)
-        self.completed = 0
-        self.waiting: list[Episode] = []
-        self.env_steps = 0
-        self.rollbacks = 0
-        self.workers_lost = 0
+        self.progress = Progress()
+        self.recorder = Recorder(config, display, self.progress, world)
+        self.stop = Stop(world)
         self.next_episode = world.rank
         self.games: list[GameState] = []
-        self.best_score = -math.inf
-        self.notes: list[str] = []
-        self.stop_requested = self.stopping = False
-        self.stoppable = False
-        self.saver = Saver(self.folder, config, partial(self._event, "checkpoint"))
-        self.reading: Reading | None = None
-        self.pace: Pace | None = None
 
     # --- checkpoints -------------------------------------------------------------------------
 
@@ -99,14 +72,8 @@ class Trainer:
             "policy": checkpoint.snapshot(self.policy.state_dict()),
             "optimizer": checkpoint.snapshot(self.ppo.optimizer.state_dict()),
             "normaliser": self.normaliser.state_dict(),
-            "health": self.health.state_dict(),
-            "log": self.log.state_dict(),
-            "completed": self.completed,
-            "waiting": [asdict(episode) for episode in self.waiting],
-            "env_steps": self.env_steps,
-            "rollbacks": self.rollbacks,
-            "workers_lost": self.workers_lost,
-            "best_score": self.best_score,
+            **self.progress.state_dict(),
+            **self.recorder.state_dict(),
             "ranks": ranks,
         }
 
@@ -129,57 +96,127 @@ class Trainer:
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
         self.normaliser.load_state_dict(state["normaliser"])
-        self.health.load_state_dict(state["health"])
-        self.completed, self.env_steps = state["completed"], state["env_steps"]
-        self.waiting = [Episode(**episode) for episode in state["waiting"]]
-        self.rollbacks, self.workers_lost = state["rollbacks"], state["workers_lost"]
-        self.best_score = state["best_score"]
+        self.progress.load_state_dict(state)
+        self.recorder.resume(source)
         mine = deal(state["ranks"], self.world, self.generator.get_state())
         self.generator.set_state(mine["generator"])
         if len(mine["returns"]) == self.num_envs:
             self.normaliser.returns = mine["returns"].numpy().copy()
         self.next_episode = mine["next_episode"]
         self.games = [unpack(game) for game in mine["games"]]
-        if self.folder.holds(source.path):
-            self.log.load_state_dict(state["log"])
-        else:
-            self.log.first_episode, self.log.parent = self.completed, str(source.path)
-            self.best_score = -math.inf
-        self.notes = source.notes(self.config, self.world.size)
 
     def resume_v3(self, v3: V3Checkpoint) -> None:
         """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
         v3.load_weights(self.policy)
         optimizer = self.ppo.optimizer
         optimizer.load_state_dict(v3.adam_state_dict(self.policy, optimizer))
-        self.completed, self.next_episode = v3.completed, v3.completed + self.world.rank
-        self.log.first_episode, self.log.parent = v3.completed, str(v3.path)
-
-    def _event(self, kind: str, message: str) -> None:
-        """Record something out of the ordinary and show it, on the first rank."""
-        if not self.world.leads:
-            return
-        self.log.event(kind, message, self.completed)
-        self._warn(message)
-
-    def _warn(self, message: str) -> None:
-        with contextlib.suppress(OSError):  # the output may go to the disk that is full
-            self.display.warn(message)
+        self.progress.completed = v3.completed
+        self.next_episode = v3.completed + self.world.rank
+        log = self.recorder.log
+        log.first_episode, log.parent = v3.completed, str(v3.path)
 
     # --- the loop ----------------------------------------------------------------------------
 
     def run(self) -> None:
         """Train until ``config.episodes`` are completed or a stop is requested.
 
-        ``saver.unsaved`` then says why the end state could not be saved; it is empty if it is.
+        ``recorder.saver.unsaved`` then says why the end state could not be saved; it is empty if it
+        is.
         """
-        config, world = self.config, self.world
-        ranks = world.gather(self.rank_state())
+        config, progress = self.config, self.progress
+        ranks = self.world.gather(self.rank_state())
         if ranks is not None:
-            self._open(ranks)
-        self.completed = int(world.sums(self.completed if world.leads else 0)[0])
+            self.recorder.open(ranks, self.hypergraph.files, lambda: self.state_dict(ranks))
+        self._agree()
+        env = self._environment()
+        try:
+            with env, contextlib.suppress(Dropped):
+                with self.stop.droppable():
+                    self._start_games(env)
+                rollout = Rollout(
+                    env.spec, config.ppo.rollout_decisions, self.num_envs, config.num_experts
+                )
+                collector = Collector(
+                    env, self.policy, self.normaliser, self.generator, rollout, self.display.watch
+                )
+                clock = Clock(self.world)
+                while progress.completed < config.episodes and not self.stop.agreed:
+                    self._iterate(collector, clock)
+        finally:  # whatever happened, the last boundary is whole
+            if self.world.leads:
+                self.recorder.close()
+
+    def _iterate(self, collector: Collector, clock: Clock) -> None:
+        """One rollout and one update, with everything that is recorded about them."""
+        settings = self.config.settings_at(self.progress.completed)
+        began = time.perf_counter()
+        with self.stop.droppable():
+            played = self._collect(collector, settings)
+            signals = self._update(collector.rollout, settings)
+        seconds = time.perf_counter() - began
+        shares = self._gather(collector, played, clock)
+        if shares is not None:
+            self.recorder.count(shares)
+        self._agree()
+        if shares is None:
+            return
+        require_same(shares, self.progress.env_steps)
+        if signals:
+            variance = self._attention_variance(collector.rollout)
+            self.recorder.update(signals, variance, shares, settings, seconds)
+        self.recorder.save(lambda: self.state_dict([share.state for share in shares]))
+        self.recorder.show(shares, settings, seconds)
+
+    def _collect(self, collector: Collector, settings: Settings) -> Played:
+        torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
+        return collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
+
+    def _update(self, rollout: Rollout, settings: Settings) -> dict[str, float]:
+        """The update's signals; none where it had to be undone."""
+        torch.set_num_threads(self.config.threads)
+        try:
+            with self.world.settled():
+                return self.ppo.update(rollout, settings)
+        except NotFinite as error:
+            self.progress.rollbacks += 1
+            message = f"{error}: the update was undone, weights and optimizer are as before it"
+            self.recorder.event("rollback", message)
+            return {}
+
+    def _gather(self, collector: Collector, played: Played, clock: Clock) -> list[Share] | None:
+        """What every rank has done, on the first one."""
+        env, rollout, watch = collector.env, collector.rollout, self.display.watch
+        with watch.timed("checkpoint"):
+            self.next_episode, self.games = env.next_episode, env.games()
+            share = Share(
+                state=self.rank_state(),
+                played=played,
+                steps=int(rollout.length.sum()),
+                decisions=rollout.action.size,
+                usage=rollout.alpha.mean((0, 1)).tolist(),
+                switching=expert_switches(rollout.alpha, rollout.done),
+                checksum=checksum(self.policy) if self.world.size > 1 else 0,
+                **clock.lap(),
+            )
+        with watch.timed("waiting"):
+            return self.world.gather(share)
+
+    def _agree(self) -> None:
+        """All ranks know how many episodes are completed, and whether any was asked to stop."""
+        mine = self.progress.completed if self.world.leads else 0
+        with self.display.watch.timed("waiting"):
+            completed, stops = self.world.sums(mine, self.stop.requested)
+        self.progress.completed, self.stop.agreed = int(completed), stops > 0
+
+    def _attention_variance(self, rollout: Rollout) -> float:
+        inputs = self.policy.inputs(rollout.observation[:ATTENTION_SAMPLE, 0])
+        return self.policy.manager.attention_variance(inputs)
+
+    def _environment(self) -> VectorEnv:
+        """This rank's games, none of them begun."""
+        config, world = self.config, self.world
         workers = max(config.num_workers // world.local_size, 1)
-        env = VectorEnv(
+        return VectorEnv(
             self.hypergraph,
             num_envs=self.num_envs,
             num_workers=min(workers, self.num_envs),
@@ -189,67 +226,10 @@ class Trainer:
             next_episode=self.next_episode,
             number_step=world.size,
             use_mask=config.mask,
+            decide=config.decide,
+            margin=config.margin,
             grounder=grounder_of(self.hypergraph),
         )
-        try:
-            with env, contextlib.suppress(Dropped):
-                with self._stoppable():
-                    self._start_games(env)
-                rollout = Rollout(
-                    self.spec, config.ppo.rollout_steps, self.num_envs, config.num_experts
-                )
-                self.clock = Clock(world.waited)
-                collector = Collector(env, self.policy, self.normaliser, self.generator, rollout)
-                while self.completed < config.episodes and not self.stopping:
-                    self._iterate(env, collector, rollout)
-        finally:  # whatever happened, the last boundary is whole
-            if world.leads:
-                self._save_end()
-
-    def _open(self, ranks: list[RankState]) -> None:
-        """Begin the log, and save what there is to resume from now on."""
-        config = self.config
-        self.log.open(self.env_steps)
-        self._count([], ranks)
-        self.saver.boundary = self.state_dict(ranks)
-        self.saver.save(self.folder.latest)
-        self.log.text.info(
-            "run %s: %d episodes done, going to %d",
-            config.exp_name, self.completed, config.episodes,
-        )
-        for note in self.notes:
-            self._event("resume", note)
-        for problem in self.folder.keep(self.hypergraph.files | {"config.toml": as_toml(config)}):
-            self._event("log", problem)
-        self._write_log(everything=True)
-
-    def _save_end(self) -> None:
-        """Save the last boundary as the final or the latest state, and close the log."""
-        self.saver.save_end()
-        for problem in self.log.close():
-            self._warn(problem)
-
-    def request_stop(self) -> None:
-        """End the run within seconds, also from a signal handler.
-
-        A rollout or update that is under way is dropped: resumed from the boundary before it, the
-        run comes to the same. Of several ranks, any one may be asked; all end after the update.
-        """
-        self.stop_requested = True
-        if self.stoppable:
-            self.stoppable = False
-            raise Dropped
-
-    @contextlib.contextmanager
-    def _stoppable(self) -> Iterator[None]:
-        """Where a requested stop may drop everything since the last update boundary."""
-        self.stoppable = self.world.size == 1
-        try:
-            if self.stop_requested and self.stoppable:
-                raise Dropped
-            yield
-        finally:
-            self.stoppable = False
 
     def _start_games(self, env: VectorEnv) -> None:
         """Go on with the checkpoint's games where their number fits, else begin fresh ones."""
@@ -266,134 +246,4 @@ class Trainer:
                 ]
             env.start()
         for message in sum(self.world.gather(messages) or [], []):
-            self._event("replay", message)
-
-    def _iterate(self, env: VectorEnv, collector: Collector, rollout: Rollout) -> None:
-        """One rollout and one update, with everything that is recorded about them."""
-        config, world = self.config, self.world
-        began, waited = time.perf_counter(), world.waited
-        settings = config.settings_at(self.completed)
-        with self._stoppable():
-            torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
-            routing = Routing(settings.routing, settings.temperature)
-            played = collector.collect(routing, settings.gamma)
-            waited_collecting = world.waited - waited
-
-            torch.set_num_threads(config.threads)
-            try:
-                with world.settled():
-                    signals = self.ppo.update(rollout, settings)
-            except NotFinite as error:
-                self.rollbacks += 1
-                message = f"{error}: the update was undone, weights and optimizer are as before it"
-                self._event("rollback", message)
-                signals = {}
-        updated, waited_updated = time.perf_counter(), world.waited
-        watch = self.display.watch
-        watch.add("games", played.stepping_seconds)
-        watch.add("policy", played.policy_seconds - waited_collecting)
-
-        with watch.timed("checkpoint"):
-            self.next_episode, self.games = env.next_episode, env.games()
-            share = Share(
-                state=self.rank_state(),
-                played=played,
-                steps=rollout.steps * rollout.num_envs,
-                usage=rollout.alpha.mean((0, 1)).tolist(),
-                switching=expert_switches(rollout.alpha, rollout.done),
-                checksum=checksum(self.policy) if world.size > 1 else 0,
-                **self.clock.lap(world.waited),
-            )
-        shares = world.gather(share)
-        before = self.completed
-        self.env_steps += rollout.steps * config.num_envs
-        if shares is not None:
-            self._record_played(shares)
-        completed, stops = world.sums(self.completed if world.leads else 0, self.stop_requested)
-        self.completed, self.stopping = int(completed), stops > 0
-        if world.size > 1:
-            watch.add("waiting", world.waited - waited_updated + waited_collecting)
-        if shares is None:
-            return
-        require_same(shares, self.env_steps)
-        speed = rollout.steps * config.num_envs / (updated - began)
-        self.pace = Pace.of(shares) if world.size > 1 else None
-        if signals:
-            self._record_update(rollout, shares, asdict(settings), signals, speed)
-        paths = self.saver.due(before, self.completed, best=self._is_best())
-        # Before saving: a checkpoint never knows more than the log.
-        self._write_log(everything=bool(paths))
-        with watch.timed("checkpoint"):
-            self.saver.boundary = self.state_dict([share.state for share in shares])
-            self.saver.save_due(paths)
-        with contextlib.suppress(OSError):  # as in _warn
-            self.display.refresh(
-                Status(
-                    completed=min(self.completed, config.episodes),
-                    waiting=len(self.waiting),
-                    episodes=config.episodes,
-                    phase=settings.phase,
-                    progress=settings.progress,
-                    env_steps=self.env_steps,
-                    steps_per_second=speed,
-                    true_score=self.log.recent("true_score"),
-                    best_score=self.best_score,
-                    last_observation_score=self.log.recent("last_observation_score"),
-                    rollbacks=self.rollbacks,
-                    reading=self.reading,
-                    pace=self.pace.words() if self.pace else "",
-                )
-            )
-
-    def _write_log(self, *, everything: bool) -> None:
-        with self.display.watch.timed("logging"):
-            for problem in self.log.write(everything=everything):
-                self._event("log", problem)
-
-    def _record_played(self, shares: list[Share]) -> None:
-        ended = [episode for share in shares for episode in share.played.episodes]
-        self._count(ended, [share.state for share in shares])
-        for message in [message for share in shares for message in share.played.lost]:
-            self.workers_lost += 1
-            self._event("worker lost", message)
-
-    def _count(self, ended: list[Episode], ranks: list[RankState]) -> None:
-        """Log the episodes that count now, of those that have ``ended`` and those that waited."""
-        running = [game["episode"] for rank in ranks for game in rank["games"]]
-        counted, self.waiting = in_turn([*self.waiting, *ended], running)
-        for episode in counted:
-            self.log.episode(episode, self.env_steps)
-        self.completed += len(counted)
-
-    def _record_update(
-        self,
-        rollout: Rollout,
-        shares: list[Share],
-        settings: dict[str, Any],
-        signals: dict[str, float],
-        speed: float,
-    ) -> None:
-        active = self.policy.active(rollout.observation[:ATTENTION_SAMPLE, 0])
-        variance = self.policy.manager.attention_variance(active)
-        reading = reading_of(signals, variance, shares, self.completed, settings["phase"])
-        self.reading = reading
-        for warning in self.health(reading):
-            self._event("health", warning)
-        entry = entry_of(reading, settings, signals, shares) | {
-            "env_steps": self.env_steps,
-            "mean_true_score": self.log.recent("true_score"),
-            "mean_last_observation_score": self.log.recent("last_observation_score"),
-            "rollbacks": self.rollbacks,
-            "workers_lost": self.workers_lost,
-            "steps_per_second": speed,
-        }
-        entry |= {f"share_{part}": x for part, x in self.display.watch.shares().items()}
-        self.log.update(entry | (self.pace.series() if self.pace else {}), self.env_steps)
-
-    def _is_best(self) -> bool:
-        """Whether the moving mean of the true score is the best so far; if so it is kept."""
-        score = self.log.recent("true_score")
-        if self.log.num_episodes < BEST_AFTER or score <= self.best_score:
-            return False
-        self.best_score = score
-        return True
+            self.recorder.event("replay", message)

@@ -39,7 +39,7 @@ def graph_picture(path: Path, moment: Moment, hypergraph: Hypergraph) -> None:
 
 
 def draw_graph(moment: Moment, hypergraph: Hypergraph) -> Figure:
-    """Conditions that hold, and the objects that rules are about, on the left; rules that apply in
+    """Conditions that hold, and the objects and whatever else rules attend to, on the left; rules that apply in
     the middle, in each its instances; their effects on the right.
 
     A black line's width is the attention that the rule pays to its end (mean of the heads, last
@@ -51,9 +51,10 @@ def draw_graph(moment: Moment, hypergraph: Hypergraph) -> Figure:
     heard = {name for rule in rules for name, _ in rule.sources}
     conditions = [hypergraph.conditions[number].name for number in moment.conditions]
     effects = [effect.name for effect in hypergraph.effects if effect.name in heard]
-    objects = list(dict.fromkeys(
-        name for rule in rules for one in _drawn(rule) for name in one.objects
-    ))  # fmt: skip
+    bound = [name for rule in rules for one in _drawn(rule) for name in one.objects]
+    # What else rules attend to: objects that are not drawn as bound, the player, actions.
+    known = {*conditions, *effects}
+    objects = list(dict.fromkeys([*bound, *sorted(heard - known)]))
     # Those that a rule hears come first, in the order of the rules, so that few lines cross.
     order = [name for rule in rules for name, _ in rule.sources]
     rank = {name: place for place, name in reversed(list(enumerate(order)))}

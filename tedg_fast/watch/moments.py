@@ -7,8 +7,10 @@ import torch
 
 from tedg_fast.evaluate.agents import ByTheRules, Trained, choose
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
-from tedg_fast.hypergraph.schema import NODE_OPERATOR
-from tedg_fast.policy import Manager, StateInput
+from tedg_fast.nethack.facts.observation import objects_of
+from tedg_fast.nethack.facts.vocabulary import vocabulary
+from tedg_fast.policy import Manager, PolicyInput
+from tedg_fast.policy.scenes import ROLES
 from tedg_fast.rules.game import GroundedGame
 from tedg_fast.rules.situation import Instance, Situation
 from tedg_fast.train.health import expert_name
@@ -27,9 +29,10 @@ class Applied:
 @dataclass(frozen=True)
 class Rule:
     """An operator that applies: its place among the operators, what it applies to, nearest first,
-    and its weight: the attention that h_logic pays it, or without a network e^priority, each as a
-    share of all. `sources` are the names of what it attends to, with their weights (mean of heads,
-    strongest first); without a network its conditions and effects, all alike."""
+    and its weight: the attention that the player pays its instances, out of all that it pays, or
+    without a network e^priority as a share of all. `sources` are the names of what it attends to,
+    with their weights (mean of heads and instances, strongest first): its conditions and effects,
+    its objects, "the player", and actions; without a network conditions and effects, all alike."""
 
     number: int
     weight: float
@@ -91,8 +94,8 @@ class Moment:
 
 @dataclass(frozen=True)
 class _Thought:
-    """What an agent makes of a moment: as in `Moment`; of each rule [O] its weight, and how much
-    each of its instances adds to the actions that it proposes."""
+    """What an agent makes of a moment: as in `Moment`; of each instance [I] its weight, how much it
+    adds to the actions that it proposes, and what it attends to: pairs of a name and a weight."""
 
     action: int
     probabilities: np.ndarray
@@ -100,49 +103,77 @@ class _Thought:
     alpha: np.ndarray
     weight: np.ndarray
     strength: np.ndarray
+    sources: list[list[tuple[str, float]]]
 
 
 class _Network:
     """The thoughts of a trained policy."""
 
     def __init__(self, agent: Trained):
-        self.agent = agent
-        manager = agent.policy.manager
-        self.attention: np.ndarray | None = None
-        operators = agent.rules.num_operators
-        self.weight = self.strength = np.zeros(operators)
-        self.owner = np.zeros(operators, np.int64)
-        with torch.inference_mode():
-            self.rules = manager.rules()
-            if isinstance(manager, Manager):
-                self.weight = self.rules.operators[:, -1].numpy()
-                self.strength = self.rules.strength.numpy()
-                self.owner = manager.proposals.owner.numpy()
-                self.attention = manager.edge_attention().mean(1).numpy()
+        self.agent, self.rules = agent, agent.rules
+        self.hears_rules = isinstance(agent.policy.manager, Manager)
 
     @torch.inference_mode()
     def __call__(self, game: GroundedGame, situation: Situation) -> _Thought:
-        policy, observation = self.agent.policy, game.observation
-        logic = policy.manager(self.rules, policy.active(observation))
-        output = policy(StateInput.of(observation), logic, self.agent.routing)
+        policy = self.agent.policy
+        inputs = policy.inputs(game.observation)
+        output = policy(inputs, self.agent.routing)
         probabilities = output.logits.double().softmax(1).numpy()
         alpha = output.alpha[0].numpy()
+        weight, strength, sources = np.zeros(0), np.zeros(0), []
+        if self.hears_rules:
+            owner = policy.manager.proposals.owner[inputs.scenes.rule].numpy()
+            strength = output.reading.score.exp().numpy() * alpha[owner]
+            weight, sources = self._attention(inputs, situation)
         return _Thought(
             action=int(choose(probabilities, np.array([game.draw]))[0]),
             probabilities=probabilities[0],
             value=output.value.item(),
             alpha=alpha,
-            weight=self.weight,
-            strength=self.strength * alpha[self.owner],
+            weight=weight,
+            strength=strength,
+            sources=sources,
         )
+
+    def _attention(
+        self, inputs: PolicyInput, situation: Situation
+    ) -> tuple[np.ndarray, list[list[tuple[str, float]]]]:
+        """What the player pays each instance [I], and what each instance pays to what."""
+        scenes = inputs.scenes
+        graph, names = scenes.graph, self._names(inputs, situation)
+        attention = self.agent.policy.manager.edge_attention(inputs).mean(1)
+        weight = np.zeros(len(scenes.actions))
+        sources: list[list[tuple[str, float]]] = [[] for _ in weight]
+        edges = zip(graph.source.tolist(), graph.target.tolist(), graph.relation.tolist())
+        for (source, target, role), paid in zip(edges, attention.tolist(), strict=True):
+            if ROLES[role] == "instance_player":
+                weight[source - 1] = paid
+            elif ROLES[role].endswith("_instance"):
+                sources[target - 1].append((names[source], paid))
+        return weight, sources
+
+    def _names(self, inputs: PolicyInput, situation: Situation) -> dict[int, str]:
+        """Of what an instance may hear, by its number in the scene's graph."""
+        scenes, rules = inputs.scenes, self.rules
+        shared = [part.name for part in (*rules.conditions, *rules.effects)]
+        names = {-1 - number: name for number, name in enumerate(shared)} | {0: "the player"}
+        first = 1 + len(scenes.actions)
+        proposed = scenes.actions.flatten().tolist()
+        actions = [action for action in dict.fromkeys(proposed) if action < len(ACTIONS)]
+        names |= {first + place: ACTIONS[action] for place, action in enumerate(actions)}
+        kinds = vocabulary().kinds
+        for node, thing in zip(scenes.object_nodes.tolist(), objects_of(situation.observation)[0]):
+            names[node] = situation.things.name(kinds[thing["kind"]].name, int(thing["place"]))
+        return names
 
 
 class _RulesAlone:
     """Without a network: the highest priority decides, a draw among equals."""
 
-    attention = None
+    hears_rules = True
 
     def __init__(self, agent: ByTheRules):
+        self.rules = agent.rules
         self.weight = np.exp(agent.rules.operator_priority.astype(float))
 
     def __call__(self, game: GroundedGame, situation: Situation) -> _Thought:
@@ -150,9 +181,20 @@ class _RulesAlone:
         actions = [action for _, action in choice.ties]
         counts = np.bincount(actions, minlength=len(ACTIONS)) if actions else situation.allowed
         probabilities = np.asarray(counts, float) / np.sum(counts)
+        applying = [instance.rule for instance in situation.instances]
+        strength = self.weight[applying]
+        times = np.bincount(applying, minlength=len(self.weight))[applying]
+        total = 1 + self.weight[list(set(applying))].sum()  # a rule counts once
         return _Thought(
-            choice.action, probabilities, 0.0, np.zeros(0), self.weight, self.weight
-        )
+            choice.action, probabilities, 0.0, np.zeros(0), strength / times / total, strength,
+            [self._sources(rule) for rule in applying],
+        )  # fmt: skip
+
+    def _sources(self, rule: int) -> list[tuple[str, float]]:
+        operator = self.rules.operators[rule]
+        numbers = dict.fromkeys(use.condition for use in operator.conditions)
+        names = [self.rules.conditions[number].name for number in numbers] + [*operator.effects]
+        return [(name, 1 / len(names)) for name in names]
 
 
 class WatchedGame:
@@ -168,7 +210,6 @@ class WatchedGame:
     ):
         self.agent, self.hypergraph = agent, agent.rules
         self._think = _Network(agent) if isinstance(agent, Trained) else _RulesAlone(agent)
-        self._sources = _sources(self.hypergraph, self._think.attention)
         self._game = GroundedGame(
             agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask
         )
@@ -207,31 +248,29 @@ class WatchedGame:
 
     def _applying(self, situation: Situation, thought: _Thought) -> tuple[Rule, ...]:
         """Rules by their share of all weight; the share that is missing to 1 is no rule's."""
-        if self._hears_no_rules:
+        if not self._think.hears_rules:
             return ()
-        instances: dict[int, list[Instance]] = {}
-        for instance in situation.instances:
-            instances.setdefault(instance.rule, []).append(instance)
-        total = 1 + sum(thought.weight[number] for number in instances)
+        places: dict[int, list[int]] = {}
+        for place, instance in enumerate(situation.instances):
+            places.setdefault(instance.rule, []).append(place)
         winner = _strongest(situation.instances, thought)
         rules = [
             Rule(
                 number,
-                float(thought.weight[number] / total),
-                self._sources[number],
+                float(thought.weight[own].sum()),
+                _means([thought.sources[place] for place in own]),
                 tuple(
-                    Applied(self._names(situation, one), one.actions, one is winner)
-                    for one in own
+                    Applied(
+                        self._names(situation, situation.instances[place]),
+                        situation.instances[place].actions,
+                        place == winner,
+                    )
+                    for place in own
                 ),
             )
-            for number, own in instances.items()
+            for number, own in places.items()
         ]
         return tuple(sorted(rules, key=lambda rule: -rule.weight))
-
-    @property
-    def _hears_no_rules(self) -> bool:
-        """Whether it is a network without the graph, which hears no rules."""
-        return isinstance(self._think, _Network) and self._think.attention is None
 
     def _names(self, situation: Situation, instance: Instance) -> tuple[str, ...]:
         kinds = self.hypergraph.operators[instance.rule].variables
@@ -268,29 +307,20 @@ class WatchedGame:
         }
 
 
-def _strongest(instances: list[Instance], thought: _Thought) -> Instance | None:
-    """Of those that propose the action the one that adds most to it; the first of equals."""
-    proposing = [instance for instance in instances if thought.action in instance.actions]
+def _strongest(instances: list[Instance], thought: _Thought) -> int | None:
+    """The place of the one that adds most to the action, of those that propose it; the first of
+    equals."""
+    proposing = [i for i, one in enumerate(instances) if thought.action in one.actions]
     return max(
         proposing,
-        key=lambda instance: thought.strength[instance.rule] / len(instance.actions),
+        key=lambda place: thought.strength[place] / len(instances[place].actions),
         default=None,
     )
 
 
-def _sources(
-    hypergraph: Hypergraph, attention: np.ndarray | None
-) -> list[tuple[tuple[str, float], ...]]:
-    """For each operator the names at the other ends of its edges, with the attention they get
-    (``edge_attention``'s, or even shares)."""
-    names = [part.name for part in hypergraph.conditions + hypergraph.operators]
-    names += [effect.name for effect in hypergraph.effects]
-    (sources, targets), _ = hypergraph.edges()
-    inwards = hypergraph.node_type[targets] == NODE_OPERATOR
-    edges: list[list[tuple[str, float]]] = [[] for _ in hypergraph.operators]
-    for number, (source, target) in enumerate(zip(sources[inwards], targets[inwards])):
-        weight = 0.0 if attention is None else float(attention[number])
-        edges[target - hypergraph.num_conditions].append((names[source], weight))
-    if attention is None:
-        edges = [[(name, 1 / len(own)) for name, _ in own] for own in edges]
-    return [tuple(sorted(own, key=lambda pair: -pair[1])) for own in edges]
+def _means(sources: list[list[tuple[str, float]]]) -> tuple[tuple[str, float], ...]:
+    """Of several instances' sources the mean weight of each name, strongest first."""
+    sums: dict[str, float] = {}
+    for name, weight in (pair for own in sources for pair in own):
+        sums[name] = sums.get(name, 0.0) + weight / len(sources)
+    return tuple(sorted(sums.items(), key=lambda pair: -pair[1]))

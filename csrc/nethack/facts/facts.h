@@ -34,6 +34,8 @@ class Facts {
   // Objects beyond a kind's limit, left out of the last observation.
   int left_out(int kind) const { return left_out_[kind]; }
   const double* own(int kind, int index) const { return values_[kind] + index * width_[kind]; }
+  // How many attributes of a kind are computed.
+  int width(int kind) const { return width_[kind]; }
   const ObjectPlace& place(int kind, int index) const { return places_[kind][index]; }
   // The value of an attribute by its number; 0 where there is no such object.
   double value(int kind, int index, int attribute) const {

@@ -46,4 +46,25 @@ Choice choose(const Matcher& matcher, const Instance* instances, int capacity, u
   return {std::countr_zero(allowed), -1};
 }
 
+int uncontested_action(const Matcher& matcher, const Instance* instances, int capacity,
+                       uint32_t allowed, double margin) {
+  const Rule* best = nullptr;
+  uint32_t proposed = 0;
+  for (int i = 0; i < capacity && instances[i].rule < matcher.num_rules(); ++i) {
+    const Rule& rule = matcher.rule(instances[i].rule);
+    if (best && rule.priority < best->priority - margin) break;
+    uint32_t own = 0;
+    for (const uint8_t action : instances[i].actions) {
+      if (action < Action::NUM_ACTIONS) own |= allowed & 1u << action;
+    }
+    if (own == 0) continue;
+    if (!best) best = &rule;
+    proposed |= own;
+    if (rule.decide || rule.expert != best->expert || !std::has_single_bit(proposed)) {
+      return kContested;
+    }
+  }
+  return best ? std::countr_zero(proposed) : kContested;
+}
+
 }  // namespace tedg::nethack

@@ -1,4 +1,4 @@
-// Playing by the rules alone: of what applies, the highest priority.
+// Playing by the rules alone, and where they leave nothing to decide.
 #pragma once
 
 #include "matcher.h"
@@ -15,5 +15,13 @@ struct Choice {
 // where nothing allowed is proposed, the allowed actions do.
 Choice choose(const Matcher& matcher, const Instance* instances, int capacity, uint32_t allowed,
               double draw);
+
+inline constexpr int kContested = -1;
+
+// The only action of all candidates: the instances with something allowed whose priority is at most
+// `margin` below the highest of such. kContested where their actions are several, their experts are
+// several, one of their rules asks for a decision, or there is no candidate.
+int uncontested_action(const Matcher& matcher, const Instance* instances, int capacity,
+                       uint32_t allowed, double margin);
 
 }  // namespace tedg::nethack

@@ -45,6 +45,8 @@ struct Use {
 
 struct Rule {
   double priority;
+  int expert;                // who is responsible for it
+  bool decide;               // whether a decision is asked for when it is a candidate
   std::array<int, 2> kinds;  // of its variables; -1: fewer
   std::vector<Use> when;
   std::vector<Template> templates;

@@ -33,3 +33,11 @@ NUM_FEATURES = (
     + _native_grounding.constants()["Goal.COUNT"] + NUM_ACTIONS
 )  # fmt: skip
 HP_SHARE = len(SCALED) + len(LOGS) + nethack.BL_MASK_BITS + 3  # its column
+# Those that no turn or reflection of the map changes: without coordinates and the last action.
+UNDIRECTED = slice(2, NUM_FEATURES - NUM_ACTIONS)
+
+
+def closeness_column(kind: str) -> int:
+    """Of the closeness of a kind of places, by its name in the vocabulary."""
+    names = [entry["kind"] for entry in _native_grounding.vocabulary()]
+    return NUM_FEATURES - NUM_ACTIONS - (len(names) - names.index(kind))

@@ -1,13 +1,22 @@
 """Grounding: NLE's observations → facts → rules that apply, and the policy's other inputs.
 
+It also tells where a decision is asked for. Candidates are the rule instances that propose an
+allowed action and whose priority is at most `margin` below the highest of such. A state is
+*contested* where the candidates' allowed actions are more than one, where their rules belong to
+more than one expert, where a candidate's rule says `decide = true`, and where there is no candidate.
+A decision is also asked for as a game begins, and at the latest 512 states after the last.
+Elsewhere the candidates' one action can be carried out without asking anyone.
+
 The work is done in C++ (csrc/nethack/). All tables that come from NLE are computed here in Python
 and handed over, so that there is one of each.
 """
 
+from typing import Literal, Protocol, get_args
+
 import numpy as np
 from nle import nethack
 
-from tedg_fast.hypergraph.schema import Hypergraph
+from tedg_fast.hypergraph.schema import EXPERTS, Hypergraph
 from tedg_fast.nethack.actions import KEYS
 from tedg_fast.nethack.facts.features import LOG_TABLE, LOGS, SCALED
 from tedg_fast.nethack.facts.glyphs import CLASS_OF_GLYPH, CLASS_OF_TERRAIN, PROPERTIES_OF_GLYPH
@@ -16,12 +25,35 @@ from tedg_fast.nethack.facts.tables import monster_tables
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 try:
+    from tedg_fast.nethack._native_grounding import Bound as _NativeBound
     from tedg_fast.nethack._native_grounding import Grounder as _Native
 except ModuleNotFoundError as error:
     raise ImportError(
         "the compiled grounding is not built (_native_grounding is missing in tedg_fast.nethack): "
         "run 'pip install -e .' in the repository"
     ) from error
+
+
+Decide = Literal["contested", "always"]
+MARGIN = 2.0
+
+
+class Bound(Protocol):
+    """A grounder bound to arrays whose rows are its games, for playing one game at a time."""
+
+    def take_in(self, game: int, last_action: int) -> int:
+        """Takes in the observation in the game's raw row, which `last_action` led to (-1: none, the
+        game begins). Returns the action that the rules carry out by themselves, or CONTESTED where
+        a decision is asked for."""
+
+    def write(self) -> None:
+        """Writes the policy's view of what was taken in last to the game's row of `observation`."""
+
+    def write_last(self) -> None:
+        """Writes it to the game's row of `last` instead."""
+
+    def write_shown(self) -> None:
+        """Writes its `active_bits` alone to the game's row of `shown`."""
 
 
 class Grounder:
@@ -32,9 +64,23 @@ class Grounder:
     observations and actions only. A call holds no lock of the interpreter while it works, and
     allocates nothing but for levels that are new. One instance must not be called by two threads
     at once.
+
+    `decide` says where a decision is asked for: where it is "contested" (above), with a `margin`
+    in nats of priority, at least 0, or "always". Without `use_mask` every action is allowed.
+    Raises ValueError for other settings.
     """
 
-    def __init__(self, hypergraph: Hypergraph, num_games: int):
+    def __init__(
+        self,
+        hypergraph: Hypergraph,
+        num_games: int,
+        *,
+        decide: Decide = "contested",
+        margin: float = MARGIN,
+        use_mask: bool = True,
+    ):
+        if decide not in get_args(Decide):
+            raise ValueError(f"decide must be one of {get_args(Decide)}, not {decide!r}")
         self.spec = ObservationSpec(hypergraph.num_conditions)
         tables = monster_tables()
         conditions, rules = _compiled(hypergraph)
@@ -57,6 +103,9 @@ class Grounder:
             constants=hypergraph.constants,
             conditions=conditions,
             rules=rules,
+            always=decide == "always",
+            margin=margin,
+            masks=use_mask,
         )
 
     def reset(self, game: int) -> None:
@@ -80,11 +129,17 @@ class Grounder:
         may be views of every other row or the like, but rows must be dense. Raises ValueError for
         arrays of other shapes or dtypes, IndexError for games that there are not.
         """
-        self._native.ground(
-            raw.glyphs, raw.blstats, raw.message, raw.misc, last_action,
-            out.active_bits, out.instances, out.objects, out.features, out.crop, out.action_mask,
-            games,
-        )  # fmt: skip
+        self._native.ground(raw, last_action, out, games)
+
+    def bind(
+        self, raw: RawObservation, observation: Observation, last: Observation, shown: np.ndarray
+    ) -> Bound:
+        """For playing one game at a time: it is read from `raw` and written to the others, of which
+        each has a row for every game; `shown` is uint8 [G, ceil(C / 8)].
+
+        Raises ValueError for arrays of other shapes or dtypes.
+        """
+        return _NativeBound(self._native, raw, observation, last, shown)
 
     def choose(
         self, observation: Observation, draws: np.ndarray
@@ -143,6 +198,8 @@ def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:
     rules = [
         (
             operator.priority or 0.0,
+            EXPERTS.index(operator.expert),
+            operator.decide,
             _pair(tuple(number[kind] for kind in operator.variables)),
             [(use.condition, _pair(use.variables)) for use in operator.conditions],
             [(int(do.kind), do.variable, do.action) for do in operator.actions],

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tedg_fast.nethack import _native_grounding
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.features import NUM_FEATURES
 from tedg_fast.nethack.rows import Rows
 
 CROP = 9
 INSTANCES = 64
-OBJECTS = 32
+OBJECTS = 48
 
 OBSERVATION_KEYS = ("glyphs", "blstats", "message", "misc")
 
@@ -20,6 +21,22 @@ INSTANCE = np.dtype(
     [("rule", np.uint16), ("objects", np.uint8, (2,)), ("actions", np.uint8, (4,))]
 )
 NO_RULE, NOTHING = 0xFFFF, 0xFF
+CONTESTED = -1
+
+OBJECT_FACTS = max(
+    sum(not attribute["table"] for attribute in kind["attributes"])
+    for kind in _native_grounding.vocabulary() if not kind["singleton"]
+)  # fmt: skip
+# An object: its kind's number in the vocabulary (NOTHING: there is none), its place among those of the
+# kind, the kind of monster that it is or whose corpse (NO_SUBJECT: neither), and the kind's computed
+# attributes in the vocabulary's order, then zeros. csrc/nethack/object_row.h
+OBJECT = np.dtype(
+    [
+        ("kind", np.uint8), ("place", np.uint8), ("subject", np.uint16),
+        ("facts", np.float32, (OBJECT_FACTS,)),
+    ]
+)  # fmt: skip
+NO_SUBJECT = 0xFFFF
 
 
 @dataclass
@@ -38,15 +55,17 @@ class Observation(Rows):
 
     active_bits: np.ndarray  # uint8 [..., ceil(C / 8)]: active conditions, np.packbits order
     instances: np.ndarray  # uint8 [..., INSTANCES, 8]: rules that apply, see `instances_of`
-    objects: np.ndarray  # int16 [..., OBJECTS, 6]: kind, place in it, monster, east, south, steps
+    objects: np.ndarray  # uint8 [..., OBJECTS, OBJECT.itemsize]: what is there, see `objects_of`
     features: np.ndarray  # float32 [..., NUM_FEATURES]: see features.py
     crop: np.ndarray  # uint8 [..., CROP * CROP]: glyph classes around the player, row-major
     action_mask: np.ndarray  # bool [..., 23]: True = allowed; never an all-False row
+    # int8 [...]: the action that the rules carry out by themselves; CONTESTED: a decision is asked for
+    rule_action: np.ndarray
 
     def flat(self) -> "Observation":
         """The same rows with their two leading dimensions made one."""
         fields = (self.active_bits, self.instances, self.objects, self.features, self.crop,
-                  self.action_mask)  # fmt: skip
+                  self.action_mask, self.rule_action)  # fmt: skip
         rows = len(self.crop) * self.crop.shape[1]  # -1 would not do where a field is empty
         return Observation(
             *(np.ascontiguousarray(field).reshape(rows, *field.shape[2:]) for field in fields)
@@ -64,10 +83,11 @@ class ObservationSpec:
         return {
             "active_bits": ((-(-self.num_conditions // 8),), np.dtype(np.uint8)),
             "instances": ((INSTANCES, INSTANCE.itemsize), np.dtype(np.uint8)),
-            "objects": ((OBJECTS, 6), np.dtype(np.int16)),
+            "objects": ((OBJECTS, OBJECT.itemsize), np.dtype(np.uint8)),
             "features": ((NUM_FEATURES,), np.dtype(np.float32)),
             "crop": ((CROP * CROP,), np.dtype(np.uint8)),
             "action_mask": ((NUM_ACTIONS,), np.dtype(bool)),
+            "rule_action": ((), np.dtype(np.int8)),
         }
 
     def empty(self, *leading: int) -> Observation:
@@ -81,3 +101,9 @@ def instances_of(observation: Observation) -> np.ndarray:
     """The rules that apply: INSTANCE [..., INSTANCES], a view; those of higher priority first, and
     of one rule those about nearer objects. Beyond the last one `rule` is NO_RULE."""
     return observation.instances.view(INSTANCE)[..., 0]
+
+
+def objects_of(observation: Observation) -> np.ndarray:
+    """The objects that instances are about, in the order of these, then the other monsters,
+    nearest first: OBJECT [..., OBJECTS], a view. Beyond the last one `kind` is NOTHING."""
+    return observation.objects.view(OBJECT)[..., 0]

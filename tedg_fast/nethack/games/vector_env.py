@@ -1,28 +1,33 @@
 """Many NetHack games at once, played by worker processes over shared memory.
 
-The games form groups, so that one group can be played while the caller thinks about another:
-`send` begins a step of a group, `receive` ends it. What comes out depends on the run seed, the
-number of environments and of groups, and the actions and their order alone, never on the number
-of workers or on timing: episode numbers, which determine the seeds, are given out in environment
-order when all workers have finished a group's step. A worker that dies costs its own games only.
+A step is one *decision*: the caller gives an action, and the worker plays on by the rules until the
+game comes to a state in which a decision is asked for (facts/grounder.py says where). Time passes
+unequally in it, so it is a semi-Markov decision process (Sutton, Precup & Singh 1999).
+
+The games form groups. `send` begins a step of a group, `receive` ends it, and several may be under
+way, so that no game waits for the slowest. What comes out depends on the run seed, the numbers of
+environments and groups, and the actions alone, never on the number of workers or on timing: an
+environment's episodes have numbers of their own, and with them seeds. A worker that dies costs its
+own games only.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import require_actions
-from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState, episode_seeds
-from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
+from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
 from tedg_fast.nethack.games.worker import BEGIN, DIGEST, MAX_GROUPS, WorkerSetup, step_command
 from tedg_fast.nethack.games.worker_pool import WorkerPool
 from tedg_fast.nethack.games.worker_process import WorkerError, WorkerProcess
 
+GROUP_SIZE = 8
 _MAX_DEATHS_IN_A_ROW = 3
 # Generous: a step with its grounding takes at most a few milliseconds.
 _SECONDS_PER_REPLAYED_STEP = 1e-2
@@ -30,53 +35,74 @@ _SECONDS_PER_REPLAYED_STEP = 1e-2
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step of a group of G environments, or of all, gave.
+    """What a decision for each of a group of G environments, or of all, led to.
 
-    `reward` float32 [G]; `terminated` and `truncated` bool [G], never both; `episodes` that ended
-    in this step, in environment order; `lost` says in words what was lost to crashed workers, one
-    message a worker, all its games included.
+    `reward` float32 [G]: the sum of discount^i times the reward of game step i, counted from the
+    decision (0), to the next decision or the end of the episode; `length` int64 [G]: how many game
+    steps that were; `terminated` and `truncated` bool [G], never both: the episode ended with them,
+    and the next decision is the first of a new one. `shown` uint8 [G, ceil(C / 8)]: the packed
+    conditions that held right after the decision's own game step, where `follows` bool [G] says
+    that the episode went on so far.
+
+    `episodes` are those that ended, in environment order; `lost` says in words what was lost to
+    crashed workers, one message a worker, all its games included.
     """
 
     reward: np.ndarray
+    length: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
+    follows: np.ndarray
+    shown: np.ndarray
     episodes: list[Episode]
     lost: list[str]
+
+
+_ARRAYS = tuple(field.name for field in fields(StepResult) if field.type is np.ndarray)
 
 
 class VectorEnv:
     """`num_envs` games in `num_workers` processes. Call `start` or `restore` first.
 
+    Environment e plays the episodes `next_episode + number_step * (e + num_envs * k)`, k = 0, 1, …
+
     Parameters
     ----------
     hypergraph : grounds the observations.
     run_seed : with an episode's number it determines that episode's seeds.
-    max_steps : steps after which an episode is truncated.
+    max_steps : game steps after which an episode is truncated.
     character : NLE's character string.
-    next_episode : the number of the first episode that will start.
-    number_step : from one episode's number to the next, for several environments to share them.
-    use_mask : False makes every action allowed.
-    grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph and
-        a number of games.
-    num_groups : groups of consecutive environments, of nearly equal size; 2 (of a single
-        environment 1) if not given.
+    next_episode : the lowest number that an episode may have.
+    number_step : how far apart their numbers are, for several VectorEnvs to share them.
+    limit : episodes of this number or above are not begun; an environment that would is idle.
+    decide, margin, use_mask : as of `Grounder`.
+    every_step : whether each game step is a decision, also where the rules would carry on; the
+        observation's `rule_action` tells where, and with what.
+    grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph, a
+        number of games, and these three settings by their names.
+    num_groups : groups of consecutive environments, of nearly equal size; by default as many as
+        are needed for at most `GROUP_SIZE` environments each, but at least 2, and no more than
+        `MAX_GROUPS`.
     timeout : seconds after which a worker that does not answer counts as dead.
 
     Attributes
     ----------
     spec : ObservationSpec of the observations.
     groups : the environments of each group, as a slice.
-    observation : [E, ...], what to act upon. After a step that ended an episode it is already the
-        first observation of the next one. Overwritten by the next `receive`, a group's rows only:
-        copy what is kept.
+    observation : [E, ...], what to decide upon. After an episode has ended it is already of the
+        next one. Overwritten by the next `receive`, a group's rows only: copy what is kept.
     final_observation : [E, ...], where the last step truncated an episode that episode's last
         valid observation; elsewhere meaningless.
-    next_episode : the number that the next episode to start will get.
+    episode : int64 [E], the number of the episode that is played.
+    played : int64 [E], the game steps of it that were played.
+    idle : bool [E], where no episode is played any more. Actions for such environments are ignored,
+        and in results their rows are zero.
     crashes : workers lost so far.
 
     Raises ValueError for sizes below 1, more workers or groups than environments, more than
-    `MAX_GROUPS` groups, or a negative seed or episode number; WorkerError if games cannot be
-    started at all. After a WorkerError or an interrupt the environment is closed.
+    `MAX_GROUPS` groups, a negative seed or episode number, or what the grounder refuses;
+    WorkerError if games cannot be started at all. After a WorkerError or an interrupt the
+    environment is closed.
     """
 
     def __init__(
@@ -90,13 +116,17 @@ class VectorEnv:
         character: str = "mon-hum-neu-mal",
         next_episode: int = 0,
         number_step: int = 1,
+        limit: int | None = None,
+        decide: Decide = "contested",
+        margin: float = MARGIN,
         use_mask: bool = True,
-        grounder: Callable[[Hypergraph, int], Grounder] = Grounder,
+        every_step: bool = False,
+        grounder: Callable[..., Grounder] = Grounder,
         num_groups: int | None = None,
         timeout: float = 60.0,
     ) -> None:
         if num_groups is None:
-            num_groups = min(2, num_envs)
+            num_groups = min(max(-(-num_envs // GROUP_SIZE), 2), num_envs, MAX_GROUPS)
         for name, value, least in (
             ("num_envs", num_envs, 1), ("num_workers", num_workers, 1),
             ("num_groups", num_groups, 1), ("max_steps", max_steps, 1),
@@ -110,51 +140,64 @@ class VectorEnv:
         if num_groups > MAX_GROUPS:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
         self.num_envs = num_envs
-        self.next_episode = next_episode
-        self._number_step = number_step
-        self._run_seed = run_seed
+        self._number_step, self._limit = number_step, limit
         self._max_steps = max_steps
-        make_grounder = partial(grounder, hypergraph)
+        make_grounder = partial(
+            grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask
+        )
         # Built here, too, so that a hypergraph it refuses is the caller's error, not a worker's.
         self.spec = make_grounder(1).spec
         self.observation = self.spec.empty(num_envs)
         self.final_observation = self.spec.empty(num_envs)
+        self.episode = np.full(num_envs, -1)
+        self.played = np.zeros(num_envs, np.int64)
+        self.idle = np.zeros(num_envs, bool)
 
         bounds = [int(block[0]) for block in np.array_split(np.arange(num_envs), num_groups)]
         ranges = [range(*pair) for pair in zip(bounds, [*bounds[1:], num_envs])]
         self.groups = tuple(slice(rows.start, rows.stop) for rows in ranges)
-        self._index = np.arange(num_envs)
-        self._in_flight = [False] * num_groups
-        self._episode = [-1] * num_envs
+        self._in_flight: list[int] = []  # groups, in the order they were sent
         # Lost with their worker and not begun anew yet.
         self._gone = np.zeros(num_envs, bool)
         self._lost: list[str] = []
 
         memory = create_memory(num_envs, max_steps, self.spec)
         self._state = map_memory(memory, num_envs, max_steps, self.spec)
-        self._parts = [(self._state[rows], self.observation[rows]) for rows in self.groups]
-        setup = WorkerSetup(make_grounder, num_envs, max_steps, character, use_mask)
+        self._state.discount[:] = 1
+        self._following = self._first_numbers(next_episode)
+        self._state.next_episode[:] = self._following
+        stride = number_step * num_envs
+        setup = WorkerSetup(
+            make_grounder, num_envs, run_seed, max_steps, character, stride, limit, every_step
+        )
         self._pool = WorkerPool(setup, memory, ranges, num_workers, timeout)
 
     def start(self) -> None:
-        """Every environment begins a fresh episode, numbered in environment order.
+        """Every environment begins its next episode.
 
-        As `restore` and `games`, it raises RuntimeError between a `send` and its `receive`.
+        As `restore`, `games` and setting `discount`, it raises RuntimeError between a `send` and
+        its `receive`.
         """
         self._require_idle()
         with self._closed_on_error():
-            self._begin(list(range(self.num_envs)), slice(None))
-            self.observation.copy_from(self._state.observation)
+            self._begin(list(range(self.num_envs)))
+            self._take_over(slice(None))
 
     def restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
         """Replay `games` into the environments in order, and go on from there.
 
+        `next_episode` is what that of the VectorEnv was whose games they are. Where it had as many
+        environments, and shared the numbers with as many others, each environment goes on with
+        the numbers that it had; otherwise with numbers from there on.
+
         Returns one message per game that could not be brought back exactly. Its environment
-        begins a fresh episode instead, as does one for which there is no game.
+        begins its next episode instead, as does one for which there is no game.
         """
         self._require_idle()
         with self._closed_on_error():
-            return self._restore(games, next_episode)
+            messages = self._restore(games, next_episode)
+            self._take_over(slice(None))
+            return messages
 
     def send(self, group: int, actions: np.ndarray) -> None:
         """Begin to play `actions` (integers, 0 to 22, one for each of the group's environments).
@@ -165,30 +208,43 @@ class VectorEnv:
         rows = self.groups[group]
         actions = require_actions(actions, rows.stop - rows.start)
         self._require_started()
-        if self._in_flight[group]:
+        if group in self._in_flight:
             raise RuntimeError(f"group {group} is playing already: call receive({group}) first")
         with self._closed_on_error():
             self._state.action[rows] = actions
             command = step_command(group)
             for worker in self._players(group):
                 worker.send(command)
-            self._in_flight[group] = True
+            self._in_flight.append(group)
 
     def receive(self, group: int) -> StepResult:
-        """Wait until a group has played what was sent; rows are those of the group.
+        """Wait until a group has come to its next decisions; rows are those of the group.
 
         Raises RuntimeError if nothing was sent.
 
-        Where a worker was lost, its environments report a truncation with reward 0 and no
-        Episode, `final_observation` holds their last observation, and fresh episodes begin: each
-        group's when it is received.
+        Where a worker was lost, its environments report a truncation after one game step with
+        reward 0 and no Episode, `final_observation` holds their last observation, and their next
+        episodes begin: each group's when it is received.
         """
         self._require_open()
-        if not self._in_flight[group]:
+        if group not in self._in_flight:
             raise RuntimeError(f"group {group} is not playing: call send({group}, ...) first")
         with self._closed_on_error():
-            self._in_flight[group] = False
             return self._receive(group)
+
+    def receive_any(self) -> tuple[int, StepResult]:
+        """Wait for whichever group comes to its next decisions first: its number, and as `receive`.
+
+        Raises RuntimeError if nothing was sent.
+        """
+        self._require_open()
+        if not self._in_flight:
+            raise RuntimeError("no group is playing: call send first")
+        with self._closed_on_error():
+            waiting = {group: self._players(group) for group in self._in_flight}
+            first = self._pool.first_done({step_command(g): w for g, w in waiting.items()})
+            group = first[0]  # the command is the group's number
+            return group, self._receive(group)
 
     def step(self, actions: np.ndarray) -> StepResult:
         """`send` and `receive` for all groups; `actions` and the result have all E rows."""
@@ -199,11 +255,12 @@ class VectorEnv:
             self.send(group, actions[rows])
         results = [self.receive(group) for group in range(len(self.groups))]
         return StepResult(
-            np.concatenate([result.reward for result in results]),
-            np.concatenate([result.terminated for result in results]),
-            np.concatenate([result.truncated for result in results]),
-            [episode for result in results for episode in result.episodes],
-            [message for result in results for message in result.lost],
+            **{
+                name: np.concatenate([getattr(result, name) for result in results])
+                for name in _ARRAYS
+            },
+            episodes=[episode for result in results for episode in result.episodes],
+            lost=[message for result in results for message in result.lost],
         )
 
     def games(self) -> list[GameState]:
@@ -220,11 +277,29 @@ class VectorEnv:
         for row in gone + [row for worker in lost for row in worker.rows]:
             hashes[row] = ""
         return [
-            GameState(number, log[:length].tobytes(), digest)
-            for number, log, length, digest in zip(
-                self._episode, self._state.log, self._state.num_actions, hashes
+            GameState(number, log[:length].tobytes(), digest, following)
+            for number, log, length, digest, following, idle in zip(
+                self.episode.tolist(), self._state.log, self.played, hashes,
+                self._following.tolist(), self.idle,
             )
-        ]
+            if not idle
+        ]  # fmt: skip
+
+    @property
+    def discount(self) -> float:
+        """By what a reward counts less for each game step after the decision; 1 at first."""
+        return float(self._state.discount[0])
+
+    @discount.setter
+    def discount(self, discount: float) -> None:
+        self._require_idle()
+        self._state.discount[:] = discount
+
+    @property
+    def next_episode(self) -> int:
+        """A number above those of all episodes begun so far, from which a VectorEnv with any number
+        of environments may go on. It differs from the first by a multiple of `number_step`."""
+        return int((self._following - self._number_step * np.arange(self.num_envs)).max())
 
     @property
     def crashes(self) -> int:
@@ -251,6 +326,10 @@ class VectorEnv:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _first_numbers(self, first: int) -> np.ndarray:
+        """int64 [E]: each environment's lowest number from `first` on."""
+        return first + self._number_step * np.arange(self.num_envs)
+
     def _players(self, group: int) -> list[WorkerProcess]:
         """The workers that have games of a group."""
         return [
@@ -261,35 +340,43 @@ class VectorEnv:
 
     def _receive(self, group: int) -> StepResult:
         self._replace(self._pool.receive(step_command(group), self._players(group)))
+        self._in_flight.remove(group)
         rows = self.groups[group]
-        state, observation = self._parts[group]
-        state.log[self._index[: len(state.action)], state.num_actions] = state.action
-        state.num_actions += 1
-        reward = state.reward.copy()
-        terminated, truncated = state.terminated.copy(), state.truncated.copy()
-        gone = self._gone[rows].nonzero()[0]
-        if len(gone):  # their worker may have died halfway through writing
-            reward[gone] = 0
-            terminated[gone] = truncated[gone] = False
-            kept = ~self._gone[rows]
-            observation[kept] = state.observation[kept]
-        else:
-            observation.copy_from(state.observation)
-
-        ended = (terminated | truncated).nonzero()[0] + rows.start
+        state = self._state[rows]
+        arrays = {name: getattr(state, name).copy() for name in _ARRAYS}
+        gone = self._gone[rows]
+        lost = gone & ~self.idle[rows]
+        if gone.any():  # their worker may have died halfway through writing
+            for array in arrays.values():
+                array[gone] = 0
+        cut = arrays["truncated"].nonzero()[0]
+        self.final_observation[rows][cut] = state.last[cut]
+        ended = (arrays["terminated"] | arrays["truncated"]).nonzero()[0] + rows.start
         episodes = [self._finished_episode(row) for row in ended]
-        to_begin = sorted([*ended, *(gone + rows.start)])
-        for row in self._begin(to_begin, rows) if to_begin else ():
-            if not terminated[row - rows.start]:
-                truncated[row - rows.start] = True
-                self.final_observation[row] = self.observation[row]
-            self.observation[row] = self._state.observation[row]
+        if gone.any():
+            self.final_observation[rows][lost] = self.observation[rows][lost]
+            arrays["length"][lost], arrays["truncated"][lost] = 1, True
+            self._begin((gone.nonzero()[0] + rows.start).tolist())
+        self._take_over(rows)
         messages, self._lost = self._lost, []
-        return StepResult(reward, terminated, truncated, episodes, messages)
+        return StepResult(**arrays, episodes=episodes, lost=messages)
+
+    def _take_over(self, rows: slice) -> None:
+        """Copy what the workers have written of environments that none of them plays now."""
+        state = self._state[rows]
+        self.observation[rows].copy_from(state.observation)
+        self.episode[rows], self.played[rows] = state.episode, state.num_actions
+        self._following[rows], self.idle[rows] = state.next_episode, state.idle
 
     def _restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
         messages = []
-        self.next_episode = next_episode
+        state, stride = self._state, self._number_step * self.num_envs
+        following = self._first_numbers(next_episode)
+        if len(games) == self.num_envs:
+            own = np.array([game.following for game in games])
+            if not ((own - following) % stride).any():
+                following = own
+        state.next_episode[:] = following
         replayed = []
         for row, game in enumerate(games):
             problem = game.obstacle(self._max_steps)
@@ -303,7 +390,7 @@ class VectorEnv:
         self._replace(self._launch(replayed))
         fresh = set(range(self.num_envs)).difference(replayed)
         for row in replayed:
-            digest = self._state.digest[row].tobytes().hex()
+            digest = state.digest[row].tobytes().hex()
             if self._gone[row] or digest != games[row].observation_hash:
                 cause = "its worker died" if self._gone[row] else "another observation came out"
                 messages.append(
@@ -311,33 +398,34 @@ class VectorEnv:
                     f"{len(games[row].actions)} actions were replayed"
                 )
                 fresh.add(row)
-        self._begin(sorted(fresh), slice(None))
-        self.observation.copy_from(self._state.observation)
+        self._begin(sorted(fresh))
         return messages
 
-    def _begin(self, rows: list[int], scope: slice) -> list[int]:
-        """Begin fresh episodes in `rows`, and in those of `scope` that are lost on the way.
-
-        Returns all in which episodes began.
-        """
-        begun: set[int] = set()
+    def _begin(self, rows: list[int]) -> None:
+        """Begin the next episodes in `rows`, but for those at the limit."""
+        state, stride = self._state, self._number_step * self.num_envs
         for _ in range(_MAX_DEATHS_IN_A_ROW):
+            begun = []
             for row in rows:
-                self._assign(row, self.next_episode, b"")
-                self.next_episode += self._number_step
-            begun.update(rows)
-            self._replace(self._launch(rows))
-            rows = (np.flatnonzero(self._gone[scope]) + (scope.start or 0)).tolist()
+                number = int(state.next_episode[row])
+                if self._limit is not None and number >= self._limit:
+                    state.idle[row], self._gone[row] = True, False
+                    continue
+                state.next_episode[row] = number + stride
+                self._assign(row, number, b"")
+                begun.append(row)
+            self._replace(self._launch(begun))
+            rows = [row for row in begun if self._gone[row]]
             if not rows:
-                return sorted(begun)
+                return
         raise WorkerError(f"games cannot be started: {self._lost[-1]}")
 
     def _assign(self, row: int, episode: int, actions: bytes) -> None:
-        self._episode[row] = episode
-        self._gone[row] = False
-        self._state.seeds[row] = episode_seeds(self._run_seed, episode)
-        self._state.num_actions[row] = len(actions)
-        self._state.log[row, : len(actions)] = np.frombuffer(actions, np.uint8)
+        state = self._state
+        self.episode[row] = state.episode[row] = episode
+        self._gone[row] = state.idle[row] = False
+        state.num_actions[row] = len(actions)
+        state.log[row, : len(actions)] = np.frombuffer(actions, np.uint8)
 
     def _launch(self, rows: list[int]) -> dict[WorkerProcess, str]:
         """Begin the games assigned to `rows`, with what their logs hold.
@@ -355,16 +443,16 @@ class VectorEnv:
         """Start new workers for the lost ones; all their games, of any group, are gone."""
         for worker, cause in lost.items():
             # A game gone before was reported then.
-            rows = [row for row in worker.rows if not self._gone[row]]
-            episodes = ", ".join(str(self._episode[row]) for row in rows)
+            rows = [row for row in worker.rows if not (self._gone[row] or self.idle[row])]
+            episodes = ", ".join(str(self.episode[row]) for row in rows)
             self._lost.append(f"game worker {worker.pid} {cause}; episodes lost: {episodes}")
-            self._gone[rows] = True
+            self._gone[worker.rows] = True
             self._pool.replace(worker)
 
     def _finished_episode(self, row: int) -> Episode:
         *numbers, ending, killer = self._state.record[row].item()
         cause = killer.decode(errors="ignore")  # it may have been cut within a character
-        return Episode(self._episode[row], *numbers, ENDINGS[ending], cause)
+        return Episode(*numbers, ENDINGS[ending], cause)
 
     def _require_open(self) -> None:
         if self._pool.closed:
@@ -372,14 +460,13 @@ class VectorEnv:
 
     def _require_started(self) -> None:
         self._require_open()
-        if self._episode[0] < 0:
+        if self.episode[0] < 0:
             raise RuntimeError("no games yet: call start() or restore() first")
 
     def _require_idle(self) -> None:
         self._require_open()
-        for group, playing in enumerate(self._in_flight):
-            if playing:
-                raise RuntimeError(f"group {group} is playing: call receive({group}) first")
+        for group in self._in_flight:
+            raise RuntimeError(f"group {group} is playing: call receive({group}) first")
 
     @contextlib.contextmanager
     def _closed_on_error(self) -> Iterator[None]:

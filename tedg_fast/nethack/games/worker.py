@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 from nle import nethack
 
-from tedg_fast.nethack.games.episode import ENDINGS
+from tedg_fast.nethack.games.episode import ENDINGS, episode_seeds
 from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.facts.grounder import Grounder
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.facts.observation import CONTESTED, OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.shared_state import map_memory
 
-# A command below MAX_GROUPS is the number of the group that is to step; the others concern all
+# A command below MAX_GROUPS is the number of the group that is to play; the others concern all
 # groups. Then the two answers; after FAILED comes the text of the exception.
 MAX_GROUPS = 128
 BEGIN, DIGEST = b"\xfe", b"\xff"
@@ -33,22 +33,29 @@ DONE, FAILED = b".", b"!"
 
 # A game that hangs holds the interpreter, so only a signal can end this process when the trainer
 # is no longer there to do it. Counted in processor time: waiting for a command costs none.
-_CPU_SECONDS_PER_STEP = 120
+_CPU_SECONDS_PER_GAME = 120
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What every worker of one VectorEnv must know."""
+    """What every worker of one VectorEnv must know.
+
+    `stride` is how far apart the numbers of an environment's episodes are; those from `limit` on
+    are not begun. With `every_step` the games stop after each step, whatever the rules would do.
+    """
 
     make_grounder: Callable[[int], Grounder]
     num_envs: int
+    run_seed: int
     max_steps: int
     character: str
-    use_mask: bool
+    stride: int
+    limit: int | None
+    every_step: bool
 
 
 def step_command(group: int) -> bytes:
-    """The command to play one action in every game of a group."""
+    """The command to play every game of a group on to its next decision."""
     return bytes((group,))
 
 
@@ -56,98 +63,124 @@ class Share:
     """A worker's games of one group: environments `first` to `first + count - 1`."""
 
     def __init__(self, setup: WorkerSetup, memory: int, first: int, count: int) -> None:
+        self._setup = setup
         self._grounder = setup.make_grounder(count)
         state = map_memory(memory, setup.num_envs, setup.max_steps, self._grounder.spec)
-        self._state = state[first : first + count]
-        self._use_mask = setup.use_mask
-        self._last_action = np.full(count, -1, np.int64)
+        self._state = state = state[first : first + count]
+        self._logs = [log.data for log in state.log]
         self._left_out = (0, 0)
         arrays = {}
         for key in OBSERVATION_KEYS:
             shape, dtype = nethack.OBSERVATION_DESC[key].values()
             arrays[key] = np.zeros((count, *shape), dtype)
-        self._raw = RawObservation(**arrays)
+        raw = RawObservation(**arrays)
+        self._rows = self._grounder.bind(raw, state.observation, state.last, state.shown)
         self._games = [
-            Game(self._raw[game], max_steps=setup.max_steps, character=setup.character)
+            Game(raw[game], max_steps=setup.max_steps, character=setup.character)
             for game in range(count)
         ]
 
-    def step(self) -> None:
-        """Play one action in every game; fill reward, flags, records and observations."""
+    def play(self) -> None:
+        """Play every game on from its decision to the next."""
         state = self._state
-        _limit_cpu_time()
-        state.terminated[:] = state.truncated[:] = False
-        rewards = []
-        for index, (game, action) in enumerate(zip(self._games, state.action.tolist())):
-            rewards.append(game.step(action))
-            if game.terminated or game.truncated:
-                state.terminated[index] = game.terminated
-                state.truncated[index] = game.truncated
-                state.record[index] = (
-                    game.reward,
-                    game.length,
-                    game.true_score,
-                    game.last_observation_score,
-                    game.depth,
-                    ENDINGS.index(game.ending),
-                    game.killer.encode(),
-                )
-        state.reward[:] = rewards
-        self._last_action[:] = state.action
-        self._grounder(self._raw, self._last_action, state.observation)
+        discount = float(state.discount[0])
+        state.length[:] = 0
+        state.reward[:] = 0
+        state.terminated[:] = state.truncated[:] = state.follows[:] = False
+        for index in (~state.idle).nonzero()[0].tolist():
+            self._play(index, discount)
         self._count_left_out()
-        self._apply_mask_setting()
+
+    def _play(self, index: int, discount: float) -> None:
+        """Carry out what was decided in a game, then the rules until a decision is asked for.
+
+        Where the episode ends on the way, the next one begins.
+        """
+        _limit_cpu_time()
+        state, game, rows, log = self._state, self._games[index], self._rows, self._logs[index]
+        step, take_in, every_step = game.step, rows.take_in, self._setup.every_step
+        begun = length = game.length
+        action = state.action.item(index)
+        reward, weight = 0.0, 1.0
+        while True:
+            log[length] = action
+            length += 1
+            reward += weight * step(action)
+            weight *= discount
+            if game.terminated:
+                break
+            action = take_in(index, action)
+            if length == begun + 1:
+                rows.write_shown()
+                state.follows[index] = True
+            if game.truncated:
+                rows.write_last()
+                break
+            if every_step or action == CONTESTED:
+                rows.write()
+                break
+        state.reward[index] = reward
+        state.length[index] = length - begun
+        state.num_actions[index] = length
+        if game.terminated or game.truncated:
+            self._finish(index)
+
+    def _finish(self, index: int) -> None:
+        """Record the episode that has ended, and begin the next unless it is beyond the limit."""
+        state, game = self._state, self._games[index]
+        state.terminated[index], state.truncated[index] = game.terminated, game.truncated
+        state.record[index] = (
+            state.episode[index],
+            game.reward,
+            game.length,
+            game.true_score,
+            game.last_observation_score,
+            game.depth,
+            ENDINGS.index(game.ending),
+            game.killer.encode(),
+        )
+        number = int(state.next_episode[index])
+        if self._setup.limit is not None and number >= self._setup.limit:
+            state.idle[index] = True
+            return
+        state.next_episode[index] = number + self._setup.stride
+        state.episode[index] = number
+        state.num_actions[index] = 0
+        self._begin(index)
 
     def begin(self) -> None:
-        """Begin the marked games from their seeds, replay their action logs, write their digests.
+        """Begin the marked games, replay their action logs, write their digests.
 
         A game that ends before its log does stays over, and its digest is zero.
         """
-        state = self._state
-        marked = np.flatnonzero(state.begin)
-        if not len(marked):
-            return
-        for index in marked:
-            _limit_cpu_time()
-            core_seed, display_seed = state.seeds[index].tolist()
-            self._games[index].start(core_seed, display_seed)
-            self._grounder.reset(index)
-        self._last_action[marked] = -1
-        self._observe(marked)
-        for position in range(state.num_actions[marked].max(initial=0)):
-            _limit_cpu_time()
-            playing = np.array(
-                [
-                    index
-                    for index in marked[state.num_actions[marked] > position]
-                    if not self._games[index].terminated
-                ],
-                np.int64,
-            )
-            if not len(playing):  # games that differ from the logged ones may all have ended
-                break
-            self._last_action[playing] = state.log[playing, position]
-            for index in playing:
-                self._games[index].step(self._last_action[index])
-            self._observe(playing)
-        self._write_digests(marked)
+        for index in np.flatnonzero(self._state.begin).tolist():
+            self._begin(index)
+            self._write_digest(index)
+        self._count_left_out()
+
+    def _begin(self, index: int) -> None:
+        """Begin an environment's episode, and play what its log holds of it."""
+        _limit_cpu_time()
+        state, game, rows = self._state, self._games[index], self._rows
+        game.start(*episode_seeds(self._setup.run_seed, int(state.episode[index])))
+        self._grounder.reset(index)
+        rows.take_in(index, -1)
+        for action in self._logs[index][: state.num_actions[index]]:
+            game.step(action)
+            if game.terminated:
+                return
+            rows.take_in(index, action)
+        rows.write()
 
     def digest(self) -> None:
         """Write the digest of every game's raw observation."""
-        self._write_digests(np.arange(len(self._games)))
+        for index in range(len(self._games)):
+            self._write_digest(index)
 
     def close(self) -> None:
         """End the games and remove their files."""
         for game in self._games:
             game.close()
-
-    def _observe(self, games: np.ndarray) -> None:
-        """Ground the observations of some games; the grounder's rows are these games only."""
-        seen = self._grounder.spec.empty(len(games))
-        self._grounder(self._raw[games], self._last_action[games], seen, games)
-        self._state.observation[games] = seen
-        self._count_left_out()
-        self._apply_mask_setting()
 
     def _count_left_out(self) -> None:
         """Adds what the grounder has left out since; a worker before this one may have begun."""
@@ -156,14 +189,9 @@ class Share:
             self._state.left_out[0] += np.subtract(left_out, self._left_out)
             self._left_out = left_out
 
-    def _apply_mask_setting(self) -> None:
-        if not self._use_mask:
-            self._state.observation.action_mask[:] = True
-
-    def _write_digests(self, games: np.ndarray) -> None:
-        for index in games:
-            digest = self._games[index].observation_digest()
-            self._state.digest[index] = np.frombuffer(digest, np.uint8)
+    def _write_digest(self, index: int) -> None:
+        digest = self._games[index].observation_digest()
+        self._state.digest[index] = np.frombuffer(digest, np.uint8)
 
 
 def main() -> None:
@@ -196,7 +224,7 @@ def main() -> None:
                 for share in shares.values():
                     share.digest()
             else:
-                shares[command].step()
+                shares[command].play()
             connection.send(DONE)
     except ConnectionError:
         pass
@@ -213,5 +241,5 @@ def main() -> None:
 
 
 def _limit_cpu_time() -> None:
-    """Let the kernel end this process unless called again within `_CPU_SECONDS_PER_STEP`."""
-    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS_PER_STEP)
+    """Let the kernel end this process unless called again within `_CPU_SECONDS_PER_GAME`."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, _CPU_SECONDS_PER_GAME)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tedg_fast.nethack.games.worker import WorkerSetup
-from tedg_fast.nethack.games.worker_process import WorkerProcess
+from tedg_fast.nethack.games.worker_process import WorkerProcess, ready
 
 
 class WorkerPool:
@@ -73,6 +73,21 @@ class WorkerPool:
                 lost[worker] = cause
         return lost
 
+    def first_done(self, waiting: dict[bytes, Sequence[WorkerProcess]]) -> bytes:
+        """Wait until one of several commands was carried out by all workers that were given it, or
+        until one of those is lost. Returns that command; `receive` then takes it in at once."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            for command, workers in waiting.items():
+                if all(worker.settled(command) for worker in workers):
+                    return command
+            owing = {worker for workers in waiting.values() for worker in workers if worker.owes}
+            answering = ready(owing, deadline)
+            for worker in answering:
+                worker.take_answer()
+            for worker in owing if not answering else ():
+                worker.give_up()
+
     def exchange(
         self, command: bytes, workers: Sequence[WorkerProcess], extra_seconds: float = 0.0
     ) -> dict[WorkerProcess, str]:
@@ -90,13 +105,16 @@ class WorkerPool:
 def share_out(groups: Sequence[range], num_workers: int) -> list[list[range]]:
     """For each worker its part of every group, which may be empty.
 
-    As many workers as groups play one each: who thinks about a group has the core of the worker
-    that waits for it. Else all have part of every group: contiguous, and nearly equal in number.
-    What does not divide evenly is dealt to the workers in turn across the groups, so none is left
-    without a game if there are as many games as workers.
+    Where the groups divide evenly, each is played by one worker, and waits for no other. Else all
+    have part of every group: contiguous, and nearly equal in number. What does not divide evenly is
+    dealt to the workers in turn across the groups, so none is left without a game if there are as
+    many games as workers.
     """
-    if num_workers == len(groups):
-        return [[rows if rows is own else rows[:0] for rows in groups] for own in groups]
+    if len(groups) % num_workers == 0:
+        return [
+            [rows if group % num_workers == worker else rows[:0] for group, rows in enumerate(groups)]
+            for worker in range(num_workers)
+        ]
     shares: list[list[range]] = [[] for _ in range(num_workers)]
     turn = 0
     for group in groups:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tedg_fast.nethack.games.worker import DONE, FAILED
@@ -66,8 +66,6 @@ class WorkerProcess:
                 },
                 start_new_session=True,  # out of the reach of the terminal's Ctrl-C
             )
-        self._poll = select.poll()
-        self._poll.register(self._connection, select.POLLIN)
 
     @property
     def pid(self) -> int:
@@ -93,17 +91,33 @@ class WorkerProcess:
         Returns None when the command was carried out, else why the worker is lost; a worker that
         did not answer in time is killed. Raises WorkerError if it raised an exception.
         """
-        while self._reason is None and command in self._unanswered:
-            self._take_answer(deadline)
+        while not self.settled(command):
+            if not ready([self], deadline):
+                self.give_up()
+            else:
+                self.take_answer()
         return self._reason
 
-    def _take_answer(self, deadline: float) -> None:
-        """Take in the next answer, or find that the worker is lost."""
-        remaining = max(0.0, deadline - time.monotonic())
-        if not self._poll.poll(remaining * 1000):
-            self.kill()
-            self._reason = "did not answer in time and was killed"
-            return
+    def settled(self, command: bytes) -> bool:
+        """Whether there is nothing to wait for: the command was carried out, or the worker is lost."""
+        return self._reason is not None or command not in self._unanswered
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is an answer to wait for."""
+        return self._reason is None and bool(self._unanswered)
+
+    def fileno(self) -> int:
+        """Of what becomes readable with an answer."""
+        return self._connection.fileno()
+
+    def give_up(self) -> None:
+        """Kill a worker that did not answer in time: it is lost."""
+        self.kill()
+        self._reason = "did not answer in time and was killed"
+
+    def take_answer(self) -> None:
+        """Take in the next answer, or find that the worker is lost; waits until one of them is so."""
         answer = self._read(1)
         if answer == DONE:
             self._unanswered.popleft()
@@ -145,3 +159,16 @@ class WorkerProcess:
         self._process.wait()
         self._connection.close()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def ready(workers: Iterable[WorkerProcess], deadline: float) -> list[WorkerProcess]:
+    """Wait until some of `workers` have an answer to take, or are lost; none where the time is out.
+
+    `deadline` is on time.monotonic's clock.
+    """
+    poll = select.poll()
+    by_descriptor = {worker.fileno(): worker for worker in workers}
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.POLLIN)
+    remaining = max(0.0, deadline - time.monotonic())
+    return [by_descriptor[descriptor] for descriptor, _ in poll.poll(remaining * 1000)]
