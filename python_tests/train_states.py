@@ -35,6 +35,7 @@ def small_state(env_steps=7, **changes):
                     {
                         "episode": 4, "actions": torch.zeros(9, dtype=torch.uint8),
                         "observation_hash": "ab",
+                        "following": 7,
                     }
                 ],
             }

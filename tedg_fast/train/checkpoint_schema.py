@@ -64,7 +64,10 @@ STATE = {
             "returns": TensorOf(torch.float64, 1),
             "next_episode": Count(),
             "games": [
-                {"episode": Count(), "actions": TensorOf(torch.uint8, 1), "observation_hash": str}
+                {
+                    "episode": Count(), "actions": TensorOf(torch.uint8, 1),
+                    "observation_hash": str, "following": Count(),
+                }
             ],
         }
     ],
