@@ -89,7 +89,6 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                        const std::vector<CompiledCondition>& conditions,
                        const std::vector<CompiledRule>& rules, bool always, double margin,
                        bool masks) {
-  if (!(margin >= 0)) throw py::value_error("margin must be at least 0");
   Tables tables{.properties = list_of(properties),
                 .classes = list_of(classes),
                 .class_of_terrain = bytes_of<Terrain::COUNT>("class_of_terrain", class_of_terrain),

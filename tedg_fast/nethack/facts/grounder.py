@@ -80,7 +80,10 @@ class Grounder:
         use_mask: bool = True,
     ):
         if decide not in get_args(Decide):
-            raise ValueError(f"decide must be one of {get_args(Decide)}, not {decide!r}")
+            known = " or ".join(map(repr, get_args(Decide)))
+            raise ValueError(f"decide must be {known}, not {decide!r}")
+        if not margin >= 0:
+            raise ValueError(f"margin must be a number of at least 0, not {margin}")
         self.spec = ObservationSpec(hypergraph.num_conditions)
         tables = monster_tables()
         conditions, rules = _compiled(hypergraph)
