@@ -35,7 +35,7 @@ except ModuleNotFoundError as error:
 
 
 Decide = Literal["contested", "always"]
-MARGIN = 2.0
+MARGIN = 1.5
 
 
 class Bound(Protocol):
