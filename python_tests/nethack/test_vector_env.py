@@ -72,18 +72,28 @@ def test_odd_sizes_play(num_envs, num_workers):
     assert stream[-1] == 3 * num_envs  # two episodes ended in every environment, one runs
 
 
-@pytest.mark.parametrize("num_groups", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 4, 6, 7])
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 5, 7])
 def test_every_game_has_one_worker_and_every_worker_a_game(num_groups, num_workers):
     for num_envs in range(max(num_groups, num_workers), 20):
-        bounds = np.linspace(0, num_envs, num_groups + 1).astype(int).tolist()
-        groups = [range(*pair) for pair in zip(bounds, bounds[1:])]
+        blocks = np.array_split(np.arange(num_envs), num_groups)
+        groups = [range(block[0], block[-1] + 1) for block in blocks]
         shares = share_out(groups, num_workers)
         for number, group in enumerate(groups):
             assert [row for share in shares for row in share[number]] == list(group)
         sizes = [sum(map(len, share)) for share in shares]
         assert min(sizes) >= 1
         assert max(sizes) - min(sizes) <= 1
+        if num_groups % num_workers == 0:  # no group waits for two workers
+            assert all(sum(map(bool, played)) == 1 for played in zip(*shares))
+
+
+@pytest.mark.parametrize("num_envs, num_groups", [(1, 1), (2, 2), (8, 2), (16, 2), (17, 3)])
+def test_groups_depend_on_the_number_of_environments_alone(num_envs, num_groups):
+    for num_workers in {1, num_envs}:
+        with make_env(num_envs=num_envs, num_workers=num_workers) as env:
+            assert len(env.groups) == num_groups
+            assert max(rows.stop - rows.start for rows in env.groups) <= 8
 
 
 def test_sends_and_receives_out_of_turn_are_refused_without_harm():

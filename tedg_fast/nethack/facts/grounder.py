@@ -35,7 +35,7 @@ except ModuleNotFoundError as error:
 
 
 Decide = Literal["contested", "always"]
-MARGIN = 2.0
+MARGIN = 1.5
 
 
 class Bound(Protocol):
@@ -201,11 +201,11 @@ def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:
     rules = [
         (
             operator.priority or 0.0,
-            EXPERTS.index(operator.expert),
-            operator.decide,
             _pair(tuple(number[kind] for kind in operator.variables)),
             [(use.condition, _pair(use.variables)) for use in operator.conditions],
             [(int(do.kind), do.variable, do.action) for do in operator.actions],
+            EXPERTS.index(operator.expert),
+            operator.decide,
         )
         for operator in hypergraph.operators
     ]
