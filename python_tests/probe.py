@@ -6,7 +6,7 @@ observation always. Only what the graph makes of the active conditions can tell 
 
 import numpy as np
 
-from rule_instances import instances
+from rule_instances import NO_OBJECTS, instances
 
 from tedg_fast.hypergraph import Condition, Do, Effect, Hypergraph, Operator, Template, Use
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
@@ -42,6 +42,7 @@ class SymbolEnv:
         self.rng = np.random.default_rng(seed)
         self.observation: Observation = self.spec.empty(num_envs)
         self.observation.action_mask[:] = True
+        self.observation.objects[:] = NO_OBJECTS
         self.final_observation = self.observation.copy()
         self.steps = np.arange(num_envs) % length
         self._show()

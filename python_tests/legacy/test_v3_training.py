@@ -128,10 +128,9 @@ def test_workers_count_the_steps_of_each_game(resumed):
 
 def test_attention_variance_of_a_rollout(resumed):
     _, _, policy, _, collector = resumed
-    active = policy.active(collector.env.observation)
-    assert active.nodes.shape == (GAMES, policy.observer.num_nodes) and active.nodes.any()
-    assert active.instances.start.tolist() == [0] * (GAMES + 1)
-    assert 0 <= policy.manager.attention_variance(active) <= 1
+    inputs = policy.inputs(collector.env.observation)
+    assert inputs.active.shape == (GAMES, policy.observer.num_nodes) and inputs.active.any()
+    assert 0 <= policy.manager.attention_variance(inputs) <= 1
 
 
 def test_workers_need_no_torch():

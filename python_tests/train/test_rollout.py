@@ -8,7 +8,7 @@ from vector_games import make_env
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import ObservationSpec
-from tedg_fast.policy import Policy, PolicyConfig, Routing, StateInput
+from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.rollout import Collector, Rollout
 
@@ -79,11 +79,9 @@ def test_values_and_probabilities_are_those_of_the_stored_observations(policy):
     """Evaluated anew, row by row; and the next value of a truncated step is neither of these."""
     rollout, _, _ = collect(policy)
     with torch.no_grad():
-        rules = policy.manager.rules()
         for t in range(STEPS):
             observation = rollout.observation[t]
-            logic = policy.manager(rules, policy.active(observation))
-            output = policy(StateInput.of(observation), logic, ROUTING)
+            output = policy(policy.inputs(observation), ROUTING)
             action = torch.from_numpy(rollout.action[t])
             log_prob = output.logits.log_softmax(-1).gather(1, action[:, None]).squeeze(1)
             torch.testing.assert_close(rollout.log_prob[t], log_prob, atol=1e-5, rtol=1e-4)
@@ -117,8 +115,7 @@ def test_actions_are_drawn_from_the_policys_distribution():
             counts = np.bincount(rollout.action[shown], minlength=7)
             t, e = np.argwhere(shown)[0]
             one = rollout.observation[t, e : e + 1]
-            logic = policy.manager(policy.manager.rules(), policy.active(one))
-            expected = policy(StateInput.of(one), logic, ROUTING).logits.softmax(-1)[0, :7].numpy()
+            expected = policy(policy.inputs(one), ROUTING).logits.softmax(-1)[0, :7].numpy()
             spread = np.sqrt(expected * (1 - expected) / counts.sum())
             assert (abs(counts / counts.sum() - expected) < 4.5 * spread).all()
             assert expected.max() > 2 * expected.min()
