@@ -11,7 +11,7 @@ from tedg_fast.errors import STOPPING
 
 SHORT = [
     "--max-steps", "40", "--num-envs", "4", "--save-every", "6", "--threads", "1",
-    "--ppo.rollout-decisions", "16", "--ppo.minibatch-size", "32", "--policy.hidden-size", "32",
+    "--ppo.rollout-decisions", "8", "--ppo.minibatch-size", "16", "--policy.hidden-size", "32",
 ]  # fmt: skip
 """Flags of a run that takes seconds."""
 

@@ -6,7 +6,7 @@ observation always. Only what the graph makes of the active conditions can tell 
 
 import numpy as np
 
-from rule_instances import instances
+from rule_instances import NO_OBJECTS, instances
 
 from tedg_fast.hypergraph import Condition, Do, Effect, Hypergraph, Operator, Template, Use
 from tedg_fast.nethack.facts.observation import (
@@ -67,6 +67,7 @@ class SymbolEnv:
         self.observation: Observation = self.spec.empty(num_envs)
         objects_of(self.observation)["kind"] = NOTHING
         self.observation.action_mask[:] = True
+        self.observation.objects[:] = NO_OBJECTS
         self.final_observation = self.observation.copy()
         self.discount = 1.0
         self.taken = np.zeros(num_envs, np.int64)

@@ -7,6 +7,9 @@ import numpy as np
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.nethack.facts.observation import INSTANCE, INSTANCES, NO_RULE, NOTHING
 
+NO_OBJECTS = NOTHING
+"""What every byte of an observation's objects may be where there are none."""
+
 
 def instances(states: Sequence[Sequence[tuple[int, Sequence[int]]]]) -> np.ndarray:
     """For each state its instances as (rule, actions) -> uint8 [B, INSTANCES, 8]."""

@@ -10,8 +10,8 @@ from tedg_fast.nethack.games.vector_env import VectorEnv
 
 
 def make_env(**changes: Any) -> VectorEnv:
-    """Five environments on two workers, episodes of 60 steps, unless changed."""
-    settings = dict(num_envs=5, num_workers=2, run_seed=7, max_steps=60)
+    """Five environments on two workers, episodes of 60 steps, each a decision, unless changed."""
+    settings = dict(num_envs=5, num_workers=2, run_seed=7, max_steps=60, decide="always")
     return VectorEnv(load_hypergraph(), **(settings | changes))
 
 

@@ -52,8 +52,8 @@ int add_program(Programs& programs, const Dense<int32_t>& code, std::array<int, 
 
 using CompiledCondition = std::tuple<Dense<int32_t>, std::array<int, 2>>;
 using CompiledUse = std::tuple<int, std::array<int, 2>>;
-using CompiledRule = std::tuple<double, int, bool, std::array<int, 2>, std::vector<CompiledUse>,
-                                std::vector<std::array<int, 3>>>;
+using CompiledRule = std::tuple<double, std::array<int, 2>, std::vector<CompiledUse>,
+                                std::vector<std::array<int, 3>>, int, bool>;
 
 Matcher make_matcher(const Dense<double>& constants,
                      const std::vector<CompiledCondition>& conditions,
@@ -65,8 +65,8 @@ Matcher make_matcher(const Dense<double>& constants,
     all_conditions.push_back({program, kinds});
   }
   std::vector<Rule> all_rules;
-  for (const auto& [priority, expert, decide, kinds, when, templates] : rules) {
-    Rule rule{priority, expert, decide, kinds, {}, {}};
+  for (const auto& [priority, kinds, when, templates, expert, decide] : rules) {
+    Rule rule{priority, kinds, {}, {}, expert, decide};
     for (const auto& [condition, variables] : when) rule.when.push_back({condition, variables});
     for (const auto& [kind, variable, action] : templates) {
       rule.templates.push_back({kind, variable, action});
@@ -89,7 +89,6 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                        const std::vector<CompiledCondition>& conditions,
                        const std::vector<CompiledRule>& rules, bool always, double margin,
                        bool masks) {
-  if (!(margin >= 0)) throw py::value_error("margin must be at least 0");
   Tables tables{.properties = list_of(properties),
                 .classes = list_of(classes),
                 .class_of_terrain = bytes_of<Terrain::COUNT>("class_of_terrain", class_of_terrain),

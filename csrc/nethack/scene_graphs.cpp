@@ -111,8 +111,10 @@ void SceneGraphBuilder::add(const uint8_t* instances, int most_instances, const 
     ObjectRow object;
     std::memcpy(&object, objects + num_objects * sizeof(ObjectRow), sizeof(object));
     if (object.kind == ObjectRow::kNone) break;
-    if (object.kind < Kind::direction) refuse_number("objects name kind", object.kind, Kind::COUNT);
-    if (object.kind >= Kind::COUNT) refuse_number("objects name kind", object.kind, Kind::COUNT);
+    if (object.kind < Kind::direction || object.kind >= Kind::COUNT) {
+      refuse("objects name kind " + std::to_string(object.kind) + ", expected " +
+             std::to_string(Kind::direction) + " to " + std::to_string(Kind::COUNT - 1));
+    }
     if (object.place >= kMostObjects) {
       refuse_number("objects name place", object.place, kMostObjects);
     }

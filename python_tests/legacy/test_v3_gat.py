@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from v3_files import real_files, small_hypergraph
 
 from tedg_fast.legacy import V3Policy
+from tedg_fast.legacy.inputs import V3Input
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
-from tedg_fast.policy import Active, Instances
 
 
 @pytest.fixture(params=["small", "real"])
@@ -24,12 +24,7 @@ def active_sets(policy, rows):
     """Random active sets, with bits also where there is no condition."""
     rng = np.random.default_rng(0)
     share = rng.random((rows, 1))
-    return without_rules(torch.from_numpy(rng.random((rows, policy.observer.num_nodes)) < share))
-
-
-def without_rules(nodes):
-    """V3's rules have no instances."""
-    return Active(nodes, Instances.none(len(nodes)))
+    return torch.from_numpy(rng.random((rows, policy.observer.num_nodes)) < share)
 
 
 def on_all_nodes(gat, active):
@@ -60,11 +55,12 @@ def on_all_nodes(gat, active):
 
 def test_equal_to_the_network_on_all_nodes(policy):
     active = active_sets(policy, 7)
-    h_logic, scores, variance = on_all_nodes(policy.gat, active.nodes)
-    logic = policy.manager(policy.manager.rules(), active)
+    h_logic, scores, variance = on_all_nodes(policy.gat, active)
+    logic = policy.manager(active)
     torch.testing.assert_close(logic.h_logic, h_logic)
     torch.testing.assert_close(logic.operator_scores, scores)
-    assert policy.manager.attention_variance(active) == pytest.approx(variance)
+    inputs = V3Input(torch.zeros(7, 115), active, torch.ones(7, 23, dtype=torch.bool))
+    assert policy.manager.attention_variance(inputs) == pytest.approx(variance)
 
 
 def test_equal_gradients(policy):
@@ -72,8 +68,8 @@ def test_equal_gradients(policy):
     direction = torch.randn(7, 256, dtype=torch.float64)
     gradients = []
     for h_logic, scores in (
-        on_all_nodes(policy.gat, active.nodes)[:2],
-        policy.manager(policy.manager.rules(), active)[:2],
+        on_all_nodes(policy.gat, active)[:2],
+        policy.manager(active)[:2],
     ):
         policy.zero_grad()
         ((h_logic * direction).sum() + scores.sum()).backward()
@@ -83,8 +79,8 @@ def test_equal_gradients(policy):
 
 
 def test_nothing_active(policy):
-    nothing = without_rules(torch.zeros(2, policy.observer.num_nodes, dtype=torch.bool))
-    logic = policy.manager(policy.manager.rules(), nothing)
+    nothing = torch.zeros(2, policy.observer.num_nodes, dtype=torch.bool)
+    logic = policy.manager(nothing)
     assert all(field.isfinite().all() for field in logic)
 
 
@@ -93,7 +89,7 @@ def test_advice_is_the_log_mean_exp_of_each_experts_operators(tmp_path, num_expe
     """The small graph's operators: exploration, survival, combat, general."""
     hypergraph = small_hypergraph(tmp_path / "hypergraph")
     policy = V3Policy(hypergraph, num_experts).double()
-    logic = policy.manager(policy.manager.rules(), active_sets(policy, 3))
+    logic = policy.manager(active_sets(policy, 3))
     exploration, survival, combat, general = logic.operator_scores.unbind(1)
     groups = [[survival], [combat], [exploration], [general]]
     own = min(num_experts, 4)

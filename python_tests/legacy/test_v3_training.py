@@ -130,6 +130,7 @@ def test_workers_count_the_steps_of_each_game(resumed):
 def test_attention_variance_of_a_rollout(resumed):
     _, _, policy, _, collector = resumed
     inputs = policy.inputs(collector.env.observation)
+    assert inputs.active.shape == (GAMES, policy.observer.num_nodes) and inputs.active.any()
     assert 0 <= policy.manager.attention_variance(inputs) <= 1
 
 

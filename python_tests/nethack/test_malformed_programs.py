@@ -25,7 +25,8 @@ SEARCH = (6, -1, 22)  # a template
 def built(monkeypatch, conditions=(TRUE,), rules=(), constants=(1.0,)) -> Grounder:
     """A Grounder with these compiled conditions (code, kinds) and rules in place of a file's."""
     compiled = [(np.array(code, np.int32).reshape(-1, 4), kinds) for code, kinds in conditions]
-    monkeypatch.setattr(grounder_module, "_compiled", lambda hypergraph: (compiled, list(rules)))
+    whole = [(*rule, 0, False) for rule in rules]  # of the first expert, asking for nothing
+    monkeypatch.setattr(grounder_module, "_compiled", lambda hypergraph: (compiled, whole))
 
     class Some:
         num_conditions = len(compiled)

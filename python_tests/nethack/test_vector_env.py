@@ -50,7 +50,7 @@ def play_in_turn(env, steps):
 
 
 def test_an_episode_is_the_same_whatever_the_groups():
-    """Groups change the order in which episodes are numbered, not what an episode is."""
+    """Groups change which games are played at the same time, not the games."""
     streams = []
     for num_groups in (1, 2, 5):
         with make_env(num_groups=num_groups, max_steps=500) as env:
@@ -72,18 +72,28 @@ def test_odd_sizes_play(num_envs, num_workers):
     assert stream[-1] == 3 * num_envs  # two episodes ended in every environment, one runs
 
 
-@pytest.mark.parametrize("num_groups", [1, 2, 3, 7])
+@pytest.mark.parametrize("num_groups", [1, 2, 3, 4, 6, 7])
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 5, 7])
 def test_every_game_has_one_worker_and_every_worker_a_game(num_groups, num_workers):
     for num_envs in range(max(num_groups, num_workers), 20):
-        bounds = np.linspace(0, num_envs, num_groups + 1).astype(int).tolist()
-        groups = [range(*pair) for pair in zip(bounds, bounds[1:])]
+        blocks = np.array_split(np.arange(num_envs), num_groups)
+        groups = [range(block[0], block[-1] + 1) for block in blocks]
         shares = share_out(groups, num_workers)
         for number, group in enumerate(groups):
             assert [row for share in shares for row in share[number]] == list(group)
         sizes = [sum(map(len, share)) for share in shares]
         assert min(sizes) >= 1
         assert max(sizes) - min(sizes) <= 1
+        if num_groups % num_workers == 0:  # no group waits for two workers
+            assert all(sum(map(bool, played)) == 1 for played in zip(*shares))
+
+
+@pytest.mark.parametrize("num_envs, num_groups", [(1, 1), (2, 2), (8, 2), (16, 2), (17, 3)])
+def test_groups_depend_on_the_number_of_environments_alone(num_envs, num_groups):
+    for num_workers in {1, num_envs}:
+        with make_env(num_envs=num_envs, num_workers=num_workers) as env:
+            assert len(env.groups) == num_groups
+            assert max(rows.stop - rows.start for rows in env.groups) <= 8
 
 
 def test_sends_and_receives_out_of_turn_are_refused_without_harm():
@@ -132,8 +142,11 @@ def test_shapes_and_types_are_as_promised():
                 array = getattr(observation, name)
                 assert (array.shape, array.dtype) == ((5, *shape), dtype)
     assert (result.reward.dtype, result.reward.shape) == (np.float32, (5,))
-    assert (result.terminated.dtype, result.terminated.shape) == (np.bool_, (5,))
-    assert (result.truncated.dtype, result.truncated.shape) == (np.bool_, (5,))
+    assert (result.length.dtype, result.length.shape) == (np.int64, (5,))
+    for flags in (result.terminated, result.truncated, result.follows):
+        assert (flags.dtype, flags.shape) == (np.bool_, (5,))
+    conditions = -(-env.spec.num_conditions // 8)
+    assert (result.shown.dtype, result.shown.shape) == (np.uint8, (5, conditions))
 
 
 def test_truncation_numbers_the_next_episodes_and_keeps_the_last_observation():
@@ -166,7 +179,7 @@ def test_truncation_numbers_the_next_episodes_and_keeps_the_last_observation():
 
 def test_deaths_have_a_true_score_and_a_zero_last_one():
     rng = np.random.default_rng(2)
-    episodes, number = [], 16
+    episodes = []
     with make_env(num_envs=16, max_steps=5000) as env:
         env.start()
         while len(episodes) < 4:
@@ -178,11 +191,11 @@ def test_deaths_have_a_true_score_and_a_zero_last_one():
                 result.episodes
             )
             episodes += result.episodes
-            number += len(result.episodes)
-            assert env.next_episode == number
+            assert env.next_episode == 16 * (env.episode // 16 + 1).max()
             if running and result.episodes:
                 ended = np.flatnonzero(result.terminated)
                 assert [running[row] for row in ended] == [e.number for e in result.episodes]
+                assert env.episode[ended].tolist() == [running[row] + 16 for row in ended]
     assert all(episode.last_observation_score == 0 for episode in episodes)
     assert all(episode.killer.isprintable() and episode.killer for episode in episodes)
     assert any(episode.true_score > 0 for episode in episodes)
@@ -211,6 +224,9 @@ def test_without_mask_every_action_is_allowed():
         ({"run_seed": -1}, "run_seed must be at least 0, not -1"),
         ({"number_step": 0}, "number_step must be at least 1, not 0"),
         ({"next_episode": -1}, "next_episode must be at least 0, not -1"),
+        ({"decide": "never"}, "decide must be 'contested' or 'always', not 'never'"),
+        ({"margin": -1.0}, "margin must be a number of at least 0, not -1.0"),
+        ({"margin": float("nan")}, "margin must be a number of at least 0, not nan"),
     ],
 )
 def test_bad_settings_are_refused(changes, words):

@@ -56,11 +56,12 @@ def steps_with_a_loss(harm, cause, num_workers=3, **settings):
         assert result.episodes == []
         assert np.flatnonzero(result.truncated).tolist() == lost
         assert not result.terminated.any()
-        assert not result.reward[lost].any()
+        assert not result.reward[lost].any() and not result.follows[lost].any()
+        assert (result.length == 1).all()
         assert_same(env.final_observation[lost], before[lost])
         numbers, lengths = list(range(5)), [21] * 5
-        for number, row in enumerate(lost, 5):
-            numbers[row], lengths[row] = number, 0
+        for row in lost:
+            numbers[row], lengths[row] = row + 5, 0
         assert [game.episode for game in env.games()] == numbers
         assert [len(game.actions) for game in env.games()] == lengths
         assert not is_running(pids[1])
@@ -70,7 +71,7 @@ def steps_with_a_loss(harm, cause, num_workers=3, **settings):
         assert_same(result.reward[kept], expected.reward[kept])
         with make_env(next_episode=5) as fresh:
             fresh.start()
-            assert_same(env.observation[lost], fresh.observation[[0, 1]])
+            assert_same(env.observation[lost], fresh.observation[lost])
         for _ in range(30):
             actions = allowed_actions(twin, rng)
             actions[lost] = 0
@@ -157,11 +158,11 @@ def test_a_worker_that_dies_between_groups_loses_each_when_it_is_received(first,
         for gone in lost.values():
             assert_same(env.final_observation[gone], last[gone])
         assert env.crashes == 1
-        assert [env.games()[lost[group]].episode for group in (first, second)] == [5, 6]
+        assert env.episode.tolist() == [0, 6, 2, 3, 9]
         with make_env(next_episode=5) as fresh:
             fresh.start()
             rows = [lost[first], lost[second]]
-            assert_same(env.observation[rows], fresh.observation[[0, 1]])
+            assert_same(env.observation[rows], fresh.observation[rows])
         assert env.step(np.ones(5, np.int64)).lost == []
 
 
@@ -204,7 +205,7 @@ def test_games_that_replay_lost_with_their_worker_begin_afresh():
             f"episode {number} was not restored: its worker died when its 10 actions were replayed"
             for number in ROWS[3]
         ]
-        assert [game.episode for game in env.games()] == [0, 5, 2, 3, 6]
+        assert [game.episode for game in env.games()] == [0, 6, 2, 3, 9]
         assert env.crashes == 1
         assert len(env.step(np.ones(5, np.int64)).lost) == 1
 

@@ -45,7 +45,7 @@ def test_a_game_that_differs_is_reported_and_begins_afresh(played):
         f"{len(games[1].actions)} actions were replayed"
     )
     assert messages[1].startswith(f"episode {games[4].episode} was not restored")
-    assert [restored[row].episode for row in (1, 4)] == [number, number + 1]
+    assert [restored[row].episode for row in (1, 4)] == [games[row].following for row in (1, 4)]
     assert [restored[row].actions for row in (1, 4)] == [b"", b""]
     assert [restored[row] for row in (0, 2, 3, 5)] == [games[row] for row in (0, 2, 3, 5)]
 
@@ -54,7 +54,7 @@ def test_another_run_seed_restores_nothing(played):
     games, number, _, _ = played
     with make_env(num_envs=6, max_steps=350, run_seed=8) as env:
         assert len(env.restore(games, number)) == 6
-        assert [game.episode for game in env.games()] == list(range(number, number + 6))
+        assert [game.episode for game in env.games()] == [game.following for game in games]
         env.step(allowed_actions(env, np.random.default_rng(0)))
 
 
@@ -64,11 +64,15 @@ def test_fewer_or_more_environments_than_games(played):
         messages = env.restore(games, number)
         assert len(messages) == 4
         assert messages[0].endswith("there are only 2 environments")
-        assert env.games() == games[:2]
+        assert [replace(game, following=0) for game in env.games()] == [
+            replace(game, following=0) for game in games[:2]
+        ]
+        assert [game.following for game in env.games()] == [number, number + 1]
     with make_env(num_envs=7, max_steps=350) as env:
         assert env.restore(games, number) == []
-        assert env.games()[:6] == games
-        assert env.games()[6].episode == number
+        assert [game.actions for game in env.games()][:6] == [game.actions for game in games]
+        assert [game.following for game in env.games()][:6] == list(range(number, number + 6))
+        assert env.games()[6].episode == number + 6
 
 
 def test_logs_that_cannot_be_played_are_refused(played):

@@ -188,6 +188,11 @@ def opcheck_cases():
     index, table = torch.randint(0, 6, (5, 3), dtype=torch.uint8), torch.randn(6, 2)
     return {
         "build_graph": (torch.tensor([[3, 0, 3], [1, 0, 1]]), 4, 2),
+        "batch_graph": (
+            torch.tensor([0, 2, 2, 3]), torch.tensor([0, 3, 3, 4]),
+            torch.tensor([1, -2, 0, -1], dtype=torch.int32),
+            torch.tensor([0, 0, 0, 0], dtype=torch.int32), 3, 2,
+        ),
         "gat_attention": (
             leaf(x), leaf(src), leaf(dst), *graph_tensors(graph), leaf(bias), 0.2, mask
         ),

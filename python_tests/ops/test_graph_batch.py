@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tedg_fast.ops import Graph, GraphBatch, gat_attention, gatv2_attention
+from tedg_fast.ops.graph_batch import _batch_by_sorting
 
 # (nodes, edges) of each graph: none of either, one node, lone nodes, more edges than pairs.
 ODD = [(0, 0), (1, 0), (3, 7), (1, 4), (0, 0), (9, 0), (2, 30), (5, 5), (0, 0)]
@@ -230,6 +231,50 @@ def test_copies_and_is_immutable():
         batch.source = batch.target
 
 
+GOOD = {
+    "node_start": [0, 3, 5], "edge_start": [0, 2, 4], "source": [0, 1, -1, -1],
+    "target": [1, 2, 0, 1], "relation": [0, 1, 1, 0], "num_shared": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [ODD, [], [(40, 130)] * 70])
+def test_counting_gives_what_sorting_gives(sizes):
+    batch = batch_of(sizes)
+    parts = batch.node_start, batch.edge_start, batch.source, batch.target, batch.num_nodes, 3
+    counted = torch.ops.tedg.batch_graph(*parts)
+    for found, wanted in zip(counted, _batch_by_sorting(*parts), strict=True):
+        same(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, torch.tensor([0, 4, 5]), r"target must be in \[0, 1\) in graph 1, got 1"),
+        (0, torch.tensor([0, 3, 6]), "node_start must rise from 0 to 5"),
+        (0, torch.tensor([0, 6, 5]), "node_start must rise from 0 to 5"),
+        (0, torch.tensor([0, 3]), r"edge_start must have shape \[2\], got \[3\]"),
+        (1, torch.tensor([0, 2, 5]), "edge_start must rise from 0 to 4"),
+        (1, torch.tensor([1, 2, 4]), "edge_start must rise from 0 to 4"),
+        (2, torch.tensor([0, 3, -1, -1]).int(), r"source must be in \[-1, 3\) in graph 0, got 3"),
+        (2, torch.tensor([0, 1, -1, -2]).int(), r"source must be in \[-1, 2\) in graph 1, got -2"),
+        (2, torch.tensor([0, 1, -1, -1]), "source must have dtype int32, got int64"),
+        (3, torch.tensor([1, -1, 0, 1]).int(), r"target must be in \[0, 3\) in graph 0, got -1"),
+        (3, torch.tensor([1, 2, 0]).int(), r"target must have shape \[4\], got \[3\]"),
+        (4, 4, "node_start must rise from 0 to 4"),
+        (4, -1, r"num_nodes must be in \[0, 2\*\*31 - 1\), got -1"),
+        (5, -1, r"num_shared must be in \[0, 2\*\*31 - 1\), got -1"),
+        (5, 2**31 - 4, r"num_nodes \+ num_shared must be in"),
+    ],
+)
+def test_the_raw_op_refuses_bad_input(place, value, message):
+    batch = GraphBatch(**GOOD)
+    parts = [batch.node_start, batch.edge_start, batch.source, batch.target, 5, 1]
+    torch.ops.tedg.batch_graph(*parts)
+    parts[place] = value
+    with pytest.raises(RuntimeError, match=message):
+        torch.ops.tedg.batch_graph(*parts)
+
+
 def test_takes_the_batches_of_pyg():
     data = pytest.importorskip("torch_geometric.data")
     edges, relation = parts([(n, e) for n, e in ODD if n], shared=0)
@@ -244,12 +289,6 @@ def test_takes_the_batches_of_pyg():
     whole = Graph(pyg.edge_index, pyg.num_nodes, pyg.num_nodes, pyg.kind)
     for name, tensor in tensors_of(whole).items():
         same(getattr(batch.graph, name), tensor)
-
-
-GOOD = {
-    "node_start": [0, 3, 5], "edge_start": [0, 2, 4], "source": [0, 1, -1, -1],
-    "target": [1, 2, 0, 1], "relation": [0, 1, 1, 0], "num_shared": 1,
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(

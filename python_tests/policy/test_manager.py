@@ -1,207 +1,321 @@
-"""The Manager gives exactly what graph attention over each sample's whole graph gives."""
+"""The Manager equals its description, and what it says follows from what is there."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from probe import tiny_hypergraph
-from torch.nn import functional as F
+from plain_manager import plain_reading
+from real_states import HYPERGRAPH, attack_state, real_states
+from turned_states import turned
 
-from rule_instances import instances, random_active
-
-from tedg_fast.hypergraph import (
-    ACTIONS,
-    Condition,
-    Do,
-    Effect,
-    Hypergraph,
-    Operator,
-    Template,
-    Use,
-    load_hypergraph,
+from tedg_fast.nethack.facts.features import HP_SHARE, SCALED
+from tedg_fast.nethack.facts.observation import (
+    INSTANCES,
+    NO_RULE,
+    NOTHING,
+    instances_of,
+    objects_of,
 )
-from tedg_fast.nethack.facts.observation import NOTHING
-from tedg_fast.policy import Manager
+from tedg_fast.nethack.facts.tables import monster_tables
+from tedg_fast.nethack.facts.vocabulary import vocabulary
+from tedg_fast.policy import Manager, Policy, PolicyConfig, PolicyInput, Routing
+from nle import nethack
+
+KINDS = ("attention", "mean", "no-objects")
+HP_COLUMN = [column for column, _, _ in SCALED].index(nethack.NLE_BL_HP)
 
 
-def mixed_hypergraph():
-    """Rules with 1 to 4 conditions of both kinds, shared conditions and effects."""
-    kinds = [()] * 3 + [("monster",)] * 3
-    conditions = tuple(Condition(f"c{i}", f"c{i}", kinds[i]) for i in range(6))
-    needs = [(0,), (0, 3), (1, 2, 4), (0, 2, 3, 5), (5,)]
-    operators = tuple(
-        Operator(
-            name=f"o{i}",
-            why="",
-            expert=("survival", "combat", "exploration", "general")[i % 4],
-            conditions=tuple(Use(c) for c in need),
-            effects=(f"e{i % 3}", "e3"),
-            actions=(Template(Do.PRESS, action=19),),
-            priority=i - 1.5,
-        )
-        for i, need in enumerate(needs)
-    )
-    effects = tuple(Effect(f"e{i}", "") for i in range(4))
-    return Hypergraph("mixed", conditions, operators, effects, digest="0" * 64)
-
-
-def make_manager(hypergraph):
+def make_manager(kind="attention", num_experts=4):
+    """In float64, with no parameter at its special first value."""
     torch.manual_seed(0)
-    manager = Manager(hypergraph, hidden_size=8, heads=2, head_size=4, num_experts=4).double()
+    manager = Manager(
+        HYPERGRAPH, hidden_size=8, heads=4, head_size=8, num_experts=num_experts, kind=kind
+    )
     with torch.no_grad():
-        for layer in (manager.first, manager.second):
-            layer.relation_bias.normal_()
-            layer.bias.normal_()
-    return manager
+        for parameter in manager.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return manager.double()
 
 
-def plain_round(layer, x, hypergraph):
-    """One round at every node of one sample's graph [N, width], edge by edge."""
-    edge_index, relation = map(torch.from_numpy, hypergraph.edges())
-    h = layer.project(x).unflatten(1, (layer.heads, layer.head_size))
-    source = (h * layer.attend[0]).sum(-1)
-    target = (h * layer.attend[1]).sum(-1)
-    score = source[edge_index[0]] + target[edge_index[1]] + layer.relation_bias[relation]
-    score = F.leaky_relu(score, 0.2)
-    out = []
-    for node in range(len(x)):
-        inside = edge_index[1] == node
-        weights = score[inside].softmax(0).unsqueeze(-1)
-        out.append((weights * h[edge_index[0][inside]]).sum(0).flatten())
-    return x + F.relu(layer.norm(torch.stack(out) + layer.bias))
+def inputs_of(manager, observation):
+    """In float64, as the manager."""
+    inputs = PolicyInput.of(observation, manager.scenes(observation), "cpu")
+    scenes = inputs.scenes
+    scenes = replace(scenes, facts=scenes.facts.double(), holds=scenes.holds.double())
+    return inputs._replace(features=inputs.features.double(), scenes=scenes)
 
 
-def plain_manager(manager, holds, listed, hypergraph):
-    """The pooled operators and facts, and the claims [K, A], for one sample: the conditions that
-    hold [C] bool, and (rule, actions) of each instance."""
-    state = torch.zeros(hypergraph.num_nodes, dtype=torch.long)
-    state[: len(holds)] = holds.long()
-    kind = torch.from_numpy(hypergraph.node_type)
-    x = manager.identity + manager.trait[kind] + manager.trait[3 + state]
-    x = plain_round(manager.first, x, hypergraph)
-    facts = x[: len(holds)][holds].sum(0) / max(int(holds.sum()), 1)
-    x = plain_round(manager.second, x, hypergraph)
-    pooled, total = torch.zeros_like(facts), 1.0
-    for rule in {rule for rule, _ in listed}:
-        features = x[len(holds) + rule]
-        learned = manager.score(features)
-        pooled, total = pooled + learned.exp() * features, total + learned.exp()
-    claims = torch.zeros(4, len(ACTIONS), dtype=torch.float64)
-    for rule, actions in listed:
-        learned = manager.score(x[len(holds) + rule])
-        each = (hypergraph.operators[rule].priority or 0.0) + learned
-        owner = torch.eye(4, dtype=torch.float64)[hypergraph.operator_expert[rule]]
-        chosen = torch.zeros(len(ACTIONS), dtype=torch.float64)
-        chosen[actions] = 1 / len(actions)
-        claims = claims + each.exp() * torch.outer(owner, chosen)
-    return pooled / total, facts, claims
+def read(manager, observation):
+    return manager(inputs_of(manager, observation))
 
 
-def lists(table):
-    """uint8 [I, 8] -> (rule, actions) of each instance."""
-    rows = [(row[0] + 256 * row[1], row[4:]) for row in table.tolist()]
-    return [(r, [a for a in actions if a != NOTHING]) for r, actions in rows if r != 0xFFFF]
+def assert_close(got, expected, name=""):
+    """To what is left of the objects' facts in float32."""
+    torch.testing.assert_close(
+        got, expected, rtol=1e-4, atol=1e-5, msg=lambda text: f"{name}: {text}"
+    )
 
 
-@pytest.mark.parametrize("make", [tiny_hypergraph, mixed_hypergraph])
-def test_equals_plain_attention_over_every_sample(make):
-    """Values and the gradient of every parameter."""
-    hypergraph = make()
-    manager = make_manager(hypergraph)
-    conditions = hypergraph.num_conditions
-    packed, table = random_active(np.random.default_rng(0), hypergraph, 12)
-    active = manager.active(packed, table)
-    applying = active.nodes[:, conditions : conditions + hypergraph.num_operators]
-    assert not applying.any(1).all() and (applying.sum(1) >= 2).any()
-    weight = torch.randn(12, 8, dtype=torch.float64)
+def scores_of(manager, observation):
+    with torch.no_grad():
+        return read(manager, observation).score
 
-    def gradients(logic):
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("num_experts", [2, 4])
+def test_equals_its_description(kind, num_experts):
+    """Values and the gradient of every parameter, on real states."""
+    manager, observation = make_manager(kind, num_experts), real_states(10)
+    with torch.no_grad():
+        manager.priority.clamp_(max=3)  # so that no sum drowns the others
+    weight = torch.randn(10, 8, dtype=torch.float64)
+
+    def gradients(h_logic, proposals, advice, score):
         manager.zero_grad()
-        total = (logic[0] * weight).sum() + logic[1].square().sum() + logic[2].square().sum()
-        total.backward()
+        total = (h_logic * weight).sum() + proposals.square().sum() + advice.square().sum()
+        (total + score.square().sum()).backward()
         return {name: p.grad.clone() for name, p in manager.named_parameters()}
 
-    fast = manager(manager.rules(), active)
-    holds = active.nodes[:, :conditions]
-    parts = [
-        plain_manager(manager, row, lists(listed), hypergraph)
-        for row, listed in zip(holds, table, strict=True)
+    reading = read(manager, observation)
+    fast = (reading.h_logic, reading.proposals, reading.advice_scores, reading.score)
+    rows = [
+        plain_reading(
+            manager, HYPERGRAPH, observation[b : b + 1], objects=kind != "no-objects"
+        )
+        for b in range(10)
     ]
-    rules, facts, claims = (torch.stack(part) for part in zip(*parts))
-    h_logic = manager.readout(torch.cat([rules, facts], 1))
-    loudness = claims.sum(2).log1p()
-    plain = (h_logic, claims.log1p() / loudness.clamp_min(1).unsqueeze(2), loudness)
+    h_logic, proposals, advice, score = zip(*rows)
+    plain = (*map(torch.stack, (h_logic, proposals, advice)), torch.cat(score))
+    assert len(score[0]) > 8 and any(len(scores) < 4 for scores in score)
     for got, expected in zip(fast, plain):
-        torch.testing.assert_close(got, expected)
-    got, expected = gradients(fast), gradients(plain)
+        assert_close(got, expected)
+    got, expected = gradients(*fast), gradients(*plain)
     for name in expected:
-        torch.testing.assert_close(got[name], expected[name], msg=name)
+        assert_close(got[name], expected[name], name)
 
 
-def test_active_nodes_are_the_conditions_that_hold_and_the_rules_that_have_instances():
-    hypergraph = load_hypergraph()
-    manager = make_manager(hypergraph)
-    packed, table = random_active(np.random.default_rng(1), hypergraph, 50, fair=False)
-    nodes = manager.active(packed, table).nodes
-    count = hypergraph.num_conditions
-    holds = np.unpackbits(packed, axis=1, count=count).astype(bool)
-    assert np.array_equal(nodes[:, :count].numpy(), holds)
-    for row, listed in zip(nodes[:, count:], table, strict=True):
-        assert set(row.nonzero().flatten().tolist()) == {rule for rule, _ in lists(listed)}
-    assert 0 < nodes[:, count:].sum() < nodes[:, count:].numel()
+# ---- It reads the state -----------------------------------------------------------------------
 
 
-def test_rows_of_what_is_active_can_be_selected():
-    hypergraph = load_hypergraph()
-    manager = make_manager(hypergraph)
-    packed, table = random_active(np.random.default_rng(2), hypergraph, 9)
-    rows = torch.tensor([7, 0, 7, 3])
-    some = manager.active(packed, table).select(rows)
-    again = manager.active(packed[rows], table[rows])
-    assert torch.equal(some.nodes, again.nodes)
-    assert all(torch.equal(*pair) for pair in zip(some.instances, again.instances))
-    assert some.instances.start[-1] > 0
+def hurt(observation, place):
+    """The player has a tenth of his hit points."""
+    observation.features[:, HP_COLUMN] *= 0.1
+    observation.features[:, HP_SHARE] *= 0.1
 
 
-def test_a_state_without_rules_is_fine():
-    manager = make_manager(tiny_hypergraph())
-    active = manager.active(np.zeros((1, 1), np.uint8), instances([[]]))
-    logic = manager(manager.rules(), active)
-    assert torch.isfinite(logic.h_logic).all()
-    assert (logic.proposals == 0).all() and (logic.advice_scores == 0).all()
+def another_monster(observation, place):
+    """The same place and facts, another kind: a soldier ant."""
+    names = monster_tables().names[1:]
+    objects_of(observation)["subject"][0, place] = names.index("soldier ant")
 
 
-def test_instances_propose_by_their_rules_priorities():
-    """Before anything is learned: an instance gives each of its actions an equal share of
-    e^priority, and what an expert says is that over its loudness."""
-    hypergraph = mixed_hypergraph()
-    proposals = make_manager(hypergraph).proposals
-    wait, up, down = (ACTIONS.index(name) for name in ("wait", "up", "down"))
-    # Survival's o0 to two objects, and its o4; combat's o1.
-    table = instances([[(4, [wait, up]), (1, [up]), (0, [wait]), (0, [down, wait])]])
-    listed = make_manager(hypergraph).active(np.zeros((1, 1), np.uint8), table).instances
-    said, loudness = proposals(listed, proposals.priority.double().exp())
-    w = np.exp([-1.5, -0.5, 2.5])  # of o0, o1, o4
-    mass = {wait: w[2] / 2 + w[0] + w[0] / 2, up: w[2] / 2, down: w[0] / 2}
-    loud = np.log1p(w[2] + 2 * w[0])
-    assert loudness[0].tolist() == pytest.approx([loud, np.log1p(w[1]), 0, 0])
-    for action in range(len(ACTIONS)):
-        expected = np.log1p(mass.get(action, 0)) / max(loud, 1)
-        assert said[0, 0, action].item() == pytest.approx(expected)
-    assert said[0, 1].nonzero().flatten().tolist() == [up]
-    assert said[0, 1, up].item() == pytest.approx(np.log1p(w[1]))
-    assert not said[0, 2:].any()
+def farther(observation, place):
+    """The monster is six squares off."""
+    facts = objects_of(observation)["facts"][0, place]
+    attribute = vocabulary().kind["monster"].attribute
+    for name, value in {"distance": 6, "adjacent": 0, "east": 6, "south": 2, "steps": 6}.items():
+        facts[attribute[name].number] = value
 
 
-def test_every_node_of_a_rule_receives_messages():
-    """Fault (b): conditions without incoming edges heard nothing. Those that only show effects, and
-    effects that no rule causes, belong to no rule."""
-    hypergraph = load_hypergraph()
-    heard = make_manager(hypergraph).graph.rowptr.diff() > 0
-    caused = {effect for operator in hypergraph.operators for effect in operator.effects}
-    belongs = [
-        *hypergraph.operator_conditions.any(0),
-        *[True] * hypergraph.num_operators,
-        *[effect.name in caused for effect in hypergraph.effects],
-    ]
-    assert heard.tolist() == belongs
-    assert np.mean(belongs) > 0.9
+def in_company(observation, place):
+    """A soldier ant stands behind it."""
+    objects = objects_of(observation)[0]
+    free = int(np.argmax(objects["kind"] == NOTHING))
+    objects[free] = objects[place]
+    objects["place"][free] = 1 + objects["place"][place]
+    farther(observation, free)
+    another_monster(observation, free)
+
+
+MOVED = 1e-4  # rounding moves nothing by more than 1e-12
+CHANGES = (hurt, another_monster, farther, in_company)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_same_rules_score_otherwise_in_another_state(change):
+    """The instances and what they are about stay, and yet the score of the one about the monster
+    moves."""
+    observation, instance, place = attack_state()
+    manager = make_manager()
+    before = scores_of(manager, observation)
+    change(observation, place)
+    assert abs(scores_of(manager, observation) - before)[instance] > MOVED
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_state_reaches_the_scores_by_attention_alone(change):
+    """The proof above is one only if a Manager that passes no messages fails it."""
+    observation, _, place = attack_state()
+    manager = make_manager()
+    with torch.no_grad():
+        for layer in (manager.first, manager.second):
+            layer.project.weight.zero_()
+    before = scores_of(manager, observation)
+    change(observation, place)
+    assert torch.equal(scores_of(manager, observation), before)
+
+
+def test_without_objects_only_the_player_is_seen():
+    manager = make_manager("no-objects")
+    for change in CHANGES:
+        observation, instance, place = attack_state()
+        before = scores_of(manager, observation)
+        change(observation, place)
+        moved = abs(scores_of(manager, observation) - before)[instance]
+        assert (moved > MOVED) == (change is hurt)
+
+
+def test_a_changed_state_changes_h_logic():
+    manager = make_manager()
+    seen = []
+    for change in (lambda *_: None, *CHANGES):
+        observation, _, place = attack_state()
+        change(observation, place)
+        seen.append(read(manager, observation).h_logic[0].detach())
+    distance = torch.cdist(torch.stack(seen), torch.stack(seen)).fill_diagonal_(torch.inf)
+    assert distance.min() > MOVED
+
+
+# ---- What it must not read --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_turned_map_in_another_order_is_scored_the_same(kind, seed):
+    """All eight turns and reflections, with instances and objects shuffled."""
+    manager, observation = make_manager(kind), real_states(20)
+    other, order, action = turned(observation, seed)
+    before, after = read(manager, observation), read(manager, other)
+    torch.testing.assert_close(after.score, before.score[order], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(after.h_logic, before.h_logic, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(after.advice_scores, before.advice_scores)
+    torch.testing.assert_close(after.proposals[:, :, action], before.proposals)
+
+
+def test_a_map_that_is_turned_in_part_is_another_map():
+    """The test above sees directions that enter: those of a wall in the way, say."""
+    manager, observation = make_manager(), real_states(20)
+    objects = objects_of(observation)
+    direction = vocabulary().kind["direction"]
+    free = direction.attribute["free"].number
+    before = scores_of(manager, observation)
+    facts = objects["facts"]
+    facts[..., free] = np.where(objects["kind"] == direction.number, 1 - facts[..., free],
+                                facts[..., free])  # fmt: skip
+    assert abs(scores_of(manager, observation) - before).max() > 1e-2
+
+
+# ---- Batches ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_selected_rows_are_evaluated_as_alone(kind):
+    manager, observation = make_manager(kind), real_states(16)
+    rows = torch.tensor([7, 0, 15, 7, 3])
+    some = manager(inputs_of(manager, observation).select(rows))
+    again = read(manager, observation[rows.numpy()])
+    for name, one, other in zip(some._fields, some, again):
+        torch.testing.assert_close(one, other, msg=name)
+
+
+def test_states_of_any_size():
+    """Without instances, with as many as fit, without objects, and no state at all."""
+    manager, observation = make_manager(), real_states(8)
+    listed, objects = instances_of(observation), objects_of(observation)
+    listed["rule"][1:3] = NO_RULE
+    objects["kind"][2:4] = NOTHING
+    full = np.arange(INSTANCES)
+    listed["rule"][4] = full % HYPERGRAPH.num_operators
+    listed["actions"][4] = NOTHING
+    listed["actions"][4, :, 0] = full % 23
+    reading = read(manager, observation)
+    assert all(torch.isfinite(part).all() for part in reading)
+    assert not reading.proposals[1:3].any() and not reading.advice_scores[1:3].any()
+    for b in range(8):
+        h_logic, proposals, advice, score = plain_reading(
+            manager, HYPERGRAPH, observation[b : b + 1]
+        )
+        assert_close(reading.h_logic[b], h_logic)
+        assert_close(reading.proposals[b], proposals)
+    nothing = read(manager, observation[:0])
+    assert nothing.h_logic.shape == (0, 8) and nothing.proposals.shape == (0, 4, 23)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("rule", 4000, "instances name rule 4000, expected less than"),
+        ("actions", 23, "instances name action 23, expected less than 23"),
+        ("kind", 99, "objects name kind 99, expected 4 to"),
+        ("place", 32, "objects name place 32, expected less than 32"),
+    ],
+)
+def test_what_there_is_not_is_refused(field, value, message):
+    manager, observation = make_manager(), real_states(4)
+    rows = instances_of(observation) if field in ("rule", "actions") else objects_of(observation)
+    rows[field][0, 0] = value
+    with pytest.raises(ValueError, match=message):
+        manager.scenes(observation)
+
+
+def test_arrays_of_other_shapes_are_refused():
+    manager, observation = make_manager(), real_states(4)
+    for name, array, message in (
+        ("instances", observation.instances[:, :9], "instances must have 4 rows of 512 bytes"),
+        ("objects", observation.objects[:2], "objects must have 4 rows of 2496 bytes"),
+        ("active_bits", observation.active_bits.astype(int), "active_bits must have dtype uint8"),
+    ):
+        wrong = observation.copy()
+        setattr(wrong, name, array)
+        with pytest.raises(ValueError, match=message):
+            manager.scenes(wrong)
+
+
+# ---- Learning ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", [
+    *(PolicyConfig(manager=kind) for kind in KINDS), PolicyConfig(proposals="direct"),
+    PolicyConfig(router="learned"), PolicyConfig(graph=False),
+])  # fmt: skip
+def test_gradients_reach_every_parameter(config):
+    torch.manual_seed(0)
+    policy = Policy(HYPERGRAPH, 4, config)
+    torch.nn.init.normal_(policy.critic[-1].weight)  # of zeros nothing comes through
+    inputs = policy.inputs(real_states(200))
+    output = policy(inputs, Routing("softmax", 1.0))
+    with torch.no_grad():
+        action = torch.distributions.Categorical(logits=output.logits).sample()
+    chosen = output.logits.log_softmax(1).gather(1, action[:, None])
+    loss = (chosen.squeeze(1) * torch.randn(200)).sum() + output.value.sum()
+    if policy.effects is not None:
+        loss = loss + policy.effects(output.reading, inputs, action).square().sum()
+    loss.backward()
+    for name, parameter in policy.named_parameters():
+        if config.graph or name != "proposal_gain":  # there is nothing then that it scales
+            assert parameter.grad is not None and parameter.grad.any(), name
+
+
+def test_attention_variance_is_0_for_uniform_and_1_for_one_hot_rows():
+    manager = make_manager()
+    inputs = inputs_of(manager, real_states(8))
+    with torch.no_grad():
+        manager.second.attend.zero_()
+        manager.second.relation_bias.zero_()
+    assert manager.attention_variance(inputs) == pytest.approx(0, abs=1e-6)
+    with torch.no_grad():
+        manager.second.attend[0].normal_().mul_(1e4)
+    assert manager.attention_variance(inputs) > 0.95
+    mean = make_manager("mean")
+    assert mean.attention_variance(inputs) == pytest.approx(0, abs=1e-6)
+
+
+def test_edge_attention_sums_to_1_at_every_node_that_hears():
+    manager = make_manager()
+    inputs = inputs_of(manager, real_states(8))
+    weights, graph = manager.edge_attention(inputs), inputs.scenes.graph
+    target = graph.target + graph.node_start[:-1].repeat_interleave(graph.edge_start.diff())
+    sums = torch.zeros(graph.num_nodes, 4, dtype=torch.float64).index_add(0, target, weights)
+    hears = torch.bincount(target, minlength=graph.num_nodes) > 0
+    torch.testing.assert_close(sums[hears], torch.ones_like(sums[hears]))

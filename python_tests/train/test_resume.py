@@ -148,7 +148,7 @@ def test_stops_in_the_midst_of_a_long_update_and_loses_no_bit(tmp_path, monkeypa
     assert process.returncode == 128 + signal.SIGTERM
     assert output.splitlines()[-1] == f"go on with: tedg-train --resume {folder}"
     _, state, _ = checkpoint.newest(folder)
-    assert state["env_steps"] == 64, "the first update"
+    assert state["decisions"] == 4 * 8, "the first update"
     tedg_train(monkeypatch, "--resume", folder)
     tedg_train(
         monkeypatch, "--results", tmp_path, "--exp-name", "whole", "--episodes", 8, *settings

@@ -253,11 +253,15 @@ def moments(agent, seed, steps):
 def test_a_moment_shows_what_the_choice_came_from(trained):
     agent = find_agent(str(trained), None, greedy=False)
     rules = agent.rules
-    seen = 0
+    seen, asked = 0, []
     for moment in moments(agent, 3, 80):
         assert moment.probabilities.sum() == pytest.approx(1)
         assert moment.alpha.sum() == pytest.approx(1, abs=1e-5)
-        assert moment.probabilities[moment.action] > 0
+        assert moment.probabilities[moment.action] > 0 or not moment.asked
+        says = "not asked: the rules carry on" in frame(moment, rules, "", SIZE)
+        assert says != moment.asked
+        assert ("(the rules carry on)" in moment.line(rules)) != moment.asked
+        asked.append(moment.asked)
         for rule in moment.rules:
             operator = rules.operators[rule.number]
             conditions = {use.condition for use in operator.conditions}
@@ -277,6 +281,7 @@ def test_a_moment_shows_what_the_choice_came_from(trained):
         assert sum(weights) < 1
         seen += len(weights)
     assert seen > 20
+    assert 0 < np.mean(asked) < 0.5
 
 
 def test_objects_have_names_and_the_winner_proposed_the_action():

@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.machine import cores
 from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.games.vector_env import VectorEnv
 
@@ -26,9 +27,13 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
 
     ``rules`` (a hypergraph, or the path of a rule file; the packaged ones if not given) ground the
     observations, dicts of arrays as in ``Observation``. A game that ends is followed by the next
-    in the same step. ``info["episodes"]`` are those that ended; ``info["final_obs"]`` is the last
-    observation of each game that was cut off, where ``info["_final_obs"]`` says so: a game that is
-    over shows nothing that a value could be learned of.
+    in the same step. Every game step is a step here; what the rules would carry out by themselves
+    is the observation's ``rule_action``, -1 where they leave a choice (``decide`` and ``margin`` as
+    in ``tedg_fast.nethack.facts.grounder``).
+
+    ``info["episodes"]`` are those that ended; ``info["final_obs"]`` is the last observation of each
+    game that was cut off, where ``info["_final_obs"]`` says so: a game that is over shows nothing
+    that a value could be learned of.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
@@ -41,13 +46,16 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
         max_steps: int = 2000,
         character: str = "mon-hum-neu-mal",
         mask: bool = True,
+        decide: Decide = "contested",
+        margin: float = MARGIN,
         num_workers: int | None = None,
     ):
         self.num_envs = num_envs
         self.rules = rules if isinstance(rules, Hypergraph) else load_hypergraph(rules)
         self._settings = {
             "num_workers": min(num_workers or cores(), num_envs), "max_steps": max_steps,
-            "character": character, "use_mask": mask,
+            "character": character, "use_mask": mask, "decide": decide, "margin": margin,
+            "every_step": True,
         }  # fmt: skip
         self._games: VectorEnv | None = None
         self._open(0)

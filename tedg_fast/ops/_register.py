@@ -9,7 +9,7 @@ from tedg_fast.ops._autograd import once_differentiable, ops, register_autograd
 from tedg_fast.ops.reference import accumulate_dtype
 
 
-# ---- build_graph -----------------------------------------------------------------------------
+# ---- build_graph, batch_graph ----------------------------------------------------------------
 
 
 @torch.library.register_fake("tedg::build_graph")
@@ -17,6 +17,13 @@ def _(edge_index, num_sources, num_targets):
     edges = edge_index.shape[1]
     sizes = num_targets + 1, edges, edges, num_sources + 1, edges, edges
     return tuple(edge_index.new_empty(size, dtype=torch.int32) for size in sizes)
+
+
+@torch.library.register_fake("tedg::batch_graph")
+def _(node_start, edge_start, source, target, num_nodes, num_shared):
+    edges = source.shape[0]
+    sizes = num_nodes + 1, edges, edges, num_nodes + num_shared + 1, edges, edges
+    return tuple(source.new_empty(size, dtype=torch.int32) for size in sizes)
 
 
 # ---- gat_attention ---------------------------------------------------------------------------

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from tedg_fast.ops._native import has_kernel
 from tedg_fast.ops.graph import (
     _INT32_MAX,
     Graph,
-    _arrays,
+    _build_by_sorting,
     _check_range,
     _integers,
     _unflatten,
@@ -176,7 +177,7 @@ class GraphBatch:
     @property
     def num_nodes(self) -> int:
         """How many nodes all graphs have together, without the shared ones."""
-        return len(self.sample)
+        return int(self.node_start[-1])
 
     @property
     def num_edges(self) -> int:
@@ -200,17 +201,15 @@ class GraphBatch:
         Its targets are the nodes of all graphs in their order; its sources are those and then the
         shared nodes. Edges keep their order.
         """
-        first = self.node_start[:-1][_segments(self.edge_start)]
-        shared = self.num_nodes - 1 - self.source.long()
-        index = torch.stack([
-            torch.where(self.source < 0, shared, self.source + first), self.target + first
-        ])
-        sizes = self.num_nodes + self.num_shared, self.num_nodes
-        arrays = _arrays(index, *sizes)
-        relation = None
-        if self.relation is not None:
-            relation = self.relation[arrays[2].long()]
-        return _unflatten([*arrays, relation], (*sizes, self.num_edges, self.num_relations))
+        nodes, shared = self.num_nodes, self.num_shared
+        parts = self.node_start, self.edge_start, self.source, self.target, nodes, shared
+        if has_kernel(self.device, "batch_graph"):
+            arrays = torch.ops.tedg.batch_graph.default(*parts)
+        else:
+            arrays = _batch_by_sorting(*parts)
+        relation = None if self.relation is None else self.relation.index_select(0, arrays[2])
+        sizes = nodes + shared, nodes, self.num_edges
+        return _unflatten([*arrays, relation], (*sizes, self.num_relations))
 
     def nodes_of(self, rows: Tensor) -> Tensor:
         """int64, the numbers of the nodes of ``select(rows)`` among those of this batch."""
@@ -236,9 +235,9 @@ class GraphBatch:
         chosen._fill(
             node_start=node_start,
             edge_start=edge_start,
-            source=self.source[edge],
-            target=self.target[edge],
-            relation=None if self.relation is None else self.relation[edge],
+            source=self.source.index_select(0, edge),
+            target=self.target.index_select(0, edge),
+            relation=None if self.relation is None else self.relation.index_select(0, edge),
             num_shared=self.num_shared,
             num_relations=self.num_relations,
         )
@@ -266,6 +265,21 @@ class GraphBatch:
             raise ValueError(f"rows must be on {self.device} like the batch, got {rows.device}")
         _check_range("rows", rows, len(self))
         return rows
+
+
+def _batch_by_sorting(
+    node_start: Tensor,
+    edge_start: Tensor,
+    source: Tensor,
+    target: Tensor,
+    num_nodes: int,
+    num_shared: int,
+) -> tuple[Tensor, ...]:
+    """The definition of ``torch.ops.tedg.batch_graph``."""
+    first = node_start[:-1][_segments(edge_start)]
+    source = torch.where(source < 0, num_nodes - 1 - source.long(), source + first)
+    index = torch.stack([source, target + first])
+    return _build_by_sorting(index, num_nodes + num_shared, num_nodes)
 
 
 def _starts(name: str, value: Tensor, others: int = 0) -> Tensor:
@@ -296,9 +310,9 @@ def _elements(start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_ends(name: str, node: Tensor, graph: Tensor, size: Tensor, low: int) -> None:
     """Every edge's node is one of its graph's, or from ``low`` on."""
-    wrong = ((node < low) | (node >= size)).nonzero()
-    if len(wrong):
-        edge = int(wrong[0])
+    wrong = (node < low) | (node >= size)
+    if wrong.any():
+        edge = int(wrong.nonzero()[0])
         raise ValueError(
             f"{name} must be in [{low}, {int(size[edge])}) in graph {int(graph[edge])}, "
             f"got {int(node[edge])} at edge {edge}"

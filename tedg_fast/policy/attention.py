@@ -24,8 +24,9 @@ class GraphAttention(nn.Module):
         self.attend = self.relation_bias = None
         if learned:
             # Scores that differ from the first step on: attention that starts uniform averages all
-            # neighbours alike and learns to tell them apart only slowly (over-smoothing).
-            spread = 3 / math.sqrt(head_size)
+            # neighbours alike and learns to tell them apart only slowly (over-smoothing). Not by so
+            # much that a node hears one neighbour alone.
+            spread = 2 / math.sqrt(head_size)
             self.attend = nn.Parameter(spread * torch.randn(2, heads, head_size))
             self.relation_bias = nn.Parameter(torch.zeros(num_relations, heads))
         self.norm = nn.LayerNorm(width)

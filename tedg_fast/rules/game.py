@@ -1,12 +1,10 @@
 """One seeded game with its screen and what the rules make of it, step by step."""
 
-from collections.abc import Callable
-
 import numpy as np
 from nle import nethack
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.nethack.facts.grounder import Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.episode import draws_of, episode_seeds
 from tedg_fast.nethack.games.game import Game
@@ -18,8 +16,8 @@ class GroundedGame:
     """Game `number` of run seed `seed`: the very game that `tedg-eval` plays under these.
 
     `observation` [1, ...] is grounded anew after each step; of a game that is over it is the last
-    one. `left_out`: objects and rule instances beyond the limits of it. Not thread-safe; `close`
-    frees the game's files.
+    one. `left_out`: objects and rule instances beyond the limits of it. `decide`, `margin` and
+    `use_mask` are as of `Grounder`. Not thread-safe; `close` frees the game's files.
     """
 
     def __init__(
@@ -30,17 +28,17 @@ class GroundedGame:
         max_steps: int,
         character: str,
         *,
+        decide: Decide = "contested",
+        margin: float = MARGIN,
         use_mask: bool = True,
-        make_grounder: Callable[[Hypergraph, int], Grounder] = Grounder,
     ):
         self._draws = draws_of(seed, number, max_steps)
-        self._use_mask = use_mask
         self._screen = _empty(_SCREEN_KEYS)
         self._raw = RawObservation(**_empty(OBSERVATION_KEYS))
         self.game = Game(
             self._raw, max_steps=max_steps, character=character, screen=self._screen
         )
-        self.grounder = make_grounder(rules, 1)
+        self.grounder = Grounder(rules, 1, decide=decide, margin=margin, use_mask=use_mask)
         self.observation = self.grounder.spec.empty(1)
         self.game.start(*episode_seeds(seed, number))
         self.grounder.reset(0)
@@ -76,8 +74,6 @@ class GroundedGame:
         self.grounder(raw, np.array([last_action]), self.observation)
         objects, instances = np.subtract(self.grounder.left_out, before).tolist()
         self.left_out = objects, instances
-        if not self._use_mask:
-            self.observation.action_mask[:] = True
 
 
 def _empty(keys: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -183,7 +183,8 @@ def _headings(axes: Axes, moment: Moment, shown: int) -> None:
     weights = ", ".join(f"{expert_name(k)} {w:.0%}" for k, w in enumerate(moment.alpha.tolist()))
     action = "the game is over"
     if moment.action is not None:
-        action = f"{ACTIONS[moment.action]} ({moment.probabilities[moment.action]:.0%})"
+        how = f"{moment.probabilities[moment.action]:.0%}" if moment.asked else "the rules carry on"
+        action = f"{ACTIONS[moment.action]} ({how})"
     experts = f"experts: {weights}" if weights else "the rules alone"
     axes.set_title(f"Step {moment.step}: {action}\n{experts}", fontsize=10)
     left_out = len(moment.rules) - shown

@@ -1,13 +1,13 @@
 """One game, step by step, with everything that the agent's choice came from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from tedg_fast.evaluate.agents import ByTheRules, Trained, choose
 from tedg_fast.hypergraph import ACTIONS, Hypergraph
-from tedg_fast.nethack.facts.observation import objects_of
+from tedg_fast.nethack.facts.observation import CONTESTED, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.policy import Manager, PolicyInput
 from tedg_fast.policy.scenes import ROLES
@@ -45,7 +45,8 @@ class Moment:
     """The agent before a step; ``chars`` uint8 and ``colours`` int8 [24, 80] are the terminal's.
 
     ``action`` is the one that will be played, ``probabilities`` [23] are what it was drawn from;
-    ``alpha`` [K], empty for the rules alone, as is ``value`` 0; ``conditions`` are the numbers of
+    where the agent is not ``asked``, because the rules leave no choice, what it would have made of
+    the moment. ``alpha`` [K] is empty for the rules alone, as is ``value`` 0; ``conditions`` are the numbers of
     those that hold, ``rules`` those that apply, the weightiest first; ``objects`` the names of what
     is on the map, monsters first. ``ending`` is empty while the game runs; after its end the screen
     is the last one and there is no action.
@@ -58,6 +59,7 @@ class Moment:
     score: int
     depth: int
     action: int | None
+    asked: bool
     probabilities: np.ndarray
     value: float
     alpha: np.ndarray
@@ -80,7 +82,8 @@ class Moment:
         words = f"step {self.step}: score {self.score}, level {self.depth}"
         if self.action is None:
             return f"{words}, game over ({self.ending})"
-        words += f", {ACTIONS[self.action]} ({self.probabilities[self.action]:.0%})"
+        how = f"{self.probabilities[self.action]:.0%}" if self.asked else "the rules carry on"
+        words += f", {ACTIONS[self.action]} ({how})"
         if len(self.alpha):
             leader = int(self.alpha.argmax())
             words += f", {expert_name(leader)} leads ({self.alpha[leader]:.0%})"
@@ -211,8 +214,9 @@ class WatchedGame:
         self.agent, self.hypergraph = agent, agent.rules
         self._think = _Network(agent) if isinstance(agent, Trained) else _RulesAlone(agent)
         self._game = GroundedGame(
-            agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask
-        )
+            agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask,
+            **agent.asked._asdict(),
+        )  # fmt: skip
         self.moment = self._look()
 
     def advance(self) -> bool:
@@ -231,12 +235,16 @@ class WatchedGame:
     def _look(self) -> Moment:
         situation = Situation(self.hypergraph, self._game.grounder, self._game.observation)
         thought = self._think(self._game, situation)
+        by_rules = int(self._game.observation.rule_action[0])
+        if by_rules != CONTESTED:
+            thought = replace(thought, action=by_rules)
         count = self.hypergraph.num_conditions
         holds = np.unpackbits(self._game.observation.active_bits[0], count=count)
         things = situation.things
         return Moment(
             **self._shown(),
             action=thought.action,
+            asked=by_rules == CONTESTED,
             probabilities=thought.probabilities,
             value=thought.value,
             alpha=thought.alpha,
@@ -284,6 +292,7 @@ class WatchedGame:
         return Moment(
             **shown,
             action=None,
+            asked=False,
             probabilities=np.zeros(len(ACTIONS)),
             value=0.0,
             alpha=np.zeros_like(self.moment.alpha),

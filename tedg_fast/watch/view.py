@@ -97,15 +97,17 @@ def _screen(moment: Moment) -> Panel:
 
 
 def _experts(moment: Moment) -> RenderableType:
+    words = f"game over: {moment.ending}" if moment.ending else "the rules alone play"
     if not len(moment.alpha):
-        words = f"game over: {moment.ending}" if moment.ending else "the rules alone play"
         return Text(words)
     rows = [
         (expert_name(k), weight, EXPERT_COLOURS[k % len(EXPERT_COLOURS)])
         for k, weight in enumerate(moment.alpha.tolist())
     ]
-    ending = f"game over: {moment.ending}" if moment.ending else f"value {moment.value:.2f}"
-    return Group(_bars(rows, 12), Text(f"\n{ending}"))
+    if not moment.ending:
+        words = f"value {moment.value:.2f}"
+        words += "" if moment.asked else "\nnot asked: the rules carry on"
+    return Group(_bars(rows, 12), Text(f"\n{words}"))
 
 
 def _actions(moment: Moment, most: int) -> RenderableType:

@@ -45,11 +45,11 @@ struct Use {
 
 struct Rule {
   double priority;
-  int expert;                // who is responsible for it
-  bool decide;               // whether a decision is asked for when it is a candidate
   std::array<int, 2> kinds;  // of its variables; -1: fewer
   std::vector<Use> when;
   std::vector<Template> templates;
+  int expert;   // who is responsible for it
+  bool decide;  // whether a decision is asked for when it is a candidate
 };
 
 // A rule that applies, to which objects, and the actions that carry it out.

@@ -35,7 +35,7 @@ except ModuleNotFoundError as error:
 
 
 Decide = Literal["contested", "always"]
-MARGIN = 2.0
+MARGIN = 1.5
 
 
 class Bound(Protocol):
@@ -80,7 +80,10 @@ class Grounder:
         use_mask: bool = True,
     ):
         if decide not in get_args(Decide):
-            raise ValueError(f"decide must be one of {get_args(Decide)}, not {decide!r}")
+            known = " or ".join(map(repr, get_args(Decide)))
+            raise ValueError(f"decide must be {known}, not {decide!r}")
+        if not margin >= 0:
+            raise ValueError(f"margin must be a number of at least 0, not {margin}")
         self.spec = ObservationSpec(hypergraph.num_conditions)
         tables = monster_tables()
         conditions, rules = _compiled(hypergraph)
@@ -198,11 +201,11 @@ def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:
     rules = [
         (
             operator.priority or 0.0,
-            EXPERTS.index(operator.expert),
-            operator.decide,
             _pair(tuple(number[kind] for kind in operator.variables)),
             [(use.condition, _pair(use.variables)) for use in operator.conditions],
             [(int(do.kind), do.variable, do.action) for do in operator.actions],
+            EXPERTS.index(operator.expert),
+            operator.decide,
         )
         for operator in hypergraph.operators
     ]

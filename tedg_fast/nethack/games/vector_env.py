@@ -22,15 +22,13 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import require_actions
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
+from tedg_fast.nethack.games.seats import Seats
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
-from tedg_fast.nethack.games.worker import BEGIN, DIGEST, MAX_GROUPS, WorkerSetup, step_command
+from tedg_fast.nethack.games.worker import DIGEST, MAX_GROUPS, WorkerSetup, step_command
 from tedg_fast.nethack.games.worker_pool import WorkerPool
-from tedg_fast.nethack.games.worker_process import WorkerError, WorkerProcess
+from tedg_fast.nethack.games.worker_process import WorkerProcess
 
 GROUP_SIZE = 8
-_MAX_DEATHS_IN_A_ROW = 3
-# Generous: a step with its grounding takes at most a few milliseconds.
-_SECONDS_PER_REPLAYED_STEP = 1e-2
 
 
 @dataclass(frozen=True)
@@ -140,8 +138,6 @@ class VectorEnv:
         if num_groups > MAX_GROUPS:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
         self.num_envs = num_envs
-        self._number_step, self._limit = number_step, limit
-        self._max_steps = max_steps
         make_grounder = partial(
             grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask
         )
@@ -149,28 +145,24 @@ class VectorEnv:
         self.spec = make_grounder(1).spec
         self.observation = self.spec.empty(num_envs)
         self.final_observation = self.spec.empty(num_envs)
-        self.episode = np.full(num_envs, -1)
-        self.played = np.zeros(num_envs, np.int64)
-        self.idle = np.zeros(num_envs, bool)
 
         bounds = [int(block[0]) for block in np.array_split(np.arange(num_envs), num_groups)]
         ranges = [range(*pair) for pair in zip(bounds, [*bounds[1:], num_envs])]
         self.groups = tuple(slice(rows.start, rows.stop) for rows in ranges)
         self._in_flight: list[int] = []  # groups, in the order they were sent
-        # Lost with their worker and not begun anew yet.
-        self._gone = np.zeros(num_envs, bool)
-        self._lost: list[str] = []
 
         memory = create_memory(num_envs, max_steps, self.spec)
         self._state = map_memory(memory, num_envs, max_steps, self.spec)
         self._state.discount[:] = 1
-        self._following = self._first_numbers(next_episode)
-        self._state.next_episode[:] = self._following
         stride = number_step * num_envs
         setup = WorkerSetup(
             make_grounder, num_envs, run_seed, max_steps, character, stride, limit, every_step
         )
         self._pool = WorkerPool(setup, memory, ranges, num_workers, timeout)
+        self._seats = seats = Seats(
+            self._state, self._pool, max_steps, next_episode, number_step, limit
+        )
+        self.episode, self.played, self.idle = seats.episode, seats.played, seats.idle
 
     def start(self) -> None:
         """Every environment begins its next episode.
@@ -180,7 +172,7 @@ class VectorEnv:
         """
         self._require_idle()
         with self._closed_on_error():
-            self._begin(list(range(self.num_envs)))
+            self._seats.begin(list(range(self.num_envs)))
             self._take_over(slice(None))
 
     def restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
@@ -195,7 +187,7 @@ class VectorEnv:
         """
         self._require_idle()
         with self._closed_on_error():
-            messages = self._restore(games, next_episode)
+            messages = self._seats.restore(games, next_episode)
             self._take_over(slice(None))
             return messages
 
@@ -273,14 +265,14 @@ class VectorEnv:
         with self._closed_on_error():
             lost = self._pool.exchange(DIGEST, self._pool.workers)
         hashes = [digest.tobytes().hex() for digest in self._state.digest]
-        gone = np.flatnonzero(self._gone).tolist()
+        gone = np.flatnonzero(self._seats.gone).tolist()
         for row in gone + [row for worker in lost for row in worker.rows]:
             hashes[row] = ""
         return [
             GameState(number, log[:length].tobytes(), digest, following)
             for number, log, length, digest, following, idle in zip(
                 self.episode.tolist(), self._state.log, self.played, hashes,
-                self._following.tolist(), self.idle,
+                self._seats.following.tolist(), self.idle,
             )
             if not idle
         ]  # fmt: skip
@@ -299,7 +291,7 @@ class VectorEnv:
     def next_episode(self) -> int:
         """A number above those of all episodes begun so far, from which a VectorEnv with any number
         of environments may go on. It differs from the first by a multiple of `number_step`."""
-        return int((self._following - self._number_step * np.arange(self.num_envs)).max())
+        return self._seats.next_episode
 
     @property
     def crashes(self) -> int:
@@ -326,128 +318,42 @@ class VectorEnv:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _first_numbers(self, first: int) -> np.ndarray:
-        """int64 [E]: each environment's lowest number from `first` on."""
-        return first + self._number_step * np.arange(self.num_envs)
-
     def _players(self, group: int) -> list[WorkerProcess]:
         """The workers that have games of a group."""
         return [
             worker
             for worker in self._pool.workers
-            if (rows := worker.shares[group]) and not self._gone[rows.start]
+            if (rows := worker.shares[group]) and not self._seats.gone[rows.start]
         ]
 
     def _receive(self, group: int) -> StepResult:
-        self._replace(self._pool.receive(step_command(group), self._players(group)))
+        seats = self._seats
+        seats.lose(self._pool.receive(step_command(group), self._players(group)))
         self._in_flight.remove(group)
         rows = self.groups[group]
-        state = self._state[rows]
+        state, final = self._state[rows], self.final_observation[rows]
         arrays = {name: getattr(state, name).copy() for name in _ARRAYS}
-        gone = self._gone[rows]
-        lost = gone & ~self.idle[rows]
-        if gone.any():  # their worker may have died halfway through writing
-            for array in arrays.values():
-                array[gone] = 0
+        gone = seats.gone[rows].nonzero()[0]
+        for array in arrays.values() if len(gone) else ():
+            array[gone] = 0  # their worker may have died halfway through writing
         cut = arrays["truncated"].nonzero()[0]
-        self.final_observation[rows][cut] = state.last[cut]
+        if len(cut):
+            final[cut] = state.last[cut]
         ended = (arrays["terminated"] | arrays["truncated"]).nonzero()[0] + rows.start
         episodes = [self._finished_episode(row) for row in ended]
-        if gone.any():
-            self.final_observation[rows][lost] = self.observation[rows][lost]
+        if len(gone):
+            lost = gone[~self.idle[rows][gone]]
+            final[lost] = self.observation[rows][lost]
             arrays["length"][lost], arrays["truncated"][lost] = 1, True
-            self._begin((gone.nonzero()[0] + rows.start).tolist())
+            seats.begin((gone + rows.start).tolist())
         self._take_over(rows)
-        messages, self._lost = self._lost, []
+        messages, seats.messages = seats.messages, []
         return StepResult(**arrays, episodes=episodes, lost=messages)
 
     def _take_over(self, rows: slice) -> None:
         """Copy what the workers have written of environments that none of them plays now."""
-        state = self._state[rows]
-        self.observation[rows].copy_from(state.observation)
-        self.episode[rows], self.played[rows] = state.episode, state.num_actions
-        self._following[rows], self.idle[rows] = state.next_episode, state.idle
-
-    def _restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
-        messages = []
-        state, stride = self._state, self._number_step * self.num_envs
-        following = self._first_numbers(next_episode)
-        if len(games) == self.num_envs:
-            own = np.array([game.following for game in games])
-            if not ((own - following) % stride).any():
-                following = own
-        state.next_episode[:] = following
-        replayed = []
-        for row, game in enumerate(games):
-            problem = game.obstacle(self._max_steps)
-            if row >= self.num_envs:
-                problem = f"there are only {self.num_envs} environments"
-            if problem:
-                messages.append(f"episode {game.episode} was not restored: {problem}")
-            else:
-                self._assign(row, game.episode, game.actions)
-                replayed.append(row)
-        self._replace(self._launch(replayed))
-        fresh = set(range(self.num_envs)).difference(replayed)
-        for row in replayed:
-            digest = state.digest[row].tobytes().hex()
-            if self._gone[row] or digest != games[row].observation_hash:
-                cause = "its worker died" if self._gone[row] else "another observation came out"
-                messages.append(
-                    f"episode {games[row].episode} was not restored: {cause} when its "
-                    f"{len(games[row].actions)} actions were replayed"
-                )
-                fresh.add(row)
-        self._begin(sorted(fresh))
-        return messages
-
-    def _begin(self, rows: list[int]) -> None:
-        """Begin the next episodes in `rows`, but for those at the limit."""
-        state, stride = self._state, self._number_step * self.num_envs
-        for _ in range(_MAX_DEATHS_IN_A_ROW):
-            begun = []
-            for row in rows:
-                number = int(state.next_episode[row])
-                if self._limit is not None and number >= self._limit:
-                    state.idle[row], self._gone[row] = True, False
-                    continue
-                state.next_episode[row] = number + stride
-                self._assign(row, number, b"")
-                begun.append(row)
-            self._replace(self._launch(begun))
-            rows = [row for row in begun if self._gone[row]]
-            if not rows:
-                return
-        raise WorkerError(f"games cannot be started: {self._lost[-1]}")
-
-    def _assign(self, row: int, episode: int, actions: bytes) -> None:
-        state = self._state
-        self.episode[row] = state.episode[row] = episode
-        self._gone[row] = state.idle[row] = False
-        state.num_actions[row] = len(actions)
-        state.log[row, : len(actions)] = np.frombuffer(actions, np.uint8)
-
-    def _launch(self, rows: list[int]) -> dict[WorkerProcess, str]:
-        """Begin the games assigned to `rows`, with what their logs hold.
-
-        Returns the workers that are lost, each with its cause.
-        """
-        state = self._state
-        state.begin[:] = False
-        state.begin[rows] = True
-        workers = [worker for worker in self._pool.workers if state.begin[worker.rows].any()]
-        steps = int(state.num_actions[rows].sum())
-        return self._pool.exchange(BEGIN, workers, steps * _SECONDS_PER_REPLAYED_STEP)
-
-    def _replace(self, lost: dict[WorkerProcess, str]) -> None:
-        """Start new workers for the lost ones; all their games, of any group, are gone."""
-        for worker, cause in lost.items():
-            # A game gone before was reported then.
-            rows = [row for row in worker.rows if not (self._gone[row] or self.idle[row])]
-            episodes = ", ".join(str(self.episode[row]) for row in rows)
-            self._lost.append(f"game worker {worker.pid} {cause}; episodes lost: {episodes}")
-            self._gone[worker.rows] = True
-            self._pool.replace(worker)
+        self.observation[rows].copy_from(self._state.observation[rows])
+        self._seats.take_over(rows)
 
     def _finished_episode(self, row: int) -> Episode:
         *numbers, ending, killer = self._state.record[row].item()

@@ -84,8 +84,8 @@ class Share:
         """Play every game on from its decision to the next."""
         state = self._state
         discount = float(state.discount[0])
-        state.length[:] = 0
-        state.reward[:] = 0
+        for array in (state.reward, state.length, state.shown):
+            array[:] = 0
         state.terminated[:] = state.truncated[:] = state.follows[:] = False
         for index in (~state.idle).nonzero()[0].tolist():
             self._play(index, discount)

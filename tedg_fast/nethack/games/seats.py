@@ -1,0 +1,148 @@
+"""Which episode each environment plays: how games begin, come back from their logs, and are lost."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tedg_fast.nethack.games.episode import GameState
+from tedg_fast.nethack.games.shared_state import SharedState
+from tedg_fast.nethack.games.worker import BEGIN
+from tedg_fast.nethack.games.worker_pool import WorkerPool
+from tedg_fast.nethack.games.worker_process import WorkerError, WorkerProcess
+
+_MAX_DEATHS_IN_A_ROW = 3
+# Generous: a step with its grounding takes at most a few milliseconds.
+_SECONDS_PER_REPLAYED_STEP = 1e-2
+
+
+class Seats:
+    """The environments of a VectorEnv, and the episodes that they play one after the other.
+
+    Environment e plays the numbers `first + step * (e + E * k)`, k = 0, 1, … below `limit`.
+
+    Attributes, of environments whose group is not being played
+    ----------
+    episode, played, following : int64 [E], the number of the running episode, the game steps of it
+        so far, and the number of the next.
+    idle : bool [E], where there is no episode left to play.
+    gone : bool [E], whose game was lost with its worker and has not been begun anew.
+    messages : what was lost, in words.
+    """
+
+    def __init__(
+        self, state: SharedState, pool: WorkerPool, max_steps: int, first: int, step: int,
+        limit: int | None,
+    ) -> None:  # fmt: skip
+        self._state, self._pool = state, pool
+        self._max_steps, self._step, self._limit = max_steps, step, limit
+        count = len(state.episode)
+        self.episode = np.full(count, -1)
+        self.played = np.zeros(count, np.int64)
+        self.following = self._numbers(first)
+        self.idle = np.zeros(count, bool)
+        self.gone = np.zeros(count, bool)
+        self.messages: list[str] = []
+        state.next_episode[:] = self.following
+
+    def _numbers(self, first: int) -> np.ndarray:
+        """int64 [E]: each environment's lowest number from `first` on."""
+        return first + self._step * np.arange(len(self._state.episode))
+
+    @property
+    def _stride(self) -> int:
+        """From one number of an environment to its next."""
+        return self._step * len(self._state.episode)
+
+    @property
+    def next_episode(self) -> int:
+        """The lowest `first` from which nothing was begun yet."""
+        return int((self.following - self._numbers(0)).max())
+
+    def begin(self, rows: list[int]) -> None:
+        """Begin the next episodes in `rows`, but for those at the limit."""
+        state = self._state
+        for _ in range(_MAX_DEATHS_IN_A_ROW):
+            begun = []
+            for row in rows:
+                number = int(state.next_episode[row])
+                if self._limit is not None and number >= self._limit:
+                    state.idle[row], self.gone[row] = True, False
+                    continue
+                state.next_episode[row] = number + self._stride
+                self._assign(row, number, b"")
+                begun.append(row)
+            self.lose(self._launch(begun))
+            rows = [row for row in begun if self.gone[row]]
+            if not rows:
+                return
+        raise WorkerError(f"games cannot be started: {self.messages[-1]}")
+
+    def restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
+        """As VectorEnv.restore."""
+        messages = []
+        state = self._state
+        following = self._numbers(next_episode)
+        if len(games) == len(self.idle):  # the very environments, if these are their numbers
+            own = np.array([game.following for game in games])
+            if not ((own - following) % self._stride).any():
+                following = own
+        state.next_episode[:] = following
+        replayed = []
+        for row, game in enumerate(games):
+            problem = game.obstacle(self._max_steps)
+            if row >= len(self.idle):
+                problem = f"there are only {len(self.idle)} environments"
+            if problem:
+                messages.append(f"episode {game.episode} was not restored: {problem}")
+            else:
+                self._assign(row, game.episode, game.actions)
+                replayed.append(row)
+        self.lose(self._launch(replayed))
+        fresh = set(range(len(self.idle))).difference(replayed)
+        for row in replayed:
+            digest = state.digest[row].tobytes().hex()
+            if self.gone[row] or digest != games[row].observation_hash:
+                cause = "its worker died" if self.gone[row] else "another observation came out"
+                messages.append(
+                    f"episode {games[row].episode} was not restored: {cause} when its "
+                    f"{len(games[row].actions)} actions were replayed"
+                )
+                fresh.add(row)
+        self.begin(sorted(fresh))
+        return messages
+
+    def lose(self, lost: dict[WorkerProcess, str]) -> None:
+        """Start new workers for the lost ones; all their games, of any group, are gone."""
+        for worker, cause in lost.items():
+            # A game gone before was reported then.
+            rows = [row for row in worker.rows if not (self.gone[row] or self.idle[row])]
+            episodes = ", ".join(str(self.episode[row]) for row in rows)
+            self.messages.append(f"game worker {worker.pid} {cause}; episodes lost: {episodes}")
+            self.gone[worker.rows] = True
+            self._pool.replace(worker)
+
+    def take_over(self, rows: slice) -> None:
+        """Copy what the workers have written of environments that none of them plays now."""
+        state = self._state[rows]
+        self.episode[rows], self.played[rows] = state.episode, state.num_actions
+        self.following[rows], self.idle[rows] = state.next_episode, state.idle
+
+    def _assign(self, row: int, episode: int, actions: bytes) -> None:
+        """Have an environment's game begin, and replay these actions, with the next `_launch`."""
+        state = self._state
+        self.episode[row] = state.episode[row] = episode
+        self.gone[row] = state.idle[row] = False
+        state.num_actions[row] = len(actions)
+        state.log[row, : len(actions)] = np.frombuffer(actions, np.uint8)
+
+    def _launch(self, rows: list[int]) -> dict[WorkerProcess, str]:
+        """Begin the games assigned to `rows`, with what their logs hold.
+
+        Returns the workers that are lost, each with its cause.
+        """
+        state = self._state
+        state.begin[:] = False
+        state.begin[rows] = True
+        workers = [worker for worker in self._pool.workers if state.begin[worker.rows].any()]
+        steps = int(state.num_actions[rows].sum())
+        return self._pool.exchange(BEGIN, workers, steps * _SECONDS_PER_REPLAYED_STEP)
