@@ -200,7 +200,7 @@ def test_games_that_replay_lost_with_their_worker_begin_afresh():
     with make_env(num_workers=3) as env:
         pid = env.worker_pids[1]
         os.kill(pid, signal.SIGKILL)
-        messages = env.restore(games, 5)
+        messages = env.restore(games)
         assert messages == [
             f"episode {number} was not restored: its worker died when its 10 actions were replayed"
             for number in ROWS[3]
