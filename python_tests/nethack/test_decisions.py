@@ -266,3 +266,16 @@ def cut_to(result, rows):
     return type(result)(
         **{name: getattr(result, name)[rows] for name in arrays}, episodes=[], lost=[]
     )
+
+
+def test_nobody_waits_for_the_slowest():
+    with contested_env(num_envs=4, num_groups=2) as env:
+        env.start()
+        os.kill(env.worker_pids[0], signal.SIGSTOP)
+        env.send(0, np.zeros(2, np.int64))
+        for _ in range(3):
+            env.send(1, np.zeros(2, np.int64))
+            assert env.receive_any()[0] == 1
+        os.kill(env.worker_pids[0], signal.SIGCONT)
+        assert env.receive_any()[0] == 0
+        assert env.crashes == 0

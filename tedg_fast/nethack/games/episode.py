@@ -38,8 +38,8 @@ class Episode:
 class GameState:
     """A running game: its episode number, one byte per action so far, and `observation_hash`.
 
-    The actions are all that were played, also those of the rules. The hash (hex) is over the raw NLE
-    observation that follows the last action. `following` is the number of the episode that its
+    The actions are all that were played, also those of the rules. The hash (hex) is over the raw
+    NLE observation that follows the last action. `following` is the number of the episode that its
     environment plays next.
     """
 

@@ -1,4 +1,4 @@
-"""Which episode each environment plays: how games begin, come back from their logs, and are lost."""
+"""Which episode each environment plays: games that begin, come back from logs, and are lost."""
 
 from collections.abc import Sequence
 

@@ -112,8 +112,8 @@ def share_out(groups: Sequence[range], num_workers: int) -> list[list[range]]:
     """
     if len(groups) % num_workers == 0:
         return [
-            [rows if group % num_workers == worker else rows[:0] for group, rows in enumerate(groups)]
-            for worker in range(num_workers)
+            [rows if place % num_workers == own else rows[:0] for place, rows in enumerate(groups)]
+            for own in range(num_workers)
         ]
     shares: list[list[range]] = [[] for _ in range(num_workers)]
     turn = 0
