@@ -340,8 +340,9 @@ once_differentiable("concat_embedding")
 
 
 @torch.library.register_fake("tedg::play_policy")
-def _(active_bits, instances, features, crop, action_mask, rules, owner, glyphs, state, readout,
-      router, experts, proposal_gain, critic, advice_weight, sparse, temperature):  # fmt: skip
+def _(features, crop, action_mask, scenes, nodes, rounds, scoring, glyphs, state, readout, router,
+      experts, proposal_gain, critic, player_first, player_last, advice_weight, direct, sparse,
+      temperature):  # fmt: skip
     batch, actions = action_mask.shape
     new = features.new_empty
     return new(batch, actions), new(batch), new(batch, proposal_gain.shape[0])

@@ -31,20 +31,23 @@ class GraphAttention(nn.Module):
             self.relation_bias = nn.Parameter(torch.zeros(num_relations, heads))
         self.norm = nn.LayerNorm(width)
 
+    def projection(self) -> Tensor:
+        """[width + 2 heads, width]: what makes a node's features, and its scores as a source and as
+        a target, in one product. For a·(W x) = (Wᵀ a)·x."""
+        weight = self.project.weight
+        if self.attend is None:
+            return torch.cat([weight, weight.new_zeros(2 * self.heads, weight.shape[1])])
+        by_head = weight.unflatten(0, (self.heads, self.head_size))
+        scoring = torch.einsum("ehd,hdi->ehi", self.attend, by_head).flatten(0, 1)
+        return torch.cat([weight, scoring])
+
     def _scored(self, x: Tensor, shared: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``x`` [N, width] and ``shared`` [S, width] → projected [1, N + S, heads, size], scores as
         sources [1, N + S, heads] and as targets [1, N, heads]."""
-        weight, sources = self.project.weight, torch.cat([x, shared])
-        if self.attend is None:
-            projected = sources @ weight.T
-            none = projected.new_zeros(1, len(sources), self.heads)
-            return projected.unflatten(1, (1, self.heads, -1)).transpose(0, 1), none, none[:, : len(x)]
-        # a·(W x) = (Wᵀ a)·x: features and scores come out of one product.
-        by_head = weight.unflatten(0, (self.heads, self.head_size))
-        scoring = torch.einsum("ehd,hdi->ehi", self.attend, by_head).flatten(0, 1)
-        projected = (sources @ torch.cat([weight, scoring]).T).unsqueeze(0)
-        features, source, target = projected.split([len(weight), self.heads, self.heads], 2)
-        return features.unflatten(2, (self.heads, -1)), source, target[:, : len(x)]
+        width, heads = self.project.weight.shape[0], self.heads
+        projected = (torch.cat([x, shared]) @ self.projection().T).unsqueeze(0)
+        features, source, target = projected.split([width, heads, heads], 2)
+        return features.unflatten(2, (heads, -1)), source, target[:, : len(x)]
 
     def forward(self, x: Tensor, shared: Tensor, graph: Graph) -> Tensor:
         """Features of the nodes ``x`` [N, width], which hear each other and the ``shared`` ones

@@ -142,15 +142,22 @@ class SceneReader:
         )
         self.columns = tuple(self._build.columns)
 
-    def __call__(self, observation: Observation) -> Scenes:
-        """The scenes of an observation [B, ...].
+    def arrays(self, observation: Observation) -> dict[str, Tensor]:
+        """What ``Scenes`` is made of, by name: its own attributes and those of its graph.
 
         Raises ValueError for rules, actions and objects that there are not, and for other shapes.
         """
         built = self._build(
             observation.instances, observation.objects, observation.active_bits
         )
-        tensors = {name: torch.from_numpy(array) for name, array in built.items()}
+        return {name: torch.from_numpy(array) for name, array in built.items()}
+
+    def __call__(self, observation: Observation) -> Scenes:
+        """The scenes of an observation [B, ...].
+
+        Raises ValueError for rules, actions and objects that there are not, and for other shapes.
+        """
+        tensors = self.arrays(observation)
         names = ("node_start", "edge_start", "source", "target", "role")
         graph = GraphBatch(*(tensors.pop(name) for name in names), num_shared=self.num_shared)
         return Scenes(graph, **tensors)
