@@ -12,41 +12,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tedg_fast.hypergraph.schema import ACTIONS
-from tedg_fast.nethack.facts.observation import NO_RULE, NOTHING
+from tedg_fast.nethack.facts.features import UNDIRECTED
 from tedg_fast.ops import reference
-from tedg_fast.policy import Policy, PolicyOutput, StateInput
-from tedg_fast.policy.gat import GraphAttention
+from tedg_fast.policy import Policy, PolicyInput, PolicyOutput, Scenes
+from tedg_fast.policy.attention import GraphAttention
 from tedg_fast.train.config import PPOConfig
 from tedg_fast.train.phases import Settings
 
 
-class Applying(NamedTuple):
-    """The logic stream's part of an observation: ``holds`` [B, C] bool, the conditions that hold;
-    ``instances`` [B, I, 8] uint8, the rules that apply (``Observation.instances``)."""
-
-    holds: Tensor
-    instances: Tensor
-
-    def listed(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Rules [B, I] (0 where there is none), whether there is one [B, I] bool, and the actions
-        that carry it out, [B, I, A] of 0 or 1."""
-        numbers = self.instances.long()
-        rule = numbers[..., 0] + 256 * numbers[..., 1]
-        exists = rule != NO_RULE
-        actions = numbers[..., 4:].masked_fill(~exists.unsqueeze(2), NOTHING)
-        chosen = (actions.unsqueeze(3) == torch.arange(len(ACTIONS))).any(2).float()
-        return rule.masked_fill(~exists, 0), exists, chosen
-
-
 class Rows(NamedTuple):
-    """Transitions as flat rows: what was seen and done, and what PPO makes of it.
+    """Decisions as flat rows: what was seen and done, and what PPO makes of it.
 
-    ``follows`` [B] bool: the next observation is of the same episode and known, and shows
-    ``shown`` [B, F]; row t·E + e is step t of game e.
+    ``follows`` [B] bool: there was an observation of the same episode right after the action, and
+    it shows ``shown`` [B, F]; row t·E + e is decision t of game e.
     """
 
-    state: StateInput
-    applying: Applying
+    inputs: PolicyInput
     action: Tensor
     log_prob: Tensor
     advantage: Tensor
@@ -55,67 +36,88 @@ class Rows(NamedTuple):
     follows: Tensor
 
     def take(self, rows: Tensor) -> "Rows":
-        state, applying, *others = self
-        return Rows(
-            StateInput(*(field[rows] for field in state)),
-            Applying(*(field[rows] for field in applying)),
-            *(x[rows] for x in others),
-        )
+        inputs, *others = self
+        return Rows(inputs.select(rows), *(part[rows] for part in others))
+
+
+class Edges(NamedTuple):
+    """The edges of all scenes: ends among the nodes of all, shared ones last, and roles [E]."""
+
+    source: Tensor
+    target: Tensor
+    role: Tensor
+
+    @classmethod
+    def of(cls, scenes: Scenes) -> "Edges":
+        graph = scenes.graph
+        first = graph.node_start[:-1].repeat_interleave(graph.edge_start.diff())
+        source = graph.source.long()
+        source = torch.where(source < 0, graph.num_nodes - 1 - source, source + first)
+        return cls(source, graph.target + first, graph.relation.long())
 
 
 class PlainPolicy:
-    """``Policy`` with the graph evaluated for every sample, or once a batch if ``shared``.
+    """``Policy`` with attention in gathers and scatters over the edges of all scenes."""
 
-    Every sample has its own graph whose active nodes are the conditions that hold in it. What is
-    read comes out the same as if all held, so one evaluation can serve the whole batch: the one
-    saving that ``shared`` stands for.
-    """
+    def __init__(self, policy: Policy):
+        self.policy = policy
 
-    def __init__(self, policy: Policy, *, shared: bool):
-        self.policy, self.shared = policy, shared
+    def _attend(self, layer: GraphAttention, x: Tensor, edges: Edges) -> Tensor:
+        """One round of attention over node features ``x`` [N, width]."""
+        sources = torch.cat([x, self.policy.manager.nodes.shared])
+        told = layer.project(sources).unflatten(1, (layer.heads, layer.head_size))
+        score = (told * layer.attend[0]).sum(-1)[edges.source]
+        score = score + (told[: len(x)] * layer.attend[1]).sum(-1)[edges.target]
+        score = F.leaky_relu(score + layer.relation_bias[edges.role], 0.2)
+        place = edges.target.unsqueeze(1).expand_as(score)
+        most = score.new_zeros(len(x), layer.heads).scatter_reduce(
+            0, place, score.detach(), "amax", include_self=False
+        )
+        weight = (score - most[edges.target]).exp()
+        total = torch.zeros_like(most).index_add(0, edges.target, weight)
+        messages = weight.unsqueeze(-1) * told[edges.source]
+        heard = told.new_zeros(len(x), *told.shape[1:]).index_add(0, edges.target, messages)
+        heard = heard / total.clamp_min(1e-30).unsqueeze(-1)
+        return x + F.relu(layer.norm(heard.flatten(1)))
 
-    def _attend(self, layer: GraphAttention, x: Tensor) -> Tensor:
-        """One round of attention over node features [B, N, width]."""
-        projected = layer.project(x).unflatten(2, (layer.heads, layer.head_size))
-        source, target = (projected.unsqueeze(2) * layer.attend).sum(-1).unbind(2)
-        graph, bias = self.policy.manager.graph, layer.relation_bias
-        out, _ = reference.gat_attention(projected, source, target, graph, edge_bias=bias)
-        return x + F.relu(layer.norm(out.flatten(2) + layer.bias))
-
-    def _nodes(self, holds: Tensor) -> tuple[Tensor, Tensor]:
-        """All nodes' features after the first and after the second round, [B, N, width]."""
-        manager = self.policy.manager
-        kind = manager.traits[:, :3]
-        active = holds.new_zeros(len(holds), len(kind))
-        active[:, : manager.num_conditions] = holds
-        x = manager.identity + kind @ manager.trait[:3] + manager.trait[3:][active.long()]
-        first = self._attend(manager.first, x)
-        return first, self._attend(manager.second, first)
+    def _nodes(self, scenes: Scenes, features: Tensor) -> Tensor:
+        """All nodes' first features [N, width]."""
+        encoder, rules = self.policy.manager.nodes, len(self.policy.manager.priority)
+        x = features.new_zeros(len(scenes.node), encoder.identity.shape[1])
+        player = torch.cat([features[:, UNDIRECTED], scenes.holds], 1)
+        own = encoder.identity[scenes.rule] + encoder.traits[scenes.rule] @ encoder.trait
+        kinds = encoder.monster(encoder.monsters[scenes.subject])
+        objects = encoder.norm(F.relu(encoder.objects(scenes.facts) + kinds))
+        actions = (scenes.node >= rules).nonzero().squeeze(1)
+        for place, rows in (
+            (scenes.player_nodes, encoder.player(player)),
+            (scenes.instance_nodes, own),
+            (actions, encoder.action[scenes.node[actions] - rules]),
+            (scenes.object_nodes, objects),
+        ):
+            x = x.index_copy(0, place, rows)
+        return x
 
     def __call__(
-        self, state: StateInput, applying: Applying, action: Tensor | None, settings: Settings
+        self, inputs: PolicyInput, action: Tensor | None, settings: Settings
     ) -> tuple[PolicyOutput, Tensor | None]:
         """The policy's output, and the logits [B, F] of the effects of ``action`` if given."""
-        policy, manager = self.policy, self.policy.manager
-        conditions, holds = manager.num_conditions, applying.holds
-        first, second = self._nodes(torch.ones_like(holds[:1]) if self.shared else holds)
-        operators = second[:, conditions : conditions + manager.num_operators]
-        rule, exists, chosen = applying.listed()
-        applies = found(rule, exists, manager.num_operators)
-        holds = holds.float()
+        policy, manager, scenes = self.policy, self.policy.manager, inputs.scenes
+        edges, count = Edges.of(scenes), manager.proposals.num_experts
+        x = self._nodes(scenes, inputs.features)
+        x = self._attend(manager.second, self._attend(manager.first, x, edges), edges)
+        h_logic = manager.readout(x[scenes.player_nodes])
+        instances = x[scenes.instance_nodes]
+        learned = manager.score(instances).squeeze(1)
+        # Each instance gives its strength to its actions, in equal parts.
+        chosen = F.one_hot(scenes.actions, len(ACTIONS) + 1)[:, :, :-1].sum(1).float()
+        share = (manager.priority[scenes.rule] + learned).exp() / chosen.sum(1)
+        owner = F.one_hot(manager.proposals.owner[scenes.rule], count).float()
+        said = torch.einsum("i,ik,ia->ika", share, owner, chosen)
+        weight = said.new_zeros(len(scenes), count, len(ACTIONS))
+        weight = weight.index_add(0, scenes.instance_sample, said)
 
-        score = manager.score(operators).squeeze(2)
-        heard = applies * score.exp()
-        pooled = pool(heard, operators) / (1 + heard.sum(1, keepdim=True))
-        facts = pool(holds, first[:, :conditions]) / holds.sum(1, keepdim=True).clamp_min(1)
-        h_logic = manager.readout(torch.cat([pooled, facts], 1))
-        # Each instance gives its rule's strength to its actions, in equal parts.
-        strength = (manager.proposals.priority + score).exp().expand(len(rule), -1)
-        share = strength.gather(1, rule) / chosen.sum(2).clamp_min(1)
-        owner = F.one_hot(manager.proposals.owner[rule], manager.proposals.num_experts).float()
-        weight = torch.einsum("bi,bik,bia->bka", share * exists, owner, chosen)
-
-        h_state = policy.state(state.features, state.crop)
+        h_state = policy.state(inputs.features, inputs.crop)
         h_both = torch.cat([h_state, h_logic], 1)
         advice = weight.sum(2).log1p()
         proposals = weight.log1p() / advice.clamp_min(1).unsqueeze(2)
@@ -124,23 +126,22 @@ class PlainPolicy:
         proposed = expert_logits + policy.proposal_gain * proposals
         alpha, logits = reference.route(
             router_logits, proposed, mapping=settings.routing,
-            temperature=settings.temperature, action_mask=state.action_mask,
+            temperature=settings.temperature, action_mask=inputs.action_mask,
         )  # fmt: skip
         value = policy.critic(h_both).squeeze(1)
         output = PolicyOutput(logits, value, alpha, router_logits, expert_logits, advice)
         if action is None:
             return output, None
-        effects = first[:, conditions + manager.num_operators :]
-        carried = exists & (chosen[torch.arange(len(action)), :, action] > 0)
-        heard = found(rule, carried, manager.num_operators) * score.exp()
-        return output, self._effects(operators, heard, effects)
-
-    def _effects(self, operators: Tensor, carried: Tensor, effects: Tensor) -> Tensor:
-        predictor = self.policy.effects
-        pooled = pool(carried, operators) / (1 + carried.sum(1, keepdim=True))
-        query = predictor.query(pooled)
-        logits = pool(query, effects[:, predictor.visible].transpose(1, 2))
-        return logits / math.sqrt(query.shape[1]) + predictor.bias
+        carried = (scenes.actions == action[scenes.instance_sample].unsqueeze(1)).any(1)
+        heard = learned.exp() * carried
+        zeros = inputs.features.new_zeros
+        total = zeros(len(scenes)).index_add(0, scenes.instance_sample, heard)
+        pooled = zeros(len(scenes), x.shape[1]).index_add(
+            0, scenes.instance_sample, heard.unsqueeze(1) * instances
+        )
+        query = policy.effects.query(pooled / (1 + total).unsqueeze(1))
+        effects = manager.nodes.shared[manager.num_conditions :][policy.effects.visible]
+        return output, query @ effects.T / math.sqrt(query.shape[1]) + policy.effects.bias
 
     def loss(self, rows: Rows, settings: Settings, config: PPOConfig) -> Tensor:
         """PPO's loss with all terms of warmup's first update on; ``rows`` as segments of
@@ -148,7 +149,7 @@ class PlainPolicy:
 
         The temporal loss, whose coefficient is 0 throughout warmup, is left out.
         """
-        output, effect_logits = self(rows.state, rows.applying, rows.action, settings)
+        output, effect_logits = self(rows.inputs, rows.action, settings)
         distribution = torch.distributions.Categorical(logits=output.logits)
         ratio = (distribution.log_prob(rows.action) - rows.log_prob).exp()
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
@@ -176,15 +177,3 @@ class PlainPolicy:
             + config.effect_coef * effects
         )
 
-
-def pool(weight: Tensor, values: Tensor) -> Tensor:
-    """Σ_i ``weight`` [B, I] · ``values`` [B, I, J] → [B, J]; one row of values may do."""
-    if len(values) == 1:
-        return weight @ values[0]
-    return torch.bmm(weight.unsqueeze(1), values).squeeze(1)
-
-
-def found(rule: Tensor, exists: Tensor, count: int) -> Tensor:
-    """[B, I] rules, of which some exist → [B, count] of 0 or 1: which are among them."""
-    times = torch.zeros(len(rule), count).scatter_add(1, rule, exists.float())
-    return (times > 0).float()

@@ -1,10 +1,10 @@
 """The Manager equals its description, and what it says follows from what is there."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from manager_in_float64 import inputs_of, make_manager, read
+from nle import nethack
 from plain_manager import plain_reading
 from real_states import HYPERGRAPH, attack_state, real_states
 from turned_states import turned
@@ -19,35 +19,10 @@ from tedg_fast.nethack.facts.observation import (
 )
 from tedg_fast.nethack.facts.tables import monster_tables
 from tedg_fast.nethack.facts.vocabulary import vocabulary
-from tedg_fast.policy import Manager, Policy, PolicyConfig, PolicyInput, Routing
-from nle import nethack
+from tedg_fast.policy import Policy, PolicyConfig, Routing
 
 KINDS = ("attention", "mean", "no-objects")
 HP_COLUMN = [column for column, _, _ in SCALED].index(nethack.NLE_BL_HP)
-
-
-def make_manager(kind="attention", num_experts=4):
-    """In float64, with no parameter at its special first value."""
-    torch.manual_seed(0)
-    manager = Manager(
-        HYPERGRAPH, hidden_size=8, heads=4, head_size=8, num_experts=num_experts, kind=kind
-    )
-    with torch.no_grad():
-        for parameter in manager.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    return manager.double()
-
-
-def inputs_of(manager, observation):
-    """In float64, as the manager."""
-    inputs = PolicyInput.of(observation, manager.scenes(observation), "cpu")
-    scenes = inputs.scenes
-    scenes = replace(scenes, facts=scenes.facts.double(), holds=scenes.holds.double())
-    return inputs._replace(features=inputs.features.double(), scenes=scenes)
-
-
-def read(manager, observation):
-    return manager(inputs_of(manager, observation))
 
 
 def assert_close(got, expected, name=""):

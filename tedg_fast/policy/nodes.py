@@ -53,7 +53,9 @@ class NodeEncoder(nn.Module):
         )
         self.objects = None
         if num_fact_columns:
-            self.register_buffer("monsters", monster_traits(), persistent=False)
+            traits = monster_traits(monster_tables().values)
+            none = torch.zeros_like(traits[:1])  # what is no monster
+            self.register_buffer("monsters", torch.cat([traits, none]), persistent=False)
             self.monster = nn.Linear(self.monsters.shape[1], width, bias=False)
             self.objects = nn.Linear(num_fact_columns, width, bias=False)
             self.norm = nn.LayerNorm(width)
@@ -95,18 +97,17 @@ def _rule_traits(hypergraph: Hypergraph) -> Tensor:
     return torch.from_numpy(np.column_stack([counts, priority])).float()
 
 
-def monster_traits() -> Tensor:
-    """float32 [monsters + 1, traits]: NLE's table of monster kinds, numbers squashed, the class
-    one-hot; the last row, of zeros, is for what is no monster.
+def monster_traits(table: np.ndarray) -> Tensor:
+    """NLE's ``table`` of monster kinds, float64 [M, attributes] in the vocabulary's order, as inputs:
+    numbers squashed, the class one-hot; float32 [M, traits].
 
     The name is left out: a column for each of several hundred kinds would hardly be seen twice.
     """
     attributes = [a for a in vocabulary().kind["monster"].attributes if a.table]
     columns = []
-    for attribute, values in zip(attributes, monster_tables().values.T, strict=True):
+    for attribute, values in zip(attributes, table.T, strict=True):
         if attribute.type != WORD:
             columns.append(squashed(values) if attribute.type == NUMBER else values)
         elif attribute.name != "name":
             columns += list(np.eye(len(attribute.words))[:, values.astype(np.int64)])
-    table = np.stack(columns, 1)
-    return torch.from_numpy(np.vstack([table, np.zeros_like(table[:1])])).float()
+    return torch.from_numpy(np.stack(columns, 1)).float()
