@@ -1,6 +1,6 @@
 """``tedg-report``: from run folders to a page and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -98,9 +98,12 @@ def report(config: ReportConfig) -> None:
 
 
 def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Every run that can be read, and what is to be said of all; ``ReportError`` if none can."""
+    """Every run that can be read, each once, and what is to be said of all.
+
+    Raises ``ReportError`` if none can be read.
+    """
     runs, remarks = [], []
-    for path in _with_progress(paths, "reading runs"):
+    for path in _with_progress({path.resolve(): path for path in paths}.values(), "reading runs"):
         try:
             run = load_run(path)
         except ReportError as error:
@@ -176,5 +179,5 @@ def markdown(verdicts: Sequence[Verdict], tables: Sequence[Table], remarks: Sequ
     return "\n".join(lines) + "\n\n" + "\n".join(table.markdown() for table in tables)
 
 
-def _with_progress(items: Sequence, words: str):
+def _with_progress(items: Collection, words: str):
     return track(items, words, console=Console(stderr=True), transient=True)
