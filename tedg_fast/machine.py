@@ -1,9 +1,15 @@
-"""What of this machine we may use: its processors and memory, less what a control group forbids."""
+"""What of this machine we may use: processors, memory and files, less what it forbids us."""
 
 import math
 import os
+import resource
 from pathlib import Path
 
+from tedg_fast.errors import BadInput
+
+# Of a process that plays games, besides one for each: 16, a few at the start of a game, and some
+# to spare.
+_FILES = 32
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _MEMORY = Path("/proc/meminfo")
@@ -22,6 +28,23 @@ def free_memory() -> float:
         if line.startswith("MemAvailable:"):
             free.append(1024.0 * int(line.split()[1]))
     return min(free, default=math.inf)
+
+
+def allow_files(games: int) -> None:
+    """See to it that a process may open the files of so many ``games``, one for each.
+
+    A limit that may be raised is raised. Raises ``BadInput`` where it may not.
+    """
+    needed = games + _FILES
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed <= limit or limit == resource.RLIM_INFINITY:
+        return
+    if most != resource.RLIM_INFINITY and needed > most:
+        raise BadInput(
+            f"{games} games in one process need {needed} open files and only {most} are allowed: "
+            "raise ulimit -n, play fewer games (--num-envs) or take more processes (--num-workers)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
 
 def _groups(controller: str) -> list[Path]:

@@ -164,15 +164,6 @@ def test_ctrl_c_leaves_the_terminal_as_it_was_and_keeps_the_recording(trained, t
     assert termios.tcgetattr(shown.theirs)[3] == shown.modes[3]
 
 
-def test_a_reader_that_stops_early(trained):
-    command = WATCH + [str(trained), "--seed", "3"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert run.stdout.readline().startswith(b"step 0: ")
-    run.stdout.close()
-    assert run.wait(timeout=60) == 0
-    assert run.stderr.read() == b""
-
-
 def test_a_recording_replays_in_a_terminal(recorded, terminal):
     shown = terminal(recorded, "--speed", 32)
     shown.wait_for(r"step 10, score")

@@ -1,6 +1,7 @@
 """What ``tedg-train`` does around the training itself: what it was asked for, and how it ended."""
 
 import contextlib
+import math
 import os
 import shlex
 import signal
@@ -16,6 +17,7 @@ from tedg_fast.arguments import parsed
 from tedg_fast.errors import STOPPING, Stopped
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
+from tedg_fast.machine import allow_files
 from tedg_fast.train.config import TrainConfig, from_dict, to_dict
 from tedg_fast.train.config_file import read_config
 from tedg_fast.train.display import Display
@@ -127,7 +129,9 @@ def _prepared(arguments: Sequence[str], world: World, restarted: bool) -> Prepar
     else:
         hypergraph = load_rules(config.hypergraph)
     refuse_contradictions(config, hypergraph, arguments)
-    check_memory(config, hypergraph, world.local_size / world.size)
+    share = world.local_size / world.size
+    check_memory(config, hypergraph, share)
+    allow_files(math.ceil(share * config.num_envs / config.num_workers))
     folder = RunFolder(config.results, config.exp_name)
     if source is not None:
         check_takeover(source, config, hypergraph)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import time
 from typing import Protocol
 
@@ -118,10 +117,7 @@ def _show(source: Source, heading: str, speed: float, live: Live) -> None:
 
 
 def print_lines(source: Source) -> None:
-    """Print one line for each moment to the end, or for as long as anyone reads."""
-    try:
+    """Print one line for each moment to the end."""
+    print(source.shot(SIZE, "").line, flush=True)
+    while source.advance():
         print(source.shot(SIZE, "").line, flush=True)
-        while source.advance():
-            print(source.shot(SIZE, "").line, flush=True)
-    except BrokenPipeError:  # as by head; Python must not flush to it at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
