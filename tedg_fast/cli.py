@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 from tedg_fast.errors import STOPPING, BadInput, Stopped
 
@@ -70,7 +71,8 @@ def _run(program: str, module: str) -> None:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _stop)
     try:
-        command = importlib.import_module(module)
+        with _said_to_a_terminal("loading …"):
+            command = importlib.import_module(module)
         if _stops:  # some packages catch whatever is raised while they are imported
             raise Stopped(_stops.pop())
         command.main(sys.argv[1:])
@@ -102,6 +104,19 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):  # of a terminal without UTF-8
         stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def _said_to_a_terminal(words: str) -> Iterator[None]:
+    """Words that stand there for as long as the block takes."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(words, end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print(" " * len(words), end="\r", file=sys.stderr, flush=True)
 
 
 _stops: list[int] = []

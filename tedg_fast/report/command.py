@@ -154,8 +154,8 @@ def verdicts_of(
 def tables_of(
     runs: Sequence[Run], arms: Sequence[Arm], verdicts: Sequence[Verdict], earlier: bool = False
 ) -> list[Table]:
-    """All tables, in the order in which they are shown."""
-    return [
+    """All tables that have a row, in the order in which they are shown."""
+    tables = [
         scores_table(arms, earlier),
         *settings_tables(arms),
         verdict_table(verdicts),
@@ -164,6 +164,7 @@ def tables_of(
         outcome_table(arms),
         *ranks_tables(runs),
     ]
+    return [table for table in tables if table.rows]
 
 
 def draw(arms: Sequence[Arm]) -> list[Picture]:

@@ -1,6 +1,7 @@
 """The figures of a report, one function each."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -264,7 +265,7 @@ def expert_usage(arm: Arm) -> Picture | None:
             fontsize=9,
         )  # fmt: skip
     axes.set(
-        title=f"Expert usage: {arm.name}",
+        title=textwrap.fill(f"Expert usage: {arm.name}", 48),
         xlabel="completed episodes",
         ylabel="mean routing weight",
         ylim=(0, 1),
