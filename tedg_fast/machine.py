@@ -17,13 +17,13 @@ _MEMORY = Path("/proc/meminfo")
 
 def cores() -> int:
     """Processors that this process may keep busy, at least 1."""
-    quota = min(map(_quota, _groups("cpu")), default=math.inf)
+    quota = min(map(_quota, groups("cpu")), default=math.inf)
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), quota)))
 
 
 def free_memory() -> float:
     """Bytes that can still be used before the kernel ends a process; infinite if it does not say."""
-    free = [_left(group) for group in _groups("memory")]
+    free = [_left(group) for group in groups("memory")]
     for line in _lines(_MEMORY):
         if line.startswith("MemAvailable:"):
             free.append(1024.0 * int(line.split()[1]))
@@ -47,7 +47,7 @@ def allow_files(games: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
 
 
-def _groups(controller: str) -> list[Path]:
+def groups(controller: str) -> list[Path]:
     """The folders of this process's control groups, from its own to the outermost."""
     folders = []
     for line in _lines(_OWN):
