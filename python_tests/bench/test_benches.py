@@ -84,10 +84,11 @@ def test_a_quota_holds_and_leaves_nothing():
 
 
 def test_busy_processes_end_with_their_block():
+    before = set(descendants(os.getpid()))
     with neighbour.busy(2):
-        first = set(descendants(os.getpid()))
-        assert len(first) >= 2
-    assert not first & set(descendants(os.getpid()))
+        begun = set(descendants(os.getpid())) - before
+        assert len(begun) == 2
+    assert begun.isdisjoint(descendants(os.getpid()))
 
 
 def test_endurance_compares_the_greatest_use_of_fifths():

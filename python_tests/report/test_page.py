@@ -13,9 +13,8 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="pip install -e '.[browser]' is needed to open the page"
 )
 LONG = "a_name_as_long_as_people_give_them_with_all_of_their_settings_lr_3e-4_gamma_0.999_seed_1"
-FIGURES = {
-    "true_score_curve", "last_observation_score_curve", "score_distribution", "depth",
-    "true_score_by_steps",
+CURVES = {
+    "true_score_curve", "last_observation_score_curve",
     "alpha_entropy", "usage_one (2 seeds), max_steps 40",
     "usage_other, max_steps 40", "expert_switching", "losses",
     "grad_norm", "attention_variance", "steps_per_second", f"usage_{LONG}, max_steps 2000",
@@ -79,13 +78,19 @@ def test_opens_without_error_or_request(browser, report):
 
 
 @pytest.mark.parametrize(("width", "columns"), [(1280, 2), (360, 1)])
-def test_pictures_do_not_overlap(opened, width, columns):
-    boxes = opened(width).evaluate(
+@pytest.mark.parametrize("over", ["completed", "env_steps"])
+def test_curves_by_episode_or_by_step_do_not_overlap(opened, width, columns, over):
+    page = opened(width)
+    page.check(f"#{over}")
+    boxes = page.evaluate(
         "[...document.querySelectorAll('figure')].map(f => [f.id, f.firstChild.naturalWidth,"
         " ...Object.values(f.getBoundingClientRect().toJSON()).slice(0, 4)])"
     )
-    assert {box[0] for box in boxes} == FIGURES
     assert all(box[1] > 300 for box in boxes), "a picture did not load"
+    boxes = [box for box in boxes if box[4]]
+    curves = CURVES if over == "completed" else {f"{name}_by_steps" for name in CURVES}
+    curves = {name.replace("_curve_by", "_by") for name in curves}
+    assert {box[0] for box in boxes} == curves | {"score_distribution", "depth"}
     assert len({round(box[2]) for box in boxes}) == columns
     for i, (*_, x, y, w, h) in enumerate(boxes):
         assert all(

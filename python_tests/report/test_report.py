@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -253,6 +254,28 @@ def test_what_cannot_be_read_is_left_out_with_a_remark(runs, tmp_path, monkeypat
     remark = "left out: " + str(hopeless / "logs" / "training_log.json")
     assert remark in capsys.readouterr().out
     assert remark in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_run_named_twice_is_shown_once(short_runs, tmp_path, monkeypatch):
+    one, two = short_runs / "one", short_runs / "two"
+    tedg_report(monkeypatch, one, two, two / ".." / "one", "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "tables.md").read_text()
+    rows = [line for line in text.split("## Scores")[1].split("##")[0].splitlines()]
+    assert sum(line.startswith("| one, episodes 1–1 ") for line in rows) == 1
+    assert sum(line.startswith("| two, episodes 1–2 ") for line in rows) == 1
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_runs_of_one_or_two_episodes(short_runs, tmp_path, monkeypatch, capsys, name):
+    """What cannot be known of so few is left out, and nothing warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tedg_report(monkeypatch, short_runs / name, "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "tables.md").read_text() + capsys.readouterr().out
+    for words in ("nan", "inf ", "## From the first", "## Differences"):
+        assert words not in text, text
+    scores = raw(short_runs / name)["episodes"]["true_score"]
+    assert cells(text, f"{name}, episodes 1–")[2].split(" ± ")[0] == f"{np.mean(scores):.1f}"
 
 
 def test_a_run_without_episodes(runs, tmp_path, monkeypatch):

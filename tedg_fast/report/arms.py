@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,11 +22,13 @@ WINDOW = 100
 class Arm:
     """Runs that differ in nothing but their seed; often a single one.
 
-    ``unlike`` says how their games differ from those of arms beside it.
+    ``unlike`` says how their games differ from those of arms beside it, ``over`` is the series of
+    an update over which curves of it are drawn.
     """
 
     runs: tuple[Run, ...]
     unlike: str = ""
+    over: Literal["completed", "env_steps"] = "completed"
 
     @property
     def name(self) -> str:

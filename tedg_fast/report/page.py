@@ -28,8 +28,14 @@ thead th { border-bottom: 2px solid #1a1a1a; vertical-align: bottom; font-weight
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; } figure img { width: 100%; height: auto; }
 .remark { background: #fff4d6; padding: .1rem .5rem; }
-summary { cursor: pointer; }
+summary, label, input { cursor: pointer; } label { margin-right: 1rem; }
+#completed:not(:checked) ~ .pictures .completed,
+#env_steps:not(:checked) ~ .pictures .env_steps { display: none; }
 """
+_AXES = """<h2>Pictures</h2>
+<input type="radio" name="over" id="completed" checked><label for="completed">by episode</label>
+<input type="radio" name="over" id="env_steps"><label for="env_steps">by environment step</label>
+<div class="pictures">"""
 _FOLDED = """
 @container (max-width: WIDTHrem) {
   .NAME, .NAME tbody { display: block; }
@@ -63,7 +69,7 @@ def page(
         *(f'<p class="remark">{html.escape(remark)}</p>' for remark in remarks),
         *(["<h2>What the scores support</h2>"] if verdicts else []),
         _items(verdict.sentence for verdict in verdicts),
-        '<h2>Pictures</h2>\n<div class="pictures">',
+        _AXES,
         *map(_figure, pictures),
         "</div>",
         *(table.html() for table in tables),
@@ -85,7 +91,7 @@ def _figure(picture: Picture) -> str:
     words = html.escape(picture.words, quote=True)
     name = html.escape(picture.name, quote=True)
     source = f"data:image/svg+xml;base64,{data}"
-    return f'<figure id="{name}"><img alt="{words}" src="{source}"></figure>'
+    return f'<figure id="{name}" class="{picture.over}"><img alt="{words}" src="{source}"></figure>'
 
 
 def _events(run: Run) -> str:
