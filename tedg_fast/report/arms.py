@@ -145,9 +145,9 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        half = f"{self.half_width:.1f}" if math.isfinite(self.half_width) else "unknown"
+        half = f" ± {self.half_width:.1f}" if math.isfinite(self.half_width) else ""
         difference = f"{self.difference:+.1f}".replace("-", "−")
-        values = f"{difference} ± {half} {self.score}, 95 % interval {self.basis}"
+        values = f"{difference}{half} {self.score}, 95 % interval {self.basis}"
         if self.answer == "cannot tell":
             return f"Cannot tell {self.first} from {self.second}: {values}."
         return f"{self.first} scores {self.answer} than {self.second}: {values}."

@@ -118,15 +118,16 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 def not_compared(arms: Sequence[Arm]) -> list[str]:
     """What is left out, as unlike games would be compared."""
-    remarks = []
-    for arm in arms:
-        if unlike := unlike_games(arm, arms[0]):
-            remarks.append(f"{arm.name} is not compared with {arms[0].name}: {', '.join(unlike)}")
-        if not as_recorded(arm):
-            remarks.append(
-                f"{arm.name} is not compared with playing at random, which was recorded as "
-                f"{RECORDED_CHARACTER} in games of {RECORDED_STEPS} steps: tedg-eval FOLDER random"
-            )
+    remarks = [
+        f"{arm.name} is not compared with {arms[0].name}: {', '.join(unlike)}"
+        for arm in arms
+        if (unlike := unlike_games(arm, arms[0]))
+    ]
+    if others := ", ".join(arm.name for arm in arms if not as_recorded(arm)):
+        remarks.append(
+            f"not compared with playing at random, which was recorded as {RECORDED_CHARACTER} in "
+            f"games of {RECORDED_STEPS} steps: {others}; tedg-eval FOLDER random does it"
+        )
     return remarks
 
 
