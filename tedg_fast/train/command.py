@@ -129,10 +129,10 @@ def _prepared(arguments: Sequence[str], world: World, restarted: bool) -> Prepar
     else:
         hypergraph = load_rules(config.hypergraph)
     refuse_contradictions(config, hypergraph, arguments)
-    share = world.local_size / world.size
-    check_memory(config, hypergraph, share)
-    allow_files(math.ceil(share * config.num_envs / config.num_workers))
+    check_memory(config, hypergraph, world.local_size / world.size)
     folder = RunFolder(config.results, config.exp_name)
+    games = config.num_envs * world.local_size / world.size
+    allow_files(math.ceil(games / config.num_workers))
     if source is not None:
         check_takeover(source, config, hypergraph)
     if not (isinstance(source, Source) and folder.holds(source.path)):
