@@ -238,7 +238,7 @@ def test_a_changed_discount_is_refused_while_games_are_played():
 
 def test_a_worker_that_dies_or_hangs_costs_its_own_games_only():
     """Found by whoever waits for any group; the others' decisions are as without the loss."""
-    settings = {"num_envs": 4, "num_groups": 2, "max_steps": 300, "timeout": 3.0}
+    settings = {"num_envs": 4, "num_groups": 2, "max_steps": 300, "timeout": 6.0}
     for harm in (signal.SIGKILL, signal.SIGSTOP):
         rng = np.random.default_rng(3)
         with contested_env(**settings) as twin, contested_env(**settings) as env:

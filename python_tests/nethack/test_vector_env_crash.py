@@ -96,8 +96,8 @@ def test_a_hung_worker_is_killed_after_a_bounded_time():
         os.kill(pid, signal.SIGSTOP)
 
     started = time.monotonic()
-    steps_with_a_loss(stop, "did not answer in time and was killed", timeout=2.0)
-    assert time.monotonic() - started < 15
+    steps_with_a_loss(stop, "did not answer in time and was killed", timeout=6.0)
+    assert time.monotonic() - started < 60
 
 
 def test_a_worker_found_dead_while_saving_is_reported_by_the_next_step():
