@@ -20,7 +20,7 @@ COMMANDS = {
 }
 BARE = {
     "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "dumb", "COLUMNS": "20",
-    "HOME": "/nowhere", "TMPDIR": "/nowhere",
+    "HOME": "/dev/null/none", "TMPDIR": "/dev/null/none",
 }  # fmt: skip
 LATIN_1 = {"PYTHONIOENCODING": "latin-1", "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "1"}
 
