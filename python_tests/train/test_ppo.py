@@ -118,7 +118,7 @@ def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
     policy = Policy(rules, 4, PolicyConfig(hidden_size=32))
     ppo = PPO(policy, CONFIG, generator, Stopwatch())
     before = snapshot(policy)
-    with make_env(num_envs=8, max_steps=300) as env:
+    with make_env(num_envs=8, max_steps=300, decide="contested") as env:
         env.start()
         rollout = Rollout(env.spec, CONFIG.rollout_decisions, 8, 4)
         normaliser = RewardNormaliser(8, CONFIG.reward_clip)

@@ -42,7 +42,7 @@ def collect(policy, rollouts=2, **settings):
     """The last of some rollouts in a row, all episodes of them, and the games afterwards."""
     generator = torch.Generator().manual_seed(1)
     rollout = Rollout(SPEC, STEPS, GAMES, 4)
-    with make_env(num_envs=GAMES, **settings) as env:
+    with make_env(num_envs=GAMES, decide="contested", **settings) as env:
         env.start()
         normaliser = RewardNormaliser(GAMES, 10.0)
         collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
