@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tedg_fast.ops import GraphBatch
+
 
 class Nodes(NamedTuple):
     """Node features [N, F] and the edges between the nodes, [2, E]."""
@@ -61,3 +63,32 @@ def nethack() -> Nodes:
     edges = torch.stack([torch.randint(0, 530, (3500,), generator=generator), target])
     edges = (edges[:, None] + 530 * torch.arange(64)[:, None]).flatten(1)
     return Nodes(_features(64 * 530, 32, generator), edges)
+
+
+def _batch(nodes: Tensor, edges: Tensor, shared: float, num_shared: int) -> GraphBatch:
+    """Graphs of so many nodes and edges; a share of the edges comes from shared nodes."""
+    generator = torch.Generator().manual_seed(0)
+    starts = [torch.nn.functional.pad(count.cumsum(0), (1, 0)) for count in (nodes, edges)]
+    size = nodes.repeat_interleave(edges)
+    source, target = (
+        (torch.rand(len(size), generator=generator) * size).long() for _ in range(2)
+    )
+    if num_shared:
+        hub = -1 - torch.randint(0, num_shared, (len(size),), generator=generator)
+        source = torch.where(torch.rand(len(size), generator=generator) < shared, hub, source)
+    relation = torch.randint(0, 8, (len(size),), generator=generator)
+    return GraphBatch(*starts, source, target, relation, num_shared)
+
+
+def small_graphs() -> GraphBatch:
+    """2,048 graphs of 40 nodes and 240 edges."""
+    return _batch(torch.full((2048,), 40), torch.full((2048,), 240), 0.0, 0)
+
+
+def decisions() -> GraphBatch:
+    """2,048 graphs of the size that decisions have, not real ones: a player, 10 to 20 instances, 8 to
+    12 objects, 150 edges, a third of them from 80 nodes that all share."""
+    generator = torch.Generator().manual_seed(1)
+    instances = torch.randint(10, 21, (2048,), generator=generator)
+    objects = torch.randint(8, 13, (2048,), generator=generator)
+    return _batch(1 + instances + objects, torch.full((2048,), 150), 1 / 3, 80)

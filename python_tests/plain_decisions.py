@@ -1,4 +1,4 @@
-"""Decisions as their definition reads, one game and one step at a time: what the workers must match."""
+"""Decisions as their definition reads, one game and one step at a time: what workers must match."""
 
 from dataclasses import dataclass
 

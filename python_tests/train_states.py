@@ -32,10 +32,11 @@ def small_state(env_steps=7, **changes):
                 "generator": torch.Generator().get_state(),
                 "returns": torch.zeros(2, dtype=torch.float64),
                 "next_episode": 5,
+                "unbegun": [3],
                 "games": [
                     {
                         "episode": 4, "actions": torch.zeros(9, dtype=torch.uint8),
-                        "observation_hash": "ab", "following": 6,
+                        "observation_hash": "ab",
                     }
                 ],
             }

@@ -21,6 +21,12 @@ def allowed_actions(env: VectorEnv, rng: np.random.Generator) -> np.ndarray:
     return np.argmax(rng.random(mask.shape) * mask, axis=1)
 
 
+def numbers_to_come(env: VectorEnv) -> tuple[int, list[int]]:
+    """Of the episodes that are to follow: from which on, and lower ones."""
+    env.deal()
+    return env.next_episode, env.unbegun
+
+
 def play(env: VectorEnv, steps: int, rng: np.random.Generator) -> list:
     """Everything that comes out of `steps` steps with random allowed actions."""
     stream = [env.observation.copy()]
@@ -29,7 +35,7 @@ def play(env: VectorEnv, steps: int, rng: np.random.Generator) -> list:
         assert result.lost == []
         stream += [result, env.observation.copy()]
         stream.append(env.final_observation[result.truncated])
-    return [*stream, env.games(), env.next_episode]
+    return [*stream, env.games(), numbers_to_come(env)]
 
 
 def assert_same(one: Any, other: Any) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -15,10 +15,24 @@ T = TypeVar("T")
 
 def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any) -> T:
     """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for --help."""
+    return _read(lambda: tyro.cli(kind, args=list(arguments), prog=program, **further), program)
+
+
+def parsed_command(
+    kinds: dict[str, type], arguments: Sequence[str], program: str, description: str
+) -> Any:
+    """The configuration of the command that the first of ``arguments`` names; as ``parsed``."""
+    cli = tyro.extras.subcommand_cli_from_dict
+    return _read(
+        lambda: cli(kinds, prog=program, args=list(arguments), description=description), program
+    )
+
+
+def _read(read: Callable[[], T], program: str) -> T:
     written = io.StringIO()
     try:
         with contextlib.redirect_stderr(written):
-            return tyro.cli(kind, args=list(arguments), prog=program, **further)
+            return read()
     except SystemExit as end:
         if not end.code:
             raise

@@ -1,9 +1,15 @@
-"""What of this machine we may use: its processors and memory, less what a control group forbids."""
+"""What of this machine we may use: processors, memory and files, less what it forbids us."""
 
 import math
 import os
+import resource
 from pathlib import Path
 
+from tedg_fast.errors import BadInput
+
+# Of a process that plays games, besides one for each: 16, a few at the start of a game, and some
+# to spare.
+_FILES = 32
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _MEMORY = Path("/proc/meminfo")
@@ -11,20 +17,37 @@ _MEMORY = Path("/proc/meminfo")
 
 def cores() -> int:
     """Processors that this process may keep busy, at least 1."""
-    quota = min(map(_quota, _groups("cpu")), default=math.inf)
+    quota = min(map(_quota, groups("cpu")), default=math.inf)
     return max(1, math.ceil(min(len(os.sched_getaffinity(0)), quota)))
 
 
 def free_memory() -> float:
     """Bytes that can still be used before the kernel ends a process; infinite if it does not say."""
-    free = [_left(group) for group in _groups("memory")]
+    free = [_left(group) for group in groups("memory")]
     for line in _lines(_MEMORY):
         if line.startswith("MemAvailable:"):
             free.append(1024.0 * int(line.split()[1]))
     return min(free, default=math.inf)
 
 
-def _groups(controller: str) -> list[Path]:
+def allow_files(games: int) -> None:
+    """See to it that a process may open the files of so many ``games``, one for each.
+
+    A limit that may be raised is raised. Raises ``BadInput`` where it may not.
+    """
+    needed = games + _FILES
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed <= limit or limit == resource.RLIM_INFINITY:
+        return
+    if most != resource.RLIM_INFINITY and needed > most:
+        raise BadInput(
+            f"{games} games in one process need {needed} open files and only {most} are allowed: "
+            "raise ulimit -n, play fewer games (--num-envs) or take more processes (--num-workers)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
+
+
+def groups(controller: str) -> list[Path]:
     """The folders of this process's control groups, from its own to the outermost."""
     folders = []
     for line in _lines(_OWN):

@@ -9,6 +9,7 @@ namespace tedg {
 #define TEDG_DECLARE_LEVEL(name)                        \
   namespace name {                                      \
   extern const GatKernels gat_kernels[kStorageCount];   \
+  extern const GatKernels gat_heads_kernels[kStorageCount]; \
   extern const GatV2Kernels gatv2_kernels[kStorageCount]; \
   extern const RouteKernels route_kernels[kStorageCount]; \
   extern const MapKernels map_kernels[kStorageCount];   \
@@ -29,6 +30,7 @@ namespace {
   {                                                                                \
     table.level = #name;                                                           \
     std::memcpy(table.gat, name::gat_kernels, sizeof(table.gat));                  \
+    std::memcpy(table.gat_heads, name::gat_heads_kernels, sizeof(table.gat_heads)); \
     std::memcpy(table.gatv2, name::gatv2_kernels, sizeof(table.gatv2));            \
     std::memcpy(table.route, name::route_kernels, sizeof(table.route));            \
     std::memcpy(table.map, name::map_kernels, sizeof(table.map));                  \

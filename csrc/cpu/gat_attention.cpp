@@ -2,7 +2,7 @@
 //
 // A unit of work is one head of one sample, whose features then stay in the cache. Where they do
 // not fit, or rows are shorter than a vector, or there are few samples, it is a run of rows (targets
-// or sources) of all heads of a sample ("by rows").
+// or sources) of a sample ("by rows"), for all heads at once.
 #include "graph.h"
 
 namespace tedg {
@@ -104,37 +104,50 @@ GatProblem checked(Arguments& a) {
 
 double edge_work(const GatProblem& p) { return 3.0 + 0.1 * p.width; }
 
-// How a problem's targets or sources are cut into units, and their ranges.
+const GatKernels& kernel_of(const GatProblem& p, const Tensor& tensor) {
+  const bool together = p.by_rows && p.heads > 1;
+  return (together ? kernels().gat_heads : kernels().gat)[storage_of(tensor)];
+}
+
+// How a problem's targets or sources are cut into units: runs of rows, for a group of heads of a
+// sample.
 struct Plan {
   const GatProblem& p;
   Runs runs;
-  int64_t heads;  // of a range
+  int64_t heads, groups;  // of a group; of a sample
 
   Plan(const GatProblem& problem, const int32_t* pointers, int64_t rows)
       : p(problem), runs(pointers, rows, problem.by_rows),
-        heads(problem.by_rows ? problem.heads : 1) {}
+        heads(problem.by_rows ? std::min(problem.heads, kMostHeads) : 1),
+        groups(problem.heads == 0 ? 0 : (problem.heads + heads - 1) / heads) {}
 
-  int64_t units() const { return p.heads == 0 ? 0 : p.batch * p.heads / heads * runs.count(); }
+  int64_t all_groups() const { return p.batch * groups; }
+  int64_t group_of(int64_t unit) const { return unit / runs.count(); }
+  int64_t units() const { return all_groups() * runs.count(); }
   double work() const { return heads * edge_work(p) * (runs.most_edges() + runs.most_rows()); }
 
   GatRange range(int64_t unit) const {
-    const int64_t head = unit / runs.count() * heads, run = unit % runs.count();
-    return {head / p.heads, head % p.heads, head % p.heads + heads, runs.begin(run),
+    const int64_t group = group_of(unit), run = unit % runs.count();
+    const int64_t first = group % groups * heads;
+    return {group / groups, first, std::min(first + heads, p.heads), runs.begin(run),
             runs.end(run)};
   }
 };
 
-// Calls f(unit, range, tables, scratch) for every unit over the targets, on the threads.
+// Calls f(unit, range, table, scratch) for every unit over the targets, on the threads.
 template <class A, class F>
 void walk_targets(const GatProblem& p, const GatKernels& kernel, const F& f) {
   const Plan plan(p, p.rowptr, p.targets);
-  const int64_t table = kernel.table(p);
-  // By rows many units need the same tables; otherwise each makes its own.
-  std::vector<A> shared(p.by_rows ? p.batch * p.heads * table : 0);
+  const int64_t table = kernel.table(p, plan.heads);
+  const auto fill = [&](const GatRange& range, void* to) {
+    kernel.fill_table(p, range.sample, range.first_head, range.last_head, to);
+  };
+  // By rows many units need the same table; otherwise each makes its own. Not cleared before.
+  const std::unique_ptr<A[]> shared(new A[p.by_rows ? plan.all_groups() * table : 0]);
   if (p.by_rows) {
-    parallel(p.batch * p.heads, 1.0 * table, [&](int64_t begin, int64_t end) {
-      for (int64_t head = begin; head < end; ++head) {
-        kernel.fill_table(p, head / p.heads, head % p.heads, shared.data() + head * table);
+    parallel(plan.all_groups(), 1.0 * table, [&](int64_t begin, int64_t end) {
+      for (int64_t group = begin; group < end; ++group) {
+        fill(plan.range(group * plan.runs.count()), shared.get() + group * table);
       }
     });
   }
@@ -145,13 +158,12 @@ void walk_targets(const GatProblem& p, const GatKernels& kernel, const F& f) {
     Scratch own(p.by_rows ? 0 : table * sizeof(A));
     for (int64_t unit = begin; unit < end; ++unit) {
       const GatRange range = plan.range(unit);
-      void* tables = own.get();
       if (p.by_rows) {
-        tables = shared.data() + range.sample * p.heads * table;
+        f(unit, range, shared.get() + plan.group_of(unit) * table, scratch.get());
       } else {
-        kernel.fill_table(p, range.sample, range.first_head, tables);
+        fill(range, own.get());
+        f(unit, range, own.get(), scratch.get());
       }
-      f(unit, range, tables, scratch.get());
     }
   });
 }
@@ -170,11 +182,11 @@ std::tuple<Tensor, Tensor> forward(Arguments a) {
   Tensor lse = new_tensor(*a.x, {p.batch, p.targets, p.heads}, acc);
   p.out = out.mutable_data_ptr();
   p.lse = lse.mutable_data_ptr();
-  const GatKernels& kernel = kernels().gat[storage_of(*a.x)];
+  const GatKernels& kernel = kernel_of(p, *a.x);
   by_accumulate_type(type, [&](auto zero) {
     walk_targets<decltype(zero)>(
-        p, kernel, [&](int64_t, const GatRange& range, const void* tables, void* scratch) {
-          kernel.forward(p, range, tables, scratch);
+        p, kernel, [&](int64_t, const GatRange& range, const void* table, void* scratch) {
+          kernel.forward(p, range, table, scratch);
         });
   });
   return {out, lse};
@@ -207,28 +219,28 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
     return part == 0 ? nullptr : bias.data() + unit / units_of_part * part;
   };
   constexpr int64_t kReadPast = 16;  // numbers that a kernel may read past the records
-  const int64_t size = 2 * targets.heads * p.edges;
+  const int64_t size = kernel.record(targets.heads) * p.edges;
   if (!p.by_rows) {  // both walks of a unit on one thread, while its features are in the cache
-    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* tables,
+    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* table,
                                    void* scratch) {
       Scratch records((size + kReadPast) * sizeof(A));
-      kernel.backward_targets(p, range, tables, records.get(), bias_of(unit), scratch);
+      kernel.backward_targets(p, range, table, records.get(), bias_of(unit), scratch);
       range.end = p.sources;
       kernel.backward_sources(p, range, records.get());
     });
     return bias;
   }
   // Not cleared: all are written before they are read.
-  const std::unique_ptr<A[]> all(new A[p.batch * size + kReadPast]);
-  walk_targets<A>(p, kernel, [&](int64_t unit, const GatRange& range, const void* tables,
+  const std::unique_ptr<A[]> all(new A[targets.all_groups() * size + kReadPast]);
+  walk_targets<A>(p, kernel, [&](int64_t unit, const GatRange& range, const void* table,
                                  void* scratch) {
-    kernel.backward_targets(p, range, tables, all.get() + range.sample * size,
+    kernel.backward_targets(p, range, table, all.get() + targets.group_of(unit) * size,
                             bias_of(unit), scratch);
   });
   parallel(sources.units(), sources.work(), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
-      const GatRange range = sources.range(unit);
-      kernel.backward_sources(p, range, all.get() + range.sample * size);
+      kernel.backward_sources(p, sources.range(unit),
+                              all.get() + sources.group_of(unit) * size);
     }
   });
   return bias;
@@ -275,7 +287,7 @@ Gradients backward(Arguments a, const Tensor& grad_out, const OptionalTensor& gr
   p.grad_x = out.x.mutable_data_ptr();
   p.grad_score_src = out.score_src.mutable_data_ptr();
   p.grad_score_dst = out.score_dst.mutable_data_ptr();
-  const GatKernels& kernel = kernels().gat[storage_of(x)];
+  const GatKernels& kernel = kernel_of(p, x);
   by_accumulate_type(type, [&](auto zero) {
     using A = decltype(zero);
     sum_bias<A>(walk_backward<A>(p, kernel), p.heads, p.relations, out.edge_bias);
@@ -294,11 +306,11 @@ Tensor weights(Arguments a, const Tensor& lse, const Tensor& edge_id) {
   p.lse = const_cast<void*>(saved.const_data_ptr());
   Tensor out = new_output(a.score_src, {p.batch, p.edges, p.heads}, type);
   void* to = out.mutable_data_ptr();
-  const GatKernels& kernel = kernels().gat[storage_of(a.score_src)];
+  const GatKernels& kernel = kernel_of(p, a.score_src);
   by_accumulate_type(type, [&](auto zero) {
     walk_targets<decltype(zero)>(
-        p, kernel, [&](int64_t, const GatRange& range, const void* tables, void* scratch) {
-          kernel.weights(p, range, tables, p.edge_id, to, scratch);
+        p, kernel, [&](int64_t, const GatRange& range, const void* table, void* scratch) {
+          kernel.weights(p, range, table, p.edge_id, to, scratch);
         });
   });
   return out;

@@ -58,7 +58,8 @@ inline void check_transpose(const int32_t* rowptr, const int32_t* col, const int
 }
 
 // Rows cut into runs of about kRunWork edges and rows each: degrees differ by hundreds. The cuts
-// do not depend on the number of threads, so neither does any result.
+// do not depend on the number of threads, so neither does any result. A row of many runs' work is
+// followed by empty ones: equal numbers of runs are then equal work, as the threads share them.
 class Runs {
  public:
   Runs(const int32_t* pointers, int64_t rows, bool cut) : bounds_{0} {
@@ -68,7 +69,6 @@ class Runs {
     for (int64_t run = 1; run <= count; ++run) {
       const int64_t begin = bounds_.back();
       const int64_t end = run == count ? rows : first_row(pointers, rows, work * run / count);
-      if (end == begin && run < count) continue;
       bounds_.push_back(end);
       most_rows_ = std::max(most_rows_, end - begin);
       most_edges_ = std::max<int64_t>(most_edges_, pointers[end] - pointers[begin]);

@@ -49,26 +49,31 @@ struct GatRange {
   int64_t sample, first_head, last_head, begin, end;  // heads and rows are [first, last)
 };
 
+// Kernels that take one head at a time (`gat`), or up to kMostHeads side by side (`gat_heads`).
+constexpr int64_t kMostHeads = 8;
+
 struct GatKernels {
-  // Numbers in a table, below.
-  int64_t (*table)(const GatProblem&);
-  // Fills the table of sample b, head h (acc): the parts of the scores that belong to a source or
-  // a relation.
-  void (*fill_table)(const GatProblem&, int64_t b, int64_t h, void* table);
+  // Numbers in a table of so many heads, below.
+  int64_t (*table)(const GatProblem&, int64_t heads);
+  // Fills the table of some heads of sample b (acc): the parts of the scores that belong to a
+  // source or a relation.
+  void (*fill_table)(const GatProblem&, int64_t b, int64_t first_head, int64_t last_head,
+                     void* table);
+  // Numbers in an edge's record of so many heads, below.
+  int64_t (*record)(int64_t heads);
   // Values of type acc that one call of forward, backward_targets or weights needs as scratch, for
   // `heads` heads and rows with `edges` edges.
   int64_t (*scratch)(const GatProblem&, int64_t heads, int64_t rows, int64_t edges);
-  // Targets of the range; tables: one a head of it, one after the other.
-  void (*forward)(const GatProblem&, const GatRange&, const void* tables, void* scratch);
-  // The same walk in backward, which also fills `records` (acc [E, 2 heads of the range]: each
-  // edge's weights, then its scores' gradients) and adds to bias_grad ([H, R], null without
-  // edge_bias).
-  void (*backward_targets)(const GatProblem&, const GatRange&, const void* tables, void* records,
+  // Targets of the range, whose heads the table is of.
+  void (*forward)(const GatProblem&, const GatRange&, const void* table, void* scratch);
+  // The same walk in backward, which also fills the records (acc, of all edges: an edge's
+  // weights, then its scores' gradients) and adds to bias_grad ([H, R], null without edge_bias).
+  void (*backward_targets)(const GatProblem&, const GatRange&, const void* table, void* records,
                            double* bias_grad, void* scratch);
   // Sources of the range: grad_x and grad_score_src from the records of all edges.
   void (*backward_sources)(const GatProblem&, const GatRange&, const void* records);
   // The weights [B, E, H] of the range's targets, in the order of edge_id [E].
-  void (*weights)(const GatProblem&, const GatRange&, const void* tables, const int32_t* edge_id,
+  void (*weights)(const GatProblem&, const GatRange&, const void* table, const int32_t* edge_id,
                   void* out, void* scratch);
 };
 
@@ -202,6 +207,7 @@ struct EmbeddingKernels {
 struct Kernels {
   const char* level;
   GatKernels gat[kStorageCount];
+  GatKernels gat_heads[kStorageCount];
   GatV2Kernels gatv2[kStorageCount];
   RouteKernels route[kStorageCount];
   MapKernels map[kStorageCount];

@@ -56,8 +56,8 @@ class Grounder {
 
   // Forgets a game: its next observation is the first of a new one.
   void reset(int game);
-  // Takes in one observation of a game. Returns what the rules carry out by themselves, or kContested
-  // where a decision is asked for: as a game begins, and where `Asking` says so.
+  // Takes in one observation of a game. Returns what the rules carry out by themselves, or
+  // kContested where a decision is asked for: as a game begins, and where `Asking` says so.
   int take_in(int game, const RawRow& raw, int64_t last_action);
 
   // Of the observation taken in last, whose raw row must still be there:
@@ -73,7 +73,7 @@ class Grounder {
   struct Game {
     Memory memory;
     Paths paths;
-    int rounds = 0;      // of searching, on this level
+    int rounds = 0;       // of searching, on this level
     int uncontested = 0;  // states since the last that asked for a decision
     uint8_t message[kMessage] = {};  // the last one, and what it told
     Told told;

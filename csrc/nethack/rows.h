@@ -13,8 +13,8 @@ namespace tedg::nethack {
 
 namespace py = pybind11;
 
-// An array as rows: its first dimension may have any stride, the others must lie densely. It does not
-// keep the array alive.
+// An array as rows: its first dimension may have any stride, the others must lie densely. It does
+// not keep the array alive.
 template <class T>
 class Rows {
  public:

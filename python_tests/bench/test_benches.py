@@ -15,10 +15,12 @@ import against_rules  # noqa: E402
 import endurance  # noqa: E402
 import experiment  # noqa: E402
 import long_run  # noqa: E402
+import neighbour  # noqa: E402
 import record  # noqa: E402
-from processes import Usage, usage  # noqa: E402
+from processes import Usage, descendants, usage  # noqa: E402
 from training import train  # noqa: E402
 
+from tedg_fast import machine  # noqa: E402
 from tedg_fast.hypergraph import load_hypergraph  # noqa: E402
 from tedg_fast.train.config import TrainConfig  # noqa: E402
 
@@ -68,6 +70,26 @@ def test_usage_counts_descendants_memory_and_descriptors():
     assert now.processes == before.processes + 1
     assert 64 << 20 < now.memory - before.memory < 96 << 20
     assert now.descriptors >= before.descriptors + 4
+
+
+def test_a_quota_holds_and_leaves_nothing():
+    if problem := neighbour.why_no_quota():
+        pytest.skip(f"no control group may be made here: {problem}")
+    before = machine.groups("cpu")[0]
+    with neighbour.quota():
+        inside = machine.groups("cpu")[0]
+        code = "from tedg_fast import machine; print(machine.cores())"
+        assert subprocess.check_output([sys.executable, "-c", code]) == b"1\n"
+    assert machine.groups("cpu")[0] == before != inside
+    assert not inside.exists()
+
+
+def test_busy_processes_end_with_their_block():
+    before = set(descendants(os.getpid()))
+    with neighbour.busy(2):
+        begun = set(descendants(os.getpid())) - before
+        assert len(begun) == 2
+    assert begun.isdisjoint(descendants(os.getpid()))
 
 
 def test_endurance_compares_the_greatest_use_of_fifths():

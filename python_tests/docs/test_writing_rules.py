@@ -13,14 +13,13 @@ from tedg_fast.hypergraph import HypergraphError, limits, load_hypergraph
 from tedg_fast.hypergraph.loader import nethack_vocabulary
 from tedg_fast.hypergraph.schema import EXPERTS
 from tedg_fast.nethack.facts.observation import INSTANCES, OBJECTS
-from tedg_fast.rules.command import main as rules_main
 from tedg_fast.rules.review import Review
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "writing_rules.md").read_text(encoding="utf-8")
 OLD = ROOT / "python_tests" / "hypergraph" / "nethack_version_2.json"
 ENTRIES = {
-    "tedg-rules": rules_main, "tedg-eval": cli.eval_, "tedg-train": cli.train,
+    "tedg-rules": cli.rules, "tedg-eval": cli.eval_, "tedg-train": cli.train,
     "tedg-watch": cli.watch,
 }  # fmt: skip
 # The same, in seconds.
@@ -51,7 +50,8 @@ def edited(path):
 def folder(tmp_path_factory):
     """A folder with my.toml as the tutorial makes it."""
     folder = tmp_path_factory.mktemp("tutorial")
-    rules_main(["copy", str(folder / "my.toml")])
+    with pytest.MonkeyPatch.context() as patch:
+        run(patch, cli.rules, "copy", folder / "my.toml")
     edited(folder / "my.toml")
     (folder / "old.json").write_bytes(OLD.read_bytes())
     return folder
@@ -70,10 +70,7 @@ def test_every_command_runs(command, folder, monkeypatch, capsys):
     if brief and brief[0] in arguments:
         place = arguments.index(brief[0])
         del arguments[place : place + 2]
-    if program == "tedg-rules":
-        rules_main(arguments)
-    else:
-        run(monkeypatch, ENTRIES[program], *arguments, *brief)
+    run(monkeypatch, ENTRIES[program], *arguments, *brief)
     shown = capsys.readouterr()
     assert shown.out
     if "check my.toml" in command:

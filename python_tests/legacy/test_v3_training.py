@@ -55,6 +55,7 @@ def resumed(request, tmp_path):
         num_workers=1,
         run_seed=0,
         max_steps=MAX_STEPS,
+        decide="always",
     )
     rollout = Rollout(env.spec, STEPS, GAMES, v3.num_experts)
     normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)

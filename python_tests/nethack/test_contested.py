@@ -77,7 +77,9 @@ def test_where_nothing_is_proposed_a_decision_is_asked_for(tmp_path):
     assert (False, 22) not in seen
 
 
-@pytest.mark.parametrize("experts, action", [(("combat", "combat"), 22), (("combat", "general"), -1)])
+@pytest.mark.parametrize(
+    "experts, action", [(("combat", "combat"), 22), (("combat", "general"), -1)]
+)
 def test_two_experts_that_say_the_same_are_a_contest(tmp_path, experts, action):
     rules = [rule(f"r{i}", "search", ["me.max_hp > 0"], expert=e) for i, e in enumerate(experts)]
     grounder = Grounder(small(tmp_path, *rules), GAMES)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from plain_decisions import LONGEST_STRETCH, PlainGame
 from small_rules import rule, small
-from vector_games import allowed_actions, assert_same, make_env
+from vector_games import allowed_actions, assert_same, make_env, numbers_to_come
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
@@ -95,7 +95,7 @@ def stream(env, decisions, receive, chooser):
         found[group] += [result, cut]
         if left[group]:
             send(group)
-    return [found, env.games(), env.next_episode]
+    return [found, env.games(), numbers_to_come(env)]
 
 
 def any_group(env, playing):
@@ -208,18 +208,20 @@ def test_restored_games_go_on_with_the_same_decisions(chooser, num_workers):
         for _ in range(30):
             result = env.step(some_actions(env.observation, rng, chooser))
             found += [result, env.observation.copy()]
-        return [*found, env.games(), env.next_episode]
+        return [*found, env.games(), numbers_to_come(env)]
 
     settings = {"num_envs": 5, "max_steps": 150}
     with contested_env(**settings) as env:
         env.start()
         play(env, np.random.default_rng(0))
-        games, number = env.games(), env.next_episode
+        coming, games = numbers_to_come(env), env.games()
         further = play(env, np.random.default_rng(1))
-    assert len({game.following // 5 for game in games}) > 1  # some are ahead of others
-    with contested_env(num_workers=num_workers, **settings) as env:
-        assert env.restore(games, number) == []
-        assert_same([env.games(), env.next_episode], [games, number])
+    number, unbegun = coming
+    with contested_env(
+        num_workers=num_workers, next_episode=number, unbegun=unbegun, **settings
+    ) as env:
+        assert env.restore(games) == []
+        assert_same([numbers_to_come(env), env.games()], [coming, games])
         assert_same(play(env, np.random.default_rng(1)), further)
 
 
@@ -236,7 +238,7 @@ def test_a_changed_discount_is_refused_while_games_are_played():
 
 def test_a_worker_that_dies_or_hangs_costs_its_own_games_only():
     """Found by whoever waits for any group; the others' decisions are as without the loss."""
-    settings = {"num_envs": 4, "num_groups": 2, "max_steps": 300, "timeout": 3.0}
+    settings = {"num_envs": 4, "num_groups": 2, "max_steps": 300, "timeout": 6.0}
     for harm in (signal.SIGKILL, signal.SIGSTOP):
         rng = np.random.default_rng(3)
         with contested_env(**settings) as twin, contested_env(**settings) as env:
@@ -266,3 +268,16 @@ def cut_to(result, rows):
     return type(result)(
         **{name: getattr(result, name)[rows] for name in arrays}, episodes=[], lost=[]
     )
+
+
+def test_nobody_waits_for_the_slowest():
+    with contested_env(num_envs=4, num_groups=2) as env:
+        env.start()
+        os.kill(env.worker_pids[0], signal.SIGSTOP)
+        env.send(0, np.zeros(2, np.int64))
+        for _ in range(3):
+            env.send(1, np.zeros(2, np.int64))
+            assert env.receive_any()[0] == 1
+        os.kill(env.worker_pids[0], signal.SIGCONT)
+        assert env.receive_any()[0] == 0
+        assert env.crashes == 0

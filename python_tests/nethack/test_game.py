@@ -3,6 +3,8 @@
 import ctypes
 import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from nle import nethack
 from nle.env.tasks import NetHackScore
 
+from tedg_fast.nethack.actions import ACTIONS
 from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 
@@ -158,6 +161,29 @@ def test_writes_nothing_outside_its_temporary_folder(tmp_path, monkeypatch, capf
     game.close()
     assert os.listdir(tmp_path) == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("gone", ["folder", "file"])
+def test_a_cleaned_temporary_folder_costs_the_running_game_at_most(
+    observation, tmp_path, monkeypatch, gone
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "games"))
+    (tmp_path / "games").mkdir()
+    game = Game(observation, max_steps=20, character=CHARACTER)
+    game.start(1, 2)
+    first = game.observation_digest()
+    (folder,) = (tmp_path / "games").iterdir()
+    if gone == "folder":
+        shutil.rmtree(tmp_path / "games")
+    else:
+        (folder / "nhdat").unlink()
+    while not (game.terminated or game.truncated):
+        game.step(ACTIONS.index("search"))
+    game.start(1, 2)
+    assert game.observation_digest() == first
+    play_to_the_end(game, np.random.default_rng(0))
+    game.close()
+    assert not any((tmp_path / "games").iterdir())
 
 
 def test_resets_leak_neither_files_nor_memory(game):

@@ -96,8 +96,8 @@ def test_a_hung_worker_is_killed_after_a_bounded_time():
         os.kill(pid, signal.SIGSTOP)
 
     started = time.monotonic()
-    steps_with_a_loss(stop, "did not answer in time and was killed", timeout=2.0)
-    assert time.monotonic() - started < 15
+    steps_with_a_loss(stop, "did not answer in time and was killed", timeout=6.0)
+    assert time.monotonic() - started < 60
 
 
 def test_a_worker_found_dead_while_saving_is_reported_by_the_next_step():
@@ -200,7 +200,7 @@ def test_games_that_replay_lost_with_their_worker_begin_afresh():
     with make_env(num_workers=3) as env:
         pid = env.worker_pids[1]
         os.kill(pid, signal.SIGKILL)
-        messages = env.restore(games, 5)
+        messages = env.restore(games)
         assert messages == [
             f"episode {number} was not restored: its worker died when its 10 actions were replayed"
             for number in ROWS[3]

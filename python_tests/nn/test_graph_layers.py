@@ -11,7 +11,7 @@ from nn.layer_cases import LAYERS, close, edges
 
 from tedg_fast import nn as ours
 from tedg_fast.nn import adjacency
-from tedg_fast.ops import Graph
+from tedg_fast.ops import Graph, GraphBatch
 
 both = pytest.mark.parametrize("layer", LAYERS)
 
@@ -57,6 +57,36 @@ def test_a_graph_is_walked_as_it_is(layer):
     features = torch.randn(9, 6), torch.randn(4, 5)
     other = make(layer, (6, 5), 4, edge_dim=2, add_self_loops=False)
     close(pair(features, Graph(index, 9, 4), attr), other(features, index, attr))
+
+
+@both
+def test_a_graph_batch_is_its_graphs(layer):
+    data = pytest.importorskip("torch_geometric.data")
+    module = make(layer, 6, 4, 2, residual=True, edge_dim=3, add_self_loops=False)
+    graphs = []
+    for nodes, count in ((9, 30), (1, 2), (4, 0), (12, 50)):
+        index = edges(nodes, nodes, count)
+        attr = torch.randn(index.shape[1], 3)
+        graphs.append(data.Data(x=torch.randn(nodes, 6), edge_index=index, edge_attr=attr))
+    pyg = data.Batch.from_data_list(graphs)
+    batch = GraphBatch.from_edge_index(pyg.edge_index, pyg.ptr)
+    out, (walked, _) = module(pyg.x, batch, pyg.edge_attr, return_attention_weights=True)
+    close(out, torch.cat([module(g.x, g.edge_index, g.edge_attr) for g in graphs]))
+    assert torch.equal(walked, pyg.edge_index)
+    rows = torch.tensor([3, 0, 3])
+    nodes, chosen = batch.nodes_of(rows), batch.edges_of(rows)
+    close(module(pyg.x[nodes], batch.select(rows), pyg.edge_attr[chosen]), out[nodes])
+
+
+@both
+def test_shared_nodes_of_a_batch_are_further_sources(layer):
+    module = make(layer, (6, 6), 4, 2)
+    batch = GraphBatch([0, 2, 3], [0, 2, 4], [-1, 0, -2, -1], [0, 1, 0, 0], num_shared=2)
+    x, shared = torch.randn(3, 6), torch.randn(2, 6)
+    index = torch.tensor([[3, 0, 4, 3], [0, 1, 2, 2]])
+    bare = make(layer, (6, 6), 4, 2, add_self_loops=False)
+    features = torch.cat([x, shared]), x
+    close(module(features, batch), bare(features, index))
 
 
 def test_an_edge_index_is_built_once_and_noticed_when_it_changes(monkeypatch):

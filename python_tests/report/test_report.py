@@ -4,8 +4,10 @@ import fcntl
 import json
 import math
 import os
+import re
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def test_earlier_runs_and_random_play_stand_beside_ours(reported):
     assert cells(reported, "old, fine-tune @5000 ep")[1:] == ["15.46", "–", "0.6928"]
     assert cells(reported, "V3 again, episodes 100–499")[2] == "26.8 ± 3.2"
     assert "| random policy" not in reported, "of 2,000 steps, ours have 40"
-    assert "other is not compared with playing at random" in reported
+    assert re.search(r"Remark: not compared with playing at random, .*: .*\bother; ", reported)
 
 
 def test_what_differs_is_shown_and_named_and_unlike_games_are_not_compared(made_up):
@@ -196,6 +198,7 @@ def test_seeds_are_paired_and_needed_on_both_sides(made_up):
     verdict = compare(arms[2], arms[0])
     assert verdict.answer == "cannot tell"
     assert "one has several seeds, the other one run" in verdict.sentence
+    assert "±" not in verdict.sentence
 
 
 def test_the_same_seed_again_is_no_second_seed(made_up):
@@ -253,6 +256,28 @@ def test_what_cannot_be_read_is_left_out_with_a_remark(runs, tmp_path, monkeypat
     remark = "left out: " + str(hopeless / "logs" / "training_log.json")
     assert remark in capsys.readouterr().out
     assert remark in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_run_named_twice_is_shown_once(short_runs, tmp_path, monkeypatch):
+    one, two = short_runs / "one", short_runs / "two"
+    tedg_report(monkeypatch, one, two, two / ".." / "one", "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "tables.md").read_text()
+    rows = [line for line in text.split("## Scores")[1].split("##")[0].splitlines()]
+    assert sum(line.startswith("| one, episodes 1–1 ") for line in rows) == 1
+    assert sum(line.startswith("| two, episodes 1–2 ") for line in rows) == 1
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_runs_of_one_or_two_episodes(short_runs, tmp_path, monkeypatch, capsys, name):
+    """What cannot be known of so few is left out, and nothing warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tedg_report(monkeypatch, short_runs / name, "--out", tmp_path / "out")
+    text = (tmp_path / "out" / "tables.md").read_text() + capsys.readouterr().out
+    for words in ("nan", "inf ", "## From the first", "## Differences"):
+        assert words not in text, text
+    scores = raw(short_runs / name)["episodes"]["true_score"]
+    assert cells(text, f"{name}, episodes 1–")[2].split(" ± ")[0] == f"{np.mean(scores):.1f}"
 
 
 def test_a_run_without_episodes(runs, tmp_path, monkeypatch):

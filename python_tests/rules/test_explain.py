@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from command import refused
 from small_rules import rule, small, written
 
+from tedg_fast import cli
 from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.evaluate.play import Games, play
 from tedg_fast.hypergraph import load_hypergraph
@@ -151,13 +153,12 @@ def test_a_moment_at_which_a_rule_decides_is_found(tmp_path, capsys):
     assert text.startswith(f"Step {first + 1} ")
 
 
-def test_a_step_after_the_end_is_refused(tmp_path, capsys):
+def test_a_step_after_the_end_is_refused(tmp_path, monkeypatch, capsys):
     path = written(tmp_path, rule("run", ["run d", "move d"], ["d.free"], ["d: direction"]))
-    with pytest.raises(SystemExit) as ended:
-        main(["explain", str(path), "--seed", "1", "--step", "60000", "--character",
-              "tou-hum-neu-mal"])  # fmt: skip
-    assert ended.value.code == 2
-    line = capsys.readouterr().err.strip()
+    line = refused(
+        monkeypatch, capsys, "explain", path, "--seed", 1, "--step", 60000, "--character",
+        "tou-hum-neu-mal", entry=cli.rules,
+    )  # fmt: skip
     assert line.startswith("tedg-rules: the game ends at step ") and "; give --step " in line
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from command import SHORT
+from command import SHORT, tedg_train
 from run_results import log_of, tensorboard_series
 
 from tedg_fast.train.bands import ATTENTION_VARIANCE, GRAD_NORM, alpha_entropy_band
@@ -107,6 +107,41 @@ def test_signals_wear_the_colour_of_their_band():
     assert "\x1b[1;31m1%" in text
     assert "\x1b[32m5%" in text
     assert "best 30.2" in re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def left(status, *, seconds, first=0):
+    """What is said to be left ``seconds`` after a start with ``first`` episodes done: in the live
+    display, which must be what a plain line says."""
+    display = Display(status.episodes, first)
+    display.began -= seconds
+    display._move_bars(status)
+    (said,) = re.findall(r"episodes(?:, ([\d:]+) left)?;", display._line(status))
+    bars = "\n".join(str(task.fields["words"]) for task in display.bars.tasks)
+    assert re.findall(r", ([\d:]+) left", bars) == [said] * bool(said)
+    return said
+
+
+@pytest.mark.parametrize("phase", ["warmup", "transition", "fine-tune"])
+def test_the_time_left_is_that_of_the_run(phase):
+    """50 of 1,000 episodes in five minutes: 95 minutes more, however short the phase is."""
+    status = replace(STATUS, completed=50, episodes=1000, phase=phase, progress=0.99)
+    assert left(status, seconds=300) == "1:35:00"
+
+
+def test_a_resumed_run_counts_what_it_played_itself():
+    status = replace(STATUS, completed=440, episodes=500)
+    assert left(status, seconds=300, first=400) == "0:07:30"
+    assert left(replace(status, completed=400), seconds=300, first=400) == "", "nothing is known"
+    assert left(replace(status, completed=500), seconds=300, first=400) == "", "nothing is left"
+
+
+def test_the_suggested_command_goes_on_to_twice_as_many(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tedg_train(monkeypatch, "--exp-name", "shown", "--episodes", 5, *SHORT)
+    suggested = capsys.readouterr().out.splitlines()[-1]
+    assert suggested == "go on with: tedg-train --resume results/shown --episodes 10"
+    tedg_train(monkeypatch, *suggested.split("tedg-train ")[1].split())
+    assert len(log_of(tmp_path / "results" / "shown")["episodes"]["number"]) == 10
 
 
 def test_many_experts_are_summed_up():

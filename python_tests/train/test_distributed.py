@@ -23,8 +23,9 @@ RUN = [*SHORT, "--warmup.episodes", "4", "--transition.episodes", "8", "--num-wo
        "--checkpoint-minutes", "0", "--quiet"]  # fmt: skip
 EPISODES = "16"
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+IMPORTED = [str(Path(one_rank.__file__).parent), os.environ.get("PYTHONPATH", "")]
 ENVIRONMENT = os.environ | {
-    "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(one_rank.__file__).parent),
+    "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, IMPORTED)),
 }  # fmt: skip
 
 

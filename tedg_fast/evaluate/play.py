@@ -21,6 +21,10 @@ from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.model import grounder_of
 
 
+_DECISIONS_A_DEAL = 100
+"""So many in each game, and games not begun yet are dealt out anew to who will need them first."""
+
+
 @dataclass(frozen=True)
 class Games:
     """Which games: ``episodes`` of them, numbered from 0 under ``seed``, of at most ``max_steps``
@@ -128,15 +132,19 @@ def _play(
         env.send(group, np.where(env.idle[rows], 0, choice.actions))
         return True
 
-    playing = sum(ask(group) for group in range(len(env.groups)))
-    while playing:
-        group, result = env.receive_any()
-        record.left_out = env.left_out
-        played.lost.extend(result.lost)
-        for episode in result.episodes:
-            played.episodes[episode.number] = episode
-            on_episode()
-        playing += ask(group) - 1
+    while not env.idle.all():
+        left = {group: _DECISIONS_A_DEAL for group in range(len(env.groups)) if ask(group)}
+        while left:
+            group, result = env.receive_any()
+            record.left_out = env.left_out
+            played.lost.extend(result.lost)
+            for episode in result.episodes:
+                played.episodes[episode.number] = episode
+                on_episode()
+            left[group] -= 1
+            if left[group] == 0 or not ask(group):
+                del left[group]
+        env.deal()
 
 
 class _Record:

@@ -155,7 +155,7 @@ def edges_of(adjacency: Any) -> Edges:
     else:
         raise ValueError(
             "edge_index must be an integer tensor [2, E], a sparse COO or CSR matrix "
-            f"[targets, sources], a SparseTensor or a Graph, got {kind}"
+            f"[targets, sources], a SparseTensor, a Graph or a GraphBatch, got {kind}"
         )
     size = (adjacency.shape[1], adjacency.shape[0])
     return Edges(torch.stack([col, row]), value if value.dim() > 1 else None, size)

@@ -17,7 +17,7 @@ from tedg_fast.nn.adjacency import (
 )
 from tedg_fast.nn.linear import linear
 from tedg_fast.nn.message_passing import MessagePassing, wants_messages
-from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
+from tedg_fast.ops import Graph, GraphBatch, gat_attention, gat_attention_weights
 from tedg_fast.ops.reference import accumulate_dtype
 
 
@@ -118,6 +118,8 @@ class AttentionConv(MessagePassing):
         size: tuple[int, int] | None,
         return_attention_weights: bool | None,
     ) -> Any:
+        if isinstance(edge_index, GraphBatch):
+            edge_index = edge_index.graph
         source, target, res = self._features(x, lin_src, lin_dst)
         size = self._size(source, target, edge_index, size)
         if isinstance(edge_index, Graph):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tedg_fast.nn.adjacency import Adjacency
 from tedg_fast.nn.attention_conv import AttentionConv, Scores, edge_softmax
 from tedg_fast.nn.linear import glorot_, linear
-from tedg_fast.ops import Graph
+from tedg_fast.ops import Graph, GraphBatch
 
 
 class GATConv(AttentionConv):
@@ -48,6 +48,7 @@ class GATConv(AttentionConv):
     Example:
         >>> import torch
         >>> from tedg_fast.nn import GATConv
+        >>> from tedg_fast.ops import GraphBatch
         >>> layer = GATConv(16, 8, heads=4)
         >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 0]])
         >>> layer(torch.randn(3, 16), edge_index).shape
@@ -55,6 +56,10 @@ class GATConv(AttentionConv):
         >>> graph = layer.graph(edge_index, 3)
         >>> layer(torch.randn(64, 3, 16), graph).shape
         torch.Size([64, 3, 32])
+        >>> # Two graphs of 3 and 2 nodes, without padding.
+        >>> batch = GraphBatch([0, 3, 5], [0, 3, 4], [0, 1, 2, 0], [1, 2, 0, 1])
+        >>> layer(torch.randn(5, 16), batch).shape
+        torch.Size([5, 32])
     """
 
     def __init__(
@@ -107,7 +112,7 @@ class GATConv(AttentionConv):
     def forward(
         self,
         x: Tensor | tuple[Tensor, Tensor | None],
-        edge_index: Tensor | Graph,
+        edge_index: Tensor | Graph | GraphBatch,
         edge_attr: Tensor | None = None,
         size: tuple[int, int] | None = None,
         return_attention_weights: bool | None = None,
@@ -118,7 +123,9 @@ class GATConv(AttentionConv):
             x: [N, F], or ([N, F_src], [M, F_dst]) for a bipartite graph, where the second may be
                 None: targets without features. A batch over one graph has B in front.
             edge_index: [2, E], sources and targets; or a sparse matrix [M, N] (torch COO or CSR,
-                or a ``SparseTensor``); or a Graph, which is taken as it is: no self-loops added.
+                or a ``SparseTensor``); or a Graph or :class:`~tedg_fast.ops.GraphBatch`, which is
+                taken as it is: no self-loops added. Shared nodes of a batch are sources after all
+                others: ``x`` is then a pair, as of a bipartite graph.
             edge_attr: [E, edge_dim], or [E] for one feature.
             size: (N, M), needed where neither ``x`` nor ``edge_index`` tells M.
             return_attention_weights: also return the edges and their weights [E, H], in the form

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tedg_fast.nn.adjacency import Adjacency
 from tedg_fast.nn.attention_conv import AttentionConv, Scores, edge_softmax
 from tedg_fast.nn.linear import glorot_, linear
-from tedg_fast.ops import Graph, gatv2_scores
+from tedg_fast.ops import Graph, GraphBatch, gatv2_scores
 
 
 class GATv2Conv(AttentionConv):
@@ -75,7 +75,7 @@ class GATv2Conv(AttentionConv):
     def forward(
         self,
         x: Tensor | tuple[Tensor, Tensor],
-        edge_index: Tensor | Graph,
+        edge_index: Tensor | Graph | GraphBatch,
         edge_attr: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:

@@ -1,4 +1,4 @@
-"""Sparse graph attention over one static graph, for a batch of samples."""
+"""Sparse graph attention over one graph for a batch of samples, or over a batch of graphs."""
 
 import torch
 from torch import Tensor
@@ -38,7 +38,8 @@ def gat_attention(
         x: [B, N, H, D] projected source features; float32, bfloat16, float16 or float64.
         score_src: [B, N, H] source part of the score, dtype of ``x``; -inf takes a source out.
         score_dst: [B, M, H] target part of the score, dtype of ``x``.
-        graph: the edges, N sources and M targets, on the device of ``x``.
+        graph: the edges, N sources and M targets, on the device of ``x``; ``GraphBatch.graph``
+            with B = 1 for many graphs of different sizes.
         score_edge: [E, H] or [B, E, H] part of each edge's own, in the order of the
             ``edge_index`` that the graph was built from; dtype of ``x``, or float32 for 16-bit
             ones. -inf takes an edge out.

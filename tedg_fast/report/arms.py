@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,11 +22,13 @@ WINDOW = 100
 class Arm:
     """Runs that differ in nothing but their seed; often a single one.
 
-    ``unlike`` says how their games differ from those of arms beside it.
+    ``unlike`` says how their games differ from those of arms beside it, ``over`` is the series of
+    an update over which curves of it are drawn.
     """
 
     runs: tuple[Run, ...]
     unlike: str = ""
+    over: Literal["completed", "env_steps"] = "completed"
 
     @property
     def name(self) -> str:
@@ -143,9 +145,9 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        half = f"{self.half_width:.1f}" if math.isfinite(self.half_width) else "unknown"
+        half = f" ± {self.half_width:.1f}" if math.isfinite(self.half_width) else ""
         difference = f"{self.difference:+.1f}".replace("-", "−")
-        values = f"{difference} ± {half} {self.score}, 95 % interval {self.basis}"
+        values = f"{difference}{half} {self.score}, 95 % interval {self.basis}"
         if self.answer == "cannot tell":
             return f"Cannot tell {self.first} from {self.second}: {values}."
         return f"{self.first} scores {self.answer} than {self.second}: {values}."

@@ -1,6 +1,6 @@
 """``tedg-report``: from run folders to a page and tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -98,9 +98,12 @@ def report(config: ReportConfig) -> None:
 
 
 def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Every run that can be read, and what is to be said of all; ``ReportError`` if none can."""
+    """Every run that can be read, each once, and what is to be said of all.
+
+    Raises ``ReportError`` if none can be read.
+    """
     runs, remarks = [], []
-    for path in _with_progress(paths, "reading runs"):
+    for path in _with_progress({path.resolve(): path for path in paths}.values(), "reading runs"):
         try:
             run = load_run(path)
         except ReportError as error:
@@ -115,15 +118,16 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
 
 def not_compared(arms: Sequence[Arm]) -> list[str]:
     """What is left out, as unlike games would be compared."""
-    remarks = []
-    for arm in arms:
-        if unlike := unlike_games(arm, arms[0]):
-            remarks.append(f"{arm.name} is not compared with {arms[0].name}: {', '.join(unlike)}")
-        if not as_recorded(arm):
-            remarks.append(
-                f"{arm.name} is not compared with playing at random, which was recorded as "
-                f"{RECORDED_CHARACTER} in games of {RECORDED_STEPS} steps: tedg-eval FOLDER random"
-            )
+    remarks = [
+        f"{arm.name} is not compared with {arms[0].name}: {', '.join(unlike)}"
+        for arm in arms
+        if (unlike := unlike_games(arm, arms[0]))
+    ]
+    if others := ", ".join(arm.name for arm in arms if not as_recorded(arm)):
+        remarks.append(
+            f"not compared with playing at random, which was recorded as {RECORDED_CHARACTER} in "
+            f"games of {RECORDED_STEPS} steps: {others}; tedg-eval FOLDER random does it"
+        )
     return remarks
 
 
@@ -151,8 +155,8 @@ def verdicts_of(
 def tables_of(
     runs: Sequence[Run], arms: Sequence[Arm], verdicts: Sequence[Verdict], earlier: bool = False
 ) -> list[Table]:
-    """All tables, in the order in which they are shown."""
-    return [
+    """All tables that have a row, in the order in which they are shown."""
+    tables = [
         scores_table(arms, earlier),
         *settings_tables(arms),
         verdict_table(verdicts),
@@ -161,6 +165,7 @@ def tables_of(
         outcome_table(arms),
         *ranks_tables(runs),
     ]
+    return [table for table in tables if table.rows]
 
 
 def draw(arms: Sequence[Arm]) -> list[Picture]:
@@ -176,5 +181,5 @@ def markdown(verdicts: Sequence[Verdict], tables: Sequence[Table], remarks: Sequ
     return "\n".join(lines) + "\n\n" + "\n".join(table.markdown() for table in tables)
 
 
-def _with_progress(items: Sequence, words: str):
+def _with_progress(items: Collection, words: str):
     return track(items, words, console=Console(stderr=True), transient=True)

@@ -1,8 +1,9 @@
 """The figures of a report, one function each."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,6 +33,8 @@ LOSSES = {
     "alignment_loss": "alignment", "semantic_loss": "semantic", "overlap_loss": "overlap",
     "temporal_loss": "temporal",
 }  # fmt: skip
+OVER = {"completed": "completed episodes", "env_steps": "environment steps"}
+"""What curves are drawn over, in words."""
 PHASES = ("warmup", "transition", "fine-tune")
 MOST_DEPTH = 6
 """Deeper levels are counted together."""
@@ -46,6 +49,8 @@ class Picture:
     name: str
     words: str
     figure: Figure
+    over: str = ""
+    """As of ``Arm``; empty where it is no curve over a run."""
 
 
 def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
@@ -53,11 +58,17 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
     calls: list[Callable[[], Picture | None]] = [
         lambda: score_curve(arms, "true_score", "true score"),
         lambda: score_curve(arms, "last_observation_score", "last-observation score"),
-        lambda: score_by_steps(arms),
+        lambda: score_by_steps(arms, "true_score", "true score"),
+        lambda: score_by_steps(arms, "last_observation_score", "last-observation score"),
         lambda: score_distribution(arms),
         lambda: depth(arms),
-        lambda: alpha_entropy(arms),
     ]
+    return calls + signals(arms) + signals([replace(arm, over="env_steps") for arm in arms])
+
+
+def signals(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
+    """Those of the series of updates."""
+    calls: list[Callable[[], Picture | None]] = [lambda: alpha_entropy(arms)]
     calls += [lambda arm=arm: expert_usage(arm) for arm in arms]
     calls += [
         lambda: signal(arms, "expert_switching", "Expert switching", "share of decisions"),
@@ -105,30 +116,32 @@ def score_curve(arms: Sequence[Arm], series: str, words: str) -> Picture | None:
         ylabel="mean score (points)",
     )
     legend_below(figure, axes)
-    return Picture(f"{series}_curve", f"Moving mean of the {words} with its interval", figure)
+    return Picture(
+        f"{series}_curve", f"Moving mean of the {words} with its interval", figure, "completed"
+    )
 
 
-def score_by_steps(arms: Sequence[Arm]) -> Picture | None:
-    """Moving mean of the true score by what was played for it, a line a run."""
+def score_by_steps(arms: Sequence[Arm], series: str, words: str) -> Picture | None:
+    """Moving mean of a score by what was played for it, a line a run."""
     figure, (axes,) = new_figure()
     for number, arm in enumerate(arms):
-        named = [run for run in arm.runs if {"true_score", "env_steps"} <= run.episodes.keys()]
+        named = [run for run in arm.runs if {series, "env_steps"} <= run.episodes.keys()]
         for place, run in enumerate(run for run in named if run.num_episodes):
             skip = min(WINDOW // 10, run.num_episodes // 2)
-            mean = moving_mean(run.episodes["true_score"], WINDOW)
+            mean = moving_mean(run.episodes[series], WINDOW)
             label = arm.name if place == 0 else None
             axes.plot(run.episodes["env_steps"][skip:], mean[skip:], label=label, **look(number))
     if not axes.lines:
         return None
     axes.set_ylim(bottom=0)
     axes.set(
-        title=f"True score, mean of {WINDOW} episodes",
-        xlabel="environment steps",
+        title=f"{words[0].upper()}{words[1:]}, mean of {WINDOW} episodes",
+        xlabel=OVER["env_steps"],
         ylabel="mean score (points)",
     )
     legend_below(figure, axes)
-    words = "Moving mean of the true score by environment steps"
-    return Picture("true_score_by_steps", words, figure)
+    said = f"Moving mean of the {words} by environment steps"
+    return Picture(f"{series}_by_steps", said, figure, "env_steps")
 
 
 def _moving_score(arm: Arm, series: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -215,19 +228,20 @@ def alpha_entropy(arms: Sequence[Arm]) -> Picture | None:
         return None
     figure, (axes,) = new_figure()
     ours = [run for arm in arms for run in arm.runs if not run.is_v3]
-    if ours:
+    by_episodes = arms[0].over == "completed"  # by which phases begin and end
+    if ours and by_episodes:
         alike = [run for run in ours if _phase_lengths(run) == _phase_lengths(ours[0])]
         first = min(run.first_episode for run in alike)
         _phase_bands(axes, ours[0], first, max(run.last_episode for run in alike))
     _signal_curves(axes, arms, "alpha_entropy")
     axes.set(
-        title="α entropy (shaded: healthy in its phase)",
-        xlabel="completed episodes",
+        title="α entropy" + " (shaded: healthy in its phase)" * by_episodes,
+        xlabel=OVER[arms[0].over],
         ylabel="entropy (nats)",
         ylim=(0, 1.55),
     )
     legend_below(figure, axes)
-    return Picture("alpha_entropy", "Routing entropy against its phase's healthy band", figure)
+    return _curve(arms, "alpha_entropy", "Routing entropy", figure)
 
 
 def _phase_lengths(run: Run) -> list[int]:
@@ -251,7 +265,7 @@ def _phase_bands(axes: Axes, run: Run, first: int, last: int) -> None:
 
 def expert_usage(arm: Arm) -> Picture | None:
     """Mean routing weight of each expert, over the arm's runs."""
-    if not arm.runs[0].usage:
+    if not any(_has(arm, f"usage_{name}") for name in arm.runs[0].usage):
         return None
     figure, (axes,) = new_figure()
     for number, name in enumerate(arm.runs[0].usage):
@@ -265,13 +279,14 @@ def expert_usage(arm: Arm) -> Picture | None:
             fontsize=9,
         )  # fmt: skip
     axes.set(
-        title=f"Expert usage: {arm.name}",
-        xlabel="completed episodes",
+        title=textwrap.fill(f"Expert usage: {arm.name}", 48),
+        xlabel=OVER[arm.over],
         ylabel="mean routing weight",
         ylim=(0, 1),
     )
     legend_below(figure, axes)
-    return Picture(f"usage_{arm.name}", f"Mean weight of each expert of {arm.name}", figure)
+    words = f"Mean weight of each expert of {arm.name}"
+    return _curve([arm], f"usage_{arm.name}", words, figure)
 
 
 def losses(arms: Sequence[Arm]) -> Picture | None:
@@ -283,9 +298,9 @@ def losses(arms: Sequence[Arm]) -> Picture | None:
     for axes, name in zip(panels, names):
         _signal_curves(axes, arms, name)
         axes.set(title=f"{LOSSES[name]} loss", ylabel="loss")
-    panels[-1].set_xlabel("completed episodes")
+    panels[-1].set_xlabel(OVER[arms[0].over])
     legend_below(figure, panels[0])
-    return Picture("losses", "Alignment, semantic, overlap and temporal loss", figure)
+    return _curve(arms, "losses", "Alignment, semantic, overlap and temporal loss", figure)
 
 
 def signal(
@@ -303,14 +318,21 @@ def signal(
     _signal_curves(axes, arms, name)
     for number, (level, words) in enumerate(thresholds):
         axes.axhline(level, color="#444444", linewidth=1, linestyle=LINES[2 + number], label=words)
-    axes.set(title=title, xlabel="completed episodes", ylabel=unit)
+    axes.set(title=title, xlabel=OVER[arms[0].over], ylabel=unit)
     if log:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
     else:
         axes.set_ylim(bottom=0)
     legend_below(figure, axes)
-    return Picture(name, f"{title} over completed episodes", figure)
+    return _curve(arms, name, title, figure)
+
+
+def _curve(arms: Sequence[Arm], name: str, words: str, figure: Figure) -> Picture:
+    """A picture of curves over what the arms are drawn over."""
+    over = arms[0].over
+    ending = "" if over == "completed" else "_by_steps"
+    return Picture(f"{name}{ending}", f"{words} over {OVER[over]}", figure, over)
 
 
 def _limits(side: str, healthy: float, bearable: float) -> tuple[tuple[float, str], ...]:
@@ -327,20 +349,23 @@ def _signal_curves(axes: Axes, arms: Sequence[Arm], name: str) -> None:
 
 
 def _mean_signal(arm: Arm, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Completed episodes and an update series; of several runs the mean where all have it."""
-    runs = [run for run in arm.runs if name in run.updates and len(run.updates["completed"])]
+    """What an arm is drawn over and an update series; of several runs the mean where all have it."""
+    runs = [run for run in arm.runs if {name, arm.over} <= run.updates.keys()]
+    runs = [run for run in runs if len(run.updates[name])]
     if len(runs) == 1:
-        return runs[0].updates["completed"], runs[0].updates[name]
-    low = max(run.updates["completed"][0] for run in runs)
-    high = min(run.updates["completed"][-1] for run in runs)
-    x = np.unique(np.concatenate([run.updates["completed"] for run in runs]))
+        return runs[0].updates[arm.over], runs[0].updates[name]
+    low = max(run.updates[arm.over][0] for run in runs)
+    high = min(run.updates[arm.over][-1] for run in runs)
+    x = np.unique(np.concatenate([run.updates[arm.over] for run in runs]))
     x = x[(x >= low) & (x <= high)]
-    values = [np.interp(x, run.updates["completed"], run.updates[name]) for run in runs]
+    values = [np.interp(x, run.updates[arm.over], run.updates[name]) for run in runs]
     return x, np.mean(values, axis=0)
 
 
 def _has(arm: Arm, name: str) -> bool:
-    return any(np.isfinite(run.updates.get(name, ())).any() for run in arm.runs)
+    """Whether there is a curve of the series."""
+    known = [run.updates[name] for run in arm.runs if {name, arm.over} <= run.updates.keys()]
+    return any(np.isfinite(values).any() for values in known)
 
 
 def _pooled(arm: Arm, series: str) -> np.ndarray:

@@ -24,7 +24,7 @@ class ReportError(BadInput):
     """A report that cannot be made; the message is one line: what is wrong, what to do."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run's log.
 
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def numbers(self) -> np.ndarray:
-        """[n] The number of each episode, in the order in which they finished, from 1."""
+        """[n] The numbers of the episodes in this log, from 1 with the first one of the course."""
         return np.arange(self.first_episode + 1, self.last_episode + 1)
 
     def scores(self, name: str, after: int = 0, to: int | None = None) -> np.ndarray:

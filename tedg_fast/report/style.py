@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 5.2, 2.9
 """Inches of a figure without its legend; 11 points stay readable at a phone's 360 pixels."""
-_LEGEND_ROW = 0.19
+_LEGEND_ROW, _LEGEND_COLUMNS = 0.19, 56
 # Ordered so that neighbours differ in lightness.
 COLOURS = ("#14213d", "#e07a1f", "#2a7f8e", "#b5179e", "#7b8a3a", "#8d5a34")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -60,8 +61,9 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     """What the curves are, below the figure, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     columns = 2 if max(map(len, labels)) < 28 else 1
+    labels = [textwrap.fill(label, _LEGEND_COLUMNS) for label in labels]
     figure.legend(handles, labels, loc="outside lower left", ncols=columns)
-    rows = math.ceil(len(labels) / columns)
+    rows = math.ceil(sum(label.count("\n") + 1 for label in labels) / columns)
     figure.set_figheight(figure.get_figheight() + rows * _LEGEND_ROW)
 
 

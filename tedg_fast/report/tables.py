@@ -14,6 +14,10 @@ from tedg_fast.report.statistics import difference_interval, mean_interval
 from tedg_fast.train.resume import WITHOUT_EFFECT, flat_settings
 
 NOT_KNOWN = "–"
+_CHARACTER, _PADDING = 0.58, 1.4
+"""Widths in rem of a character and of a cell's margins on the page."""
+_FIRST_COLUMN = 28
+"""Characters of a row's name in a line."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,31 @@ class Table:
         lines = ["| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in cells]
         return f"## {self.title}\n\n{self.note}\n\n" + "\n".join(lines) + "\n"
 
+    @property
+    def fold(self) -> int:
+        """Width in rem, a little more than is needed, below which the page folds the table: every
+        row becomes a block of named cells."""
+        width = _PADDING * len(self.header) + _CHARACTER * _FIRST_COLUMN
+        for name, *cells in list(zip(self.header, *self.rows))[1:]:
+            words = [word for word in name.split()] + cells
+            width += _CHARACTER * max(map(len, words))
+        return math.ceil(width)
+
     def html(self) -> str:
-        head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in self.header)
+        names = [html.escape(name, quote=True) for name in self.header]
+        head = "".join(f'<th scope="col">{name}</th>' for name in names)
         body = "\n".join(
             f'<tr><th scope="row">{html.escape(row[0])}</th>'
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+            + "".join(
+                f'<td data-name="{name}">{html.escape(cell)}</td>'
+                for name, cell in zip(names[1:], row[1:])
+            )
             + "</tr>"
             for row in self.rows
         )
         return (
             f"<h2>{html.escape(self.title)}</h2>\n<p>{html.escape(self.note)}</p>\n"
-            f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+            f'<div class="wide"><table class="fold-{self.fold}">\n<thead><tr>{head}</tr></thead>\n'
             f"<tbody>\n{body}\n</tbody></table></div>"
         )
 
@@ -204,8 +222,7 @@ def change_table(courses: Sequence[Run]) -> Table:
         "From the first episodes to the last",
         f"Means over the {WINDOW} episodes (half the run where it is shorter) before the episode "
         "that @ names; runs that went on from another are shown with it. Changes of scores with "
-        "the 95 % interval over episodes of one run. Episodes are counted as they end, so the "
-        "first ones of a run are short ones.",
+        "the 95 % interval over episodes of one run.",
         ("", "early", "late", "mean, early", "mean, late", "change"),
         tuple(rows),
     )

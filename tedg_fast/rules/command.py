@@ -1,18 +1,19 @@
 """``tedg-rules``: check rule files, list the vocabulary, explain a moment of a game, convert.
 
-The entry point is here, not in `tedg_fast.cli`, so that checking a file does not wait for PyTorch.
+PyTorch takes seconds to import, so no file that is only checked has to wait for it.
 """
 
 import dataclasses
-import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from tedg_fast.arguments import parsed_command
+from tedg_fast.errors import BadInput
 from tedg_fast.hypergraph import HypergraphError, load_hypergraph
 from tedg_fast.hypergraph.convert import convert
 from tedg_fast.hypergraph.loader import nethack_vocabulary
@@ -23,7 +24,7 @@ from tedg_fast.rules.checking import report
 _MOST_STEPS = 1_000_000
 
 
-class RulesError(ValueError):
+class RulesError(BadInput):
     """Input that cannot be used; the message is one line."""
 
 
@@ -188,26 +189,14 @@ _COMMANDS = {
 }  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """``tedg-rules``: exit code 2 and one line on stderr for bad input."""
-    try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            _COMMANDS,
-            prog="tedg-rules",
-            args=arguments,
-            description=(
-                "Work with files of rules; docs/writing_rules.md tells how to write one.\n\n"
-                "For example:\n  tedg-rules copy my.toml\n  tedg-rules check my.toml\n"
-                "  tedg-rules explain my.toml --seed 3 --step 200"
-            ),
-        )
-        command.run()
-        sys.stdout.flush()
-    except (HypergraphError, RulesError) as error:
-        print(f"tedg-rules: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # as by head; Python must not flush to it at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def main(arguments: Sequence[str]) -> None:
+    """``tedg-rules``."""
+    description = (
+        "Work with files of rules; docs/writing_rules.md tells how to write one.\n\n"
+        "For example:\n  tedg-rules copy my.toml\n  tedg-rules check my.toml\n"
+        "  tedg-rules explain my.toml --seed 3 --step 200"
+    )
+    parsed_command(_COMMANDS, arguments, "tedg-rules", description).run()
 
 
 def _print(lines: Iterable[str]) -> None:

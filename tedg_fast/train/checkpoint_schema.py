@@ -64,10 +64,11 @@ STATE = {
             "generator": TensorOf(torch.uint8, 1),
             "returns": TensorOf(torch.float64, 1),
             "next_episode": Count(),
+            "unbegun": [Count()],
             "games": [
                 {
                     "episode": Count(), "actions": TensorOf(torch.uint8, 1),
-                    "observation_hash": str, "following": Count(),
+                    "observation_hash": str,
                 }
             ],
         }

@@ -1,6 +1,7 @@
 """What ``tedg-train`` does around the training itself: what it was asked for, and how it ended."""
 
 import contextlib
+import math
 import os
 import shlex
 import signal
@@ -16,6 +17,7 @@ from tedg_fast.arguments import parsed
 from tedg_fast.errors import STOPPING, Stopped
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
+from tedg_fast.machine import allow_files
 from tedg_fast.train.config import TrainConfig, from_dict, to_dict
 from tedg_fast.train.config_file import read_config
 from tedg_fast.train.display import Display
@@ -133,6 +135,8 @@ def _prepared(arguments: Sequence[str], world: World, restarted: bool) -> Prepar
         words = f"{words} V3's rules name no actions: its network decides at every step".strip()
     check_memory(config, hypergraph, world.local_size / world.size)
     folder = RunFolder(config.results, config.exp_name)
+    games = config.num_envs * world.local_size / world.size
+    allow_files(math.ceil(games / config.num_workers))
     if source is not None:
         check_takeover(source, config, hypergraph)
     if not (isinstance(source, Source) and folder.holds(source.path)):

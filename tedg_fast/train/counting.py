@@ -2,7 +2,7 @@
 
 Games that end early are seen first. Were they counted as they come, the first hundred would be the
 hundred shortest, the more so the more games are played side by side. So a finished game waits until
-no game of a lower number is running any more, and a run of N episodes has the first N by number.
+no game of a lower number is running or still to begin, and a run of N episodes has the first N by number.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,14 @@ from tedg_fast.nethack.games.episode import Episode
 
 
 def in_turn(
-    ended: Sequence[Episode], running: Iterable[int]
+    ended: Sequence[Episode], still_open: Iterable[int]
 ) -> tuple[list[Episode], list[Episode]]:
-    """(those that count now, those that wait), by number; ``running`` are the numbers still played.
+    """(those that count now, those that wait), by number; ``still_open`` are the numbers that are
+    being played or still to be.
 
     A number that is in neither was lost with its worker, and nothing waits for it.
     """
-    first = min(running, default=0)
+    first = min(still_open, default=0)
     ordered = sorted(ended, key=lambda episode: episode.number)
     counted = [episode for episode in ordered if episode.number < first]
     return counted, ordered[len(counted) :]

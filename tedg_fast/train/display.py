@@ -9,7 +9,7 @@ from datetime import timedelta
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -63,13 +63,6 @@ class Output(Console):
         raise Stopped(signal.SIGPIPE)
 
 
-class TimeLeft(TimeRemainingColumn):
-    """Of the run: when a phase ends says little, and two times beside each other confuse."""
-
-    def render(self, task: Task) -> Text:
-        return super().render(task) if task.fields.get("of_the_run") else Text("")
-
-
 class Display:
     """Progress, scores, speed, the share of wall time of each part of the loop, and health.
 
@@ -86,14 +79,12 @@ class Display:
             TextColumn("{task.description:<10}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[words]}"),
-            TimeLeft(elapsed_when_finished=True),
             console=self.console,
             expand=True,
         )
         self.episodes = self.bars.add_task(
-            "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}",
-            of_the_run=True,
-        )  # fmt: skip
+            "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}"
+        )
         self.began, self.first = time.monotonic(), completed
         self.phase: TaskID | None = None
         self.live = Live(self.bars, console=self.console, refresh_per_second=1)
@@ -145,7 +136,7 @@ class Display:
         return words
 
     def _left(self, status: Status) -> str:
-        """In words, how long the rest of the run takes at the pace so far."""
+        """In words, how long the rest of the run takes at its pace since this start."""
         done, left = status.completed - self.first, status.episodes - status.completed
         if done <= 0 or left <= 0:
             return ""
@@ -153,7 +144,8 @@ class Display:
         return f", {timedelta(seconds=round(seconds))} left"
 
     def _move_bars(self, status: Status) -> None:
-        self.bars.update(self.episodes, completed=status.completed, words=_counts(status))
+        words = f"{_counts(status)}{self._left(status)}"
+        self.bars.update(self.episodes, completed=status.completed, words=words)
         if self.phase is None:
             self.phase = self.bars.add_task("", total=1.0, words="")
         endless = status.phase == "fine-tune"

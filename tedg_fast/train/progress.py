@@ -26,9 +26,9 @@ class Progress:
     workers_lost: int = 0
     best_score: float = -math.inf
 
-    def count(self, ended: Sequence[Episode], running: Iterable[int]) -> list[Episode]:
+    def count(self, ended: Sequence[Episode], still_open: Iterable[int]) -> list[Episode]:
         """The episodes that count now, of those that have ``ended`` and those that waited."""
-        counted, self.waiting = in_turn([*self.waiting, *ended], running)
+        counted, self.waiting = in_turn([*self.waiting, *ended], still_open)
         self.completed += len(counted)
         return counted
 

@@ -27,7 +27,7 @@ class RanksDiffer(RuntimeError):
 
 RankState = dict[str, Any]
 """A rank's part of a checkpoint: ``generator`` state, discounted ``returns`` [E] of its games,
-``next_episode`` and ``games`` (packed)."""
+``next_episode`` and ``unbegun``, the numbers of episodes to come, and ``games`` (packed)."""
 
 
 class Clock:
@@ -159,7 +159,7 @@ def deal(states: Sequence[RankState], world: World, generator: Tensor) -> RankSt
 
     Where they are of another number of ranks, the games are dealt out anew in their order, all of
     them; a rank that the checkpoint has none for gets the state ``generator``. Numbers of episodes
-    that were given out are not given out again.
+    below the highest that was given out are not given out again.
     """
     if len(states) == world.size:
         return states[world.rank]
@@ -171,5 +171,6 @@ def deal(states: Sequence[RankState], world: World, generator: Tensor) -> RankSt
         "generator": states[world.rank]["generator"] if world.rank < len(states) else generator,
         "returns": returns[mine],
         "next_episode": max(state["next_episode"] for state in states) + world.rank,
+        "unbegun": [],
         "games": games[mine],
     }

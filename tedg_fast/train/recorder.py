@@ -166,8 +166,9 @@ class Recorder:
 
     def _count(self, ended: list[Episode], ranks: list[RankState]) -> None:
         """Log the episodes that count now that these have ``ended``."""
-        running = [game["episode"] for rank in ranks for game in rank["games"]]
-        for episode in self.progress.count(ended, running):
+        open_numbers = [game["episode"] for rank in ranks for game in rank["games"]]
+        open_numbers += [number for rank in ranks for number in rank["unbegun"]]
+        for episode in self.progress.count(ended, open_numbers):
             self.log.episode(episode, self.progress.env_steps)
 
     def _write_log(self, *, everything: bool) -> None:

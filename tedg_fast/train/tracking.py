@@ -2,7 +2,8 @@
 
 import contextlib
 import importlib
-import uuid
+import os
+import shutil
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -15,27 +16,38 @@ PROJECT = "tedg_fast"
 
 class WandbRun:
     """One run there; a resumed run goes on in the same. After a crash it holds the entries that
-    were made twice twice, unlike the run's own files."""
+    were made twice twice, unlike the run's own files.
+
+    The environment variables that wandb knows (WANDB_PROJECT, WANDB_NAME and the like) decide over
+    what is said here.
+    """
 
     def __init__(self, folder: RunFolder, config: dict[str, Any]):
-        """Raises ``ConfigError`` where wandb cannot begin."""
+        """Raises ``ConfigError`` where wandb cannot begin; the folder is then as it was."""
         import wandb
 
+        identity, files = folder.path / "wandb_id.txt", folder.path / "wandb"
+        ours = {
+            "WANDB_PROJECT": ("project", PROJECT),
+            "WANDB_NAME": ("run_name", folder.path.name),
+            "WANDB_RUN_ID": ("run_id", identity.read_text().strip() if identity.exists() else None),
+            "WANDB_RESUME": ("resume", "allow"),
+            "WANDB_DIR": ("root_dir", str(folder.path)),
+            "WANDB_CONSOLE": ("console", "off"),
+            "WANDB_SILENT": ("silent", True),
+        }
+        settings = dict(pair for variable, pair in ours.items() if variable not in os.environ)
+        is_new = not files.exists()
         try:
-            self._run = wandb.init(
-                project=PROJECT,
-                name=folder.path.name,
-                id=_identity(folder),
-                resume="allow",
-                config=config,
-                dir=folder.path,
-                settings=wandb.Settings(console="off", silent=True),
-            )
-        except wandb.Error as error:
+            self._run = wandb.init(config=config, settings=wandb.Settings(**settings))
+        except (wandb.Error, ValueError) as error:
+            if is_new:  # a name that holds no files can be used again
+                shutil.rmtree(files, ignore_errors=True)
             raise ConfigError(
-                f"--track wandb: {str(error).splitlines()[0]}; log in with wandb login, or set "
+                f"--track wandb: {_first_line(error)}; log in with wandb login, or set "
                 "WANDB_MODE=offline"
             ) from None
+        identity.write_text(self._run.id)
         self._run.define_metric("episode/*", step_metric="episode/number")
         self._run.define_metric("train/*", step_metric="train/env_steps")
 
@@ -72,9 +84,5 @@ def tracked(
         run.finish()
 
 
-def _identity(folder: RunFolder) -> str:
-    """The run's name at the service, made up once and kept in its folder."""
-    path = folder.path / "wandb_id.txt"
-    if not path.exists():
-        path.write_text(uuid.uuid4().hex)
-    return path.read_text().strip()
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -58,6 +58,7 @@ class Trainer:
         self.recorder = Recorder(config, display, self.progress, world)
         self.stop = Stop(world)
         self.next_episode = world.rank
+        self.unbegun: list[int] = []
         self.games: list[GameState] = []
 
     # --- checkpoints -------------------------------------------------------------------------
@@ -83,6 +84,7 @@ class Trainer:
             "generator": self.generator.get_state(),
             "returns": torch.from_numpy(self.normaliser.returns.copy()),
             "next_episode": self.next_episode,
+            "unbegun": self.unbegun,
             "games": [pack(game) for game in self.games],
         }
 
@@ -102,7 +104,7 @@ class Trainer:
         self.generator.set_state(mine["generator"])
         if len(mine["returns"]) == self.num_envs:
             self.normaliser.returns = mine["returns"].numpy().copy()
-        self.next_episode = mine["next_episode"]
+        self.next_episode, self.unbegun = mine["next_episode"], mine["unbegun"]
         self.games = [unpack(game) for game in mine["games"]]
 
     def resume_v3(self, v3: V3Checkpoint) -> None:
@@ -187,7 +189,9 @@ class Trainer:
         """What every rank has done, on the first one."""
         env, rollout, watch = collector.env, collector.rollout, self.display.watch
         with watch.timed("checkpoint"):
-            self.next_episode, self.games = env.next_episode, env.games()
+            env.deal()
+            self.next_episode, self.unbegun = env.next_episode, env.unbegun
+            self.games = env.games()
             share = Share(
                 state=self.rank_state(),
                 played=played,
@@ -225,6 +229,7 @@ class Trainer:
             character=config.character,
             next_episode=self.next_episode,
             number_step=world.size,
+            unbegun=self.unbegun,
             use_mask=config.mask,
             decide=config.decide,
             margin=config.margin,
@@ -237,7 +242,7 @@ class Trainer:
         self.display.stage(f"{'replaying' if self.games else 'starting'} {count} games …")
         messages: list[str] = []
         if len(self.games) == count:
-            messages = env.restore(self.games, self.next_episode)
+            messages = env.restore(self.games)
         else:
             if self.games:
                 messages = [

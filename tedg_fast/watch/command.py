@@ -22,9 +22,9 @@ from tedg_fast.watch.moments import WatchedGame
 from tedg_fast.watch.player import (
     GameSource,
     RecordedSource,
-    Recorder,
     Source,
     play_with_keys,
+    print_decided,
     print_lines,
 )
 from tedg_fast.watch.recording import Recording, read_cast, write_cast, write_gif
@@ -36,8 +36,9 @@ class WatchConfig:
     """Watch an agent play: the map, the conditions that hold, which rules apply to what, and the
     experts.
 
-    In a terminal: space plays and pauses, n or → goes one step on, + and - change the speed,
-    q quits. Elsewhere one line is printed for each step.
+    In a terminal: space plays and pauses, n or → goes one step on, b or ← one back, + and - change
+    the speed, q quits. Elsewhere one line is printed for each step. At the end: how often each rule
+    decided.
 
     For example:
       tedg-watch results/quick_manager
@@ -90,18 +91,17 @@ def watch(config: WatchConfig) -> None:
     _check(config)
     with _source(config) as (source, game):
         heading = f"tedg-watch {config.what} --seed {config.seed} --game {config.game}"
-        recorder = Recorder(source, heading) if config.record else None
-        watched = recorder or source
         if sys.stdin.isatty() and sys.stdout.isatty() and not config.graph:
-            play_with_keys(watched, heading, config.speed)
-        elif recorder or config.graph:
-            _play_out(watched)
+            play_with_keys(source, heading, config.speed)
+        elif config.record or config.graph:
+            _play_out(source)
         else:
-            print_lines(watched)
+            print_lines(source)
+        print_decided(source.decided())
         if config.graph:
             _draw(config.graph, game)
-    if recorder:
-        _write(config, recorder)
+        if config.record:
+            _write(config, source, heading)
 
 
 def _check(config: WatchConfig) -> None:
@@ -174,11 +174,9 @@ def _draw(path: Path, game: WatchedGame) -> None:
     print(f"graph at step {game.moment.step} in {path}")
 
 
-def _write(config: WatchConfig, recorder: Recorder) -> None:
-    size = SIZE
-    if isinstance(recorder.source, RecordedSource):
-        size = recorder.source.recording.size
-    recording = Recording(size, 1 / config.speed, recorder.shots)
+def _write(config: WatchConfig, source: Source, heading: str) -> None:
+    size = source.recording.size if isinstance(source, RecordedSource) else SIZE
+    recording = Recording(size, 1 / config.speed, source.recorded(heading))
     cast, gif = (config.record.with_suffix(ending) for ending in (".cast", ".gif"))
     if cast != config.what:
         write_cast(cast, recording)

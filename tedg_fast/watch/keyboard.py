@@ -8,7 +8,9 @@ import termios
 import tty
 from collections.abc import Iterator
 
-_ARROWS = {b"\x1b[C": "right", b"\x1bOC": "right"}
+_ARROWS = {
+    b"\x1b[C": "right", b"\x1bOC": "right", b"\x1b[D": "left", b"\x1bOD": "left",
+}  # fmt: skip
 
 
 @contextlib.contextmanager

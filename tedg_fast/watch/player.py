@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-import sys
 import time
+from collections import Counter
 from typing import Protocol
 
 from rich.console import Console
@@ -11,11 +11,11 @@ from rich.live import Live
 from rich.text import Text
 
 from tedg_fast.watch.keyboard import next_key, single_keys
-from tedg_fast.watch.moments import WatchedGame
+from tedg_fast.watch.moments import Moment, WatchedGame
 from tedg_fast.watch.recording import Recording, Shot
 from tedg_fast.watch.view import SIZE, frame
 
-KEYS = "space play/pause, n or → step, + faster, - slower, q quit"
+KEYS = "space pause, n → on, b ← back, + - speed, q quit"
 SPEEDS = (0.5, 1, 2, 4, 8, 16, 32)
 """Steps per second."""
 _RESIZE_EVERY = 0.25
@@ -31,26 +31,55 @@ class Source(Protocol):
     def advance(self) -> bool:
         """Go on to the next moment; False, and nothing happens, at the end."""
 
+    def back(self) -> None:
+        """Return to the moment before; at the beginning nothing happens."""
+
+    def recorded(self, heading: str) -> list[Shot]:
+        """All moments until now, in ``SIZE``."""
+
+    def decided(self) -> Counter[str]:
+        """How often each rule proposed what was then played; "no rule" where none did."""
+
 
 class GameSource:
-    """A game that is being played, for at most ``steps``."""
+    """A game that is being played, for at most ``steps``; its moments are kept."""
 
     def __init__(self, game: WatchedGame, steps: int):
         self.game, self.steps = game, steps
+        self.moments, self.place = [game.moment], 0
 
     def shot(self, size: tuple[int, int], heading: str) -> Shot:
-        moment, hypergraph = self.game.moment, self.game.hypergraph
+        return self._shot(self.moments[self.place], size, heading)
+
+    def _shot(self, moment: Moment, size: tuple[int, int], heading: str) -> Shot:
+        hypergraph = self.game.hypergraph
         return Shot(frame(moment, hypergraph, heading, size), moment.line(hypergraph))
 
     def advance(self) -> bool:
-        return self.game.moment.step < self.steps and self.game.advance()
+        if self.place + 1 == len(self.moments):
+            if self.game.moment.step >= self.steps or not self.game.advance():
+                return False
+            self.moments.append(self.game.moment)
+        self.place += 1
+        return True
+
+    def back(self) -> None:
+        self.place = max(self.place - 1, 0)
+
+    def recorded(self, heading: str) -> list[Shot]:
+        return [self._shot(moment, SIZE, heading) for moment in self.moments]
+
+    def decided(self) -> Counter[str]:
+        operators = self.game.hypergraph.operators
+        winners = [moment.winner for moment in self.moments[:-1]]
+        return Counter(operators[won[0].number].name if won else "no rule" for won in winners)
 
 
 class RecordedSource:
     """A recording; its frames have the size and heading in which they were recorded."""
 
     def __init__(self, recording: Recording):
-        self.recording, self.place = recording, 0
+        self.recording, self.place, self.seen = recording, 0, 1
 
     def shot(self, size: tuple[int, int], heading: str) -> Shot:
         return self.recording.shots[self.place]
@@ -59,24 +88,17 @@ class RecordedSource:
         if self.place + 1 == len(self.recording.shots):
             return False
         self.place += 1
+        self.seen = max(self.seen, self.place + 1)
         return True
 
+    def back(self) -> None:
+        self.place = max(self.place - 1, 0)
 
-class Recorder:
-    """Passes on what a source shows and keeps every moment in ``SIZE``."""
+    def recorded(self, heading: str) -> list[Shot]:
+        return list(self.recording.shots[: self.seen])
 
-    def __init__(self, source: Source, heading: str):
-        self.source, self.heading = source, heading
-        self.shots = [source.shot(SIZE, heading)]
-
-    def shot(self, size: tuple[int, int], heading: str) -> Shot:
-        return self.source.shot(size, heading)
-
-    def advance(self) -> bool:
-        if not self.source.advance():
-            return False
-        self.shots.append(self.source.shot(SIZE, self.heading))
-        return True
+    def decided(self) -> Counter[str]:
+        return Counter()  # it has pictures and lines only
 
 
 def play_with_keys(source: Source, heading: str, speed: float) -> None:
@@ -111,6 +133,9 @@ def _show(source: Source, heading: str, speed: float, live: Live) -> None:
         elif key == "-":
             speed = max((s for s in SPEEDS if s < speed), default=SPEEDS[0])
         step = key in ("n", "right") or (playing and time.monotonic() >= due)
+        if key in ("b", "left"):
+            playing = at_end = False
+            source.back()
         if step and not at_end:
             at_end = not source.advance()
         if step or key:
@@ -118,10 +143,16 @@ def _show(source: Source, heading: str, speed: float, live: Live) -> None:
 
 
 def print_lines(source: Source) -> None:
-    """Print one line for each moment to the end, or for as long as anyone reads."""
-    try:
+    """Print one line for each moment to the end."""
+    print(source.shot(SIZE, "").line, flush=True)
+    while source.advance():
         print(source.shot(SIZE, "").line, flush=True)
-        while source.advance():
-            print(source.shot(SIZE, "").line, flush=True)
-    except BrokenPipeError:  # as by head; Python must not flush to it at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_decided(decided: Counter[str]) -> None:
+    """Print how often each rule decided, the most frequent first; nothing where no rule is known."""
+    steps = decided.total()
+    if steps:
+        print(f"what decided in {steps} steps:")
+    for name, count in decided.most_common():
+        print(f"{count:6} {count / steps:4.0%}  {name}")

@@ -25,7 +25,11 @@ _COLOURS = (
     "bright_red", "bright_green", "bright_yellow", "bright_blue", "bright_magenta", "bright_cyan",
     "bright_white",
 )  # fmt: skip
-_MOST_ACTIONS = 11
+_MESSAGE, _DUNGEON, _STATUS = 0, range(1, 22), (22, 23)
+"""Rows of NetHack's terminal."""
+_LEAST_TOLD = 8
+"""Lines about the agent in a low terminal."""
+_MOST_ACTIONS, _FEW_ACTIONS = 11, 4
 _MOST_SOURCES = 3
 _MOST_INSTANCES = 3
 
@@ -38,11 +42,13 @@ def frame(moment: Moment, hypergraph: Hypergraph, heading: str, size: tuple[int,
         file=output, width=columns, height=rows, force_terminal=True, color_system="standard",
         legacy_windows=False, _environ={},
     )  # fmt: skip
-    wide = columns >= SIZE[0] and rows >= SIZE[1]
-    arranged = _wide(moment, hypergraph) if wide else _narrow(moment, hypergraph)
     title = Text(heading[:columns], style="bold", no_wrap=True)
-    below = console.options.update(height=rows - 1 if wide else None)
-    lines = console.render_lines(title) + console.render_lines(arranged, below)
+    if columns >= SIZE[0] and rows >= SIZE[1]:
+        below = console.options.update(height=rows - 1)
+        lines = console.render_lines(title)
+        lines += console.render_lines(_wide(moment, hypergraph), below)
+    else:
+        lines = console.render_lines(Group(title, *_narrow(moment, hypergraph, columns, rows - 1)))
     for line in lines[:rows]:
         console.print(*(Text(text, style or "") for text, style, _ in line), sep="", end="\n")
     return output.getvalue().rstrip("\n")
@@ -64,16 +70,71 @@ def _wide(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
     return layout
 
 
-def _narrow(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
-    """One below the other; what does not fit is cut off at the bottom."""
-    return Group(
-        _screen(moment),
-        _panel("experts", _experts(moment)),
-        _panel("actions", _actions(moment, 5)),
-        _panel(_rules_title(moment), _rules(moment, hypergraph)),
-        _panel("objects", _objects(moment)),
-        _panel("conditions that hold", _conditions(moment, hypergraph)),
-    )
+def _narrow(moment: Moment, hypergraph: Hypergraph, columns: int, rows: int) -> list[Text]:
+    """The map around the player, below it in lines what the agent made of it, the most telling
+    first; so many ``rows`` of so many ``columns`` at most."""
+    told = [
+        _standing(moment),
+        _experts_line(moment),
+        _actions_line(moment),
+        *_rule_lines(moment, hypergraph),
+        Text("objects: " + (" · ".join(moment.objects) or "none"), "dim"),
+        Text("holds: " + ", ".join(_names_of_conditions(moment, hypergraph)), "dim"),
+    ]
+    room = rows - 1 - len(_STATUS)
+    height = min(len(_DUNGEON), max(room - len(told), room - min(_LEAST_TOLD, room // 2)))
+    middle = moment.cursor[0] - height // 2
+    top = min(max(middle, _DUNGEON.start), _DUNGEON.stop - height)
+    left = min(max(moment.cursor[1] - columns // 2, 0), max(moment.chars.shape[1] - columns, 0))
+    shown = [_MESSAGE, *range(top, top + height)]
+    lines = [_screen_line(moment, row, left) for row in shown]
+    lines += [_screen_line(moment, row) for row in _STATUS] + told
+    for line in lines:
+        line.no_wrap, line.overflow = True, "crop"
+        line.truncate(columns)
+    return lines[:rows]
+
+
+def _standing(moment: Moment) -> Text:
+    words = f"step {moment.step}, score {moment.score}, deepest level {moment.depth}"
+    if moment.ending:
+        words += f", game over: {moment.ending}"
+    elif len(moment.alpha):
+        words += f", value {moment.value:.2f}"
+    return Text(words, "bold")
+
+
+def _experts_line(moment: Moment) -> Text:
+    if not len(moment.alpha):
+        return Text("the rules alone play")
+    text = Text("experts: ")
+    for k, weight in enumerate(moment.alpha.tolist()):
+        text.append(f"{expert_name(k)} {weight:.0%}  ", EXPERT_COLOURS[k % len(EXPERT_COLOURS)])
+    return text
+
+
+def _actions_line(moment: Moment) -> Text:
+    text = Text("actions: ")
+    for action in _foremost_actions(moment, _FEW_ACTIONS):
+        chosen = action == moment.action
+        words = f"{'▶' if chosen else ''}{ACTIONS[action]} {moment.probabilities[action]:.0%}  "
+        text.append(words, "bright_white" if chosen else "")
+    return text
+
+
+def _rule_lines(moment: Moment, hypergraph: Hypergraph) -> list[Text]:
+    """A line for each rule that applies, the one that decided first."""
+    won = moment.winner[0] if moment.winner else None
+    lines = []
+    for rule in sorted(moment.rules, key=lambda rule: rule is not won):
+        shown = moment.winner[1] if rule is won else rule.instances[0]
+        line = Text(f"{hypergraph.operators[rule.number].name} {rule.weight:.0%}")
+        line.stylize(EXPERT_COLOURS[int(hypergraph.operator_expert[rule.number])])
+        line.append_text(_instance(shown))
+        more = len(rule.instances) - 1
+        line.append(f", {more} more" if more else "", "dim")
+        lines.append(line)
+    return lines
 
 
 def _panel(title: str, content: RenderableType) -> Panel:
@@ -81,19 +142,23 @@ def _panel(title: str, content: RenderableType) -> Panel:
 
 
 def _screen(moment: Moment) -> Panel:
-    text = Text(no_wrap=True, end="")
-    for row, (chars, colours) in enumerate(zip(moment.chars, moment.colours)):
-        # Runs of one colour; the cursor is where the player stands, or is asked.
-        marks = colours.astype(int) & 15
-        marks[moment.cursor[1]] += 16 * (row == moment.cursor[0])
-        starts = [0, *(np.flatnonzero(np.diff(marks)) + 1), len(marks)]
-        for start, end in zip(starts, starts[1:]):
-            style = _COLOURS[marks[start] & 15] + (" reverse" if marks[start] > 15 else "")
-            text.append(chars[start:end].tobytes().decode("latin-1"), style)
-        if row < len(moment.chars) - 1:
-            text.append("\n")
+    lines = [_screen_line(moment, row) for row in range(len(moment.chars))]
     title = f"step {moment.step}, score {moment.score}, deepest level {moment.depth}"
+    text = Text("\n", no_wrap=True, end="").join(lines)
     return Panel(text, title=title, title_align="left", width=_MAP[0], padding=0)
+
+
+def _screen_line(moment: Moment, row: int, left: int = 0) -> Text:
+    """A row of the game's terminal from the column ``left`` on, in its colours."""
+    chars, marks = moment.chars[row], moment.colours[row].astype(int) & 15
+    # Runs of one colour; the cursor is where the player stands, or is asked.
+    marks[moment.cursor[1]] += 16 * (row == moment.cursor[0])
+    starts = [left, *(left + 1 + np.flatnonzero(np.diff(marks[left:]))), len(marks)]
+    text = Text(no_wrap=True)
+    for start, end in zip(starts, starts[1:]):
+        style = _COLOURS[marks[start] & 15] + (" reverse" if marks[start] > 15 else "")
+        text.append(chars[start:end].tobytes().decode("latin-1"), style)
+    return text
 
 
 def _experts(moment: Moment) -> RenderableType:
@@ -111,18 +176,23 @@ def _experts(moment: Moment) -> RenderableType:
 
 
 def _actions(moment: Moment, most: int) -> RenderableType:
-    order = np.argsort(-moment.probabilities, kind="stable")[:most]
-    if moment.action is not None and moment.action not in order:
-        order[-1] = moment.action
     rows = [
         (
             f"{'▶' if a == moment.action else ' '} {ACTIONS[a]}",
             float(moment.probabilities[a]),
             "bright_white" if a == moment.action else "white",
         )
-        for a in order
+        for a in _foremost_actions(moment, most)
     ]
     return _bars(rows, 16)
+
+
+def _foremost_actions(moment: Moment, most: int) -> list[int]:
+    """The most probable actions, and the one that is played."""
+    order = np.argsort(-moment.probabilities, kind="stable")[:most]
+    if moment.action is not None and moment.action not in order:
+        order[-1] = moment.action
+    return order.tolist()
 
 
 def _rules_title(moment: Moment) -> str:
@@ -169,7 +239,7 @@ def _objects(moment: Moment) -> RenderableType:
 
 
 def _conditions(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
-    names = [hypergraph.conditions[number].name for number in moment.conditions]
+    names = _names_of_conditions(moment, hypergraph)
     return Columns(names, expand=True, column_first=True) if names else Text("none", style="dim")
 
 
@@ -182,6 +252,10 @@ def _bars(rows: Sequence[tuple[str, float, str]], name_width: int) -> Table:
     for name, share, colour in rows:
         table.add_row(Text(name, colour), _Bar(share, colour), f"{share:.0%}")
     return table
+
+
+def _names_of_conditions(moment: Moment, hypergraph: Hypergraph) -> list[str]:
+    return [hypergraph.conditions[number].name for number in moment.conditions]
 
 
 class _Bar:

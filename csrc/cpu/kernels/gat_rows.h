@@ -1,21 +1,13 @@
 // Sums and inner products over the feature rows of a target's (source's) neighbours.
 //
-// A record holds an edge's numbers, one a head, side by side. An edge whose number is 0 is skipped,
-// whatever its row holds. Rows of width a power of two below a vector's lanes are taken with all
-// their heads at once ("together"): vector v of the row then meets the numbers of several heads,
-// which one shuffle spreads over its lanes.
+// record(k) points at the number of edge k. An edge whose number is 0 is skipped, whatever its row
+// holds.
 #pragma once
 
+#include "../kernels.h"
 #include "../vector_math.h"
 
 namespace tedg::TEDG_LEVEL {
-
-// Whether one vector holds the rows of several heads, and one the numbers of all heads.
-template <class A>
-TEDG_INLINE bool heads_together(int64_t heads, int64_t width) {
-  return heads > 1 && heads <= kLanes<A> && width > 1 && width < kLanes<A> &&
-         (width & (width - 1)) == 0;
-}
 
 // Rows of features that lie `stride` apart, and which of them each edge takes.
 template <class T>
@@ -35,6 +27,18 @@ struct Rows {
     }
   }
 };
+
+constexpr int64_t kFetchAhead = 8;  // edges
+
+// Fetches the rows of `heads` heads of the edges that come after [begin, end) in a walk that ends at
+// `last`, where features do not stay in a cache anyway.
+template <class T>
+TEDG_INLINE void fetch_ahead(const GatProblem& p, const Rows<T>& rows, int64_t heads,
+                             int64_t begin, int64_t end, int64_t last) {
+  if (!p.by_rows) return;
+  const auto within = [&](int64_t k) { return k < last ? k : last; };
+  rows.fetch(within(begin + kFetchAhead), within(end + kFetchAhead), heads * p.width);
+}
 
 // out[0..width) = sum over edges [begin, end) of record(k)[0] * row(k)[0..width), times scale.
 template <class T, int kVectors, bool kTail, class Record>
@@ -118,136 +122,6 @@ TEDG_INLINE void dots(const T* a, const Rows<T>& rows, int64_t begin, int64_t en
   for (int64_t k = begin; k < end; ++k) {
     product[k - begin] = *record(k) == 0 ? A{0} : dot(a, rows.of(k), rows.width);
   }
-}
-
-// ---- all heads at once ----------------------------------------------------------------------
-
-template <class A>
-using Index = typename Lanes<A>::I;
-
-// Calls f with `width`, a power of two below a vector's lanes, as a type.
-template <int kWidth>
-struct HeadWidth {
-  static constexpr int value = kWidth;
-};
-template <class A, class F>
-TEDG_INLINE void by_head_width(int64_t width, const F& f) {
-  if constexpr (kLanes<A> > 8) {
-    if (width == 8) return f(HeadWidth<8>{});
-  }
-  if constexpr (kLanes<A> > 4) {
-    if (width == 4) return f(HeadWidth<4>{});
-  }
-  return f(HeadWidth<2>{});
-}
-
-// The numbers of heads first, first + 1, ..., each in kWidth lanes.
-template <class A, int kWidth>
-TEDG_INLINE vec<A> spread_heads(vec<A> numbers, int64_t first) {
-  using I = typename Lanes<A>::Integer;
-  Index<A> head;
-  for (int i = 0; i < kLanes<A>; ++i) head[i] = static_cast<I>(i / kWidth);
-  return __builtin_shuffle(numbers, head + static_cast<I>(first));
-}
-
-// The sum of each run of kWidth lanes, in every lane of it.
-template <class A, int kWidth>
-TEDG_INLINE vec<A> sum_runs(vec<A> v) {
-  using I = typename Lanes<A>::Integer;
-#pragma GCC unroll 3
-  for (int step = 1; step < kWidth; step *= 2) {
-    Index<A> other;
-    for (int i = 0; i < kLanes<A>; ++i) other[i] = static_cast<I>(i ^ step);
-    v += __builtin_shuffle(v, other);
-  }
-  return v;
-}
-
-// numbers[0..kVectors) of an edge's row; 0 for a head whose number in w is 0.
-template <class T, int kWidth, int kVectors>
-TEDG_INLINE void load_row(const T* row, int64_t left, int64_t first, vec<acc_t<T>> w,
-                          vec<acc_t<T>> (&weight)[kVectors], vec<acc_t<T>> (&x)[kVectors]) {
-  using A = acc_t<T>;
-  for (int v = 0; v < kVectors; ++v) {
-    weight[v] = spread_heads<A, kWidth>(w, first + v * (kLanes<A> / kWidth));
-    x[v] = v + 1 < kVectors ? load(row + v * kLanes<A>)
-                            : load_some(row + v * kLanes<A>, left - v * kLanes<A>);
-    x[v] = weight[v] == A{0} ? vec<A>{} : x[v];
-  }
-}
-
-template <class T, int kWidth, int kVectors, class Record>
-TEDG_INLINE void gather_heads(T* out, const Rows<T>& rows, int64_t d, int64_t total,
-                              int64_t begin, int64_t end, vec<acc_t<T>> scale,
-                              const Record& record) {
-  using A = acc_t<T>;
-  const int64_t first = d / kWidth;
-  vec<A> sum[kVectors] = {}, weight[kVectors], x[kVectors];
-  for (int64_t k = begin; k < end; ++k) {
-    load_row<T, kWidth, kVectors>(rows.of(k) + d, total - d, first, load(record(k)), weight, x);
-    for (int v = 0; v < kVectors; ++v) sum[v] += weight[v] * x[v];
-  }
-  for (int v = 0; v < kVectors; ++v) {
-    const int64_t at = d + v * kLanes<A>;
-    store_some(out + at, sum[v] * spread_heads<A, kWidth>(scale, at / kWidth), total - at);
-  }
-}
-
-// Calls f(place, vectors as a type) for pieces of up to four vectors of a row of `total` numbers.
-template <int kVectors>
-struct VectorCount {
-  static constexpr int value = kVectors;
-};
-template <class A, class F>
-TEDG_INLINE void each_piece(int64_t total, const F& f) {
-  int64_t d = 0;
-  for (; total - d > 3 * kLanes<A>; d += 4 * kLanes<A>) f(d, VectorCount<4>{});
-  for (; total - d > kLanes<A>; d += 2 * kLanes<A>) f(d, VectorCount<2>{});
-  if (total > d) f(d, VectorCount<1>{});
-}
-
-// As gather_rows, for a row of all heads: scale holds one number a head, padded to a vector.
-template <class T, class Record>
-TEDG_INLINE void gather_together(T* out, const Rows<T>& rows, int64_t heads, int64_t begin,
-                                 int64_t end, vec<acc_t<T>> scale, const Record& record) {
-  using A = acc_t<T>;
-  const int64_t total = heads * rows.width;
-  by_head_width<A>(rows.width, [&](auto width) {
-    each_piece<A>(total, [&](int64_t d, auto vectors) {
-      gather_heads<T, width.value, vectors.value>(out, rows, d, total, begin, end, scale, record);
-    });
-  });
-}
-
-// As dots, for a row of all heads: product of head h at product[h * step + k - begin].
-template <class T, class Record>
-TEDG_INLINE void dots_together(const T* a, const Rows<T>& rows, int64_t heads, int64_t begin,
-                               int64_t end, acc_t<T>* product, int64_t step,
-                               const Record& record) {
-  using A = acc_t<T>;
-  const int64_t total = heads * rows.width;
-  by_head_width<A>(rows.width, [&](auto width) {
-    constexpr int kWidth = width.value;
-    each_piece<A>(total, [&](int64_t d, auto vectors) {
-      constexpr int kVectors = vectors.value;
-      vec<A> own[kVectors], weight[kVectors], x[kVectors];
-      for (int v = 0; v < kVectors; ++v) {
-        own[v] = load_some(a + d + v * kLanes<A>, total - d - v * kLanes<A>);
-      }
-      const int64_t first = d / kWidth;
-      for (int64_t k = begin; k < end; ++k) {
-        load_row<T, kWidth, kVectors>(rows.of(k) + d, total - d, first, load(record(k)), weight,
-                                      x);
-        for (int v = 0; v < kVectors; ++v) {
-          const vec<A> sum = sum_runs<A, kWidth>(own[v] * x[v]);
-          const int64_t head = first + v * (kLanes<A> / kWidth);
-          for (int i = 0; i < kLanes<A> / kWidth && head + i < heads; ++i) {
-            product[(head + i) * step + k - begin] = sum[i * kWidth];
-          }
-        }
-      }
-    });
-  });
 }
 
 }  // namespace tedg::TEDG_LEVEL

@@ -73,13 +73,10 @@ TEDG_INLINE void spread(A* values, int64_t begin, int64_t end, A value) {
 
 // A table: the source scores [N] in acc, -inf where the source takes no part, then the bias of each
 // relation [R].
-template <class T>
-int64_t table_size(const GatProblem& p) {
-  return p.sources + p.relations;
-}
+inline int64_t table_size(const GatProblem& p, int64_t) { return p.sources + p.relations; }
 
 template <class T>
-void fill_table(const GatProblem& p, int64_t b, int64_t h, void* table) {
+void fill_table(const GatProblem& p, int64_t b, int64_t h, int64_t, void* table) {
   using A = acc_t<T>;
   A* source = static_cast<A*>(table);
   const T* from = head_of<T>(p.score_src, b, p.sources, p.heads, h);

@@ -6,6 +6,7 @@
 namespace tedg::TEDG_LEVEL {
 
 extern const GatKernels gat_kernels[kStorageCount];
+extern const GatKernels gat_heads_kernels[kStorageCount];
 extern const GatV2Kernels gatv2_kernels[kStorageCount];
 extern const RouteKernels route_kernels[kStorageCount];
 extern const MapKernels map_kernels[kStorageCount];

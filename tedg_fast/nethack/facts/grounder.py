@@ -3,9 +3,9 @@
 It also tells where a decision is asked for. Candidates are the rule instances that propose an
 allowed action and whose priority is at most `margin` below the highest of such. A state is
 *contested* where the candidates' allowed actions are more than one, where their rules belong to
-more than one expert, where a candidate's rule says `decide = true`, and where there is no candidate.
-A decision is also asked for as a game begins, and at the latest 512 states after the last.
-Elsewhere the candidates' one action can be carried out without asking anyone.
+more than one expert, where a candidate's rule says `decide = true`, and where no candidate is. A
+decision is also asked for as a game begins, and at the latest 512 states after the last. Elsewhere
+the candidates' one action can be carried out without asking anyone.
 
 The work is done in C++ (csrc/nethack/). All tables that come from NLE are computed here in Python
 and handed over, so that there is one of each.

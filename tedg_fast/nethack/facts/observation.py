@@ -59,7 +59,7 @@ class Observation(Rows):
     features: np.ndarray  # float32 [..., NUM_FEATURES]: see features.py
     crop: np.ndarray  # uint8 [..., CROP * CROP]: glyph classes around the player, row-major
     action_mask: np.ndarray  # bool [..., 23]: True = allowed; never an all-False row
-    # int8 [...]: the action that the rules carry out by themselves; CONTESTED: a decision is asked for
+    # int8 [...]: what the rules carry out by themselves; CONTESTED: a decision is asked for
     rule_action: np.ndarray
 
     def flat(self) -> "Observation":

@@ -38,15 +38,13 @@ class Episode:
 class GameState:
     """A running game: its episode number, one byte per action so far, and `observation_hash`.
 
-    The actions are all that were played, also those of the rules. The hash (hex) is over the raw NLE
-    observation that follows the last action. `following` is the number of the episode that its
-    environment plays next.
+    The actions are all that were played, also those of the rules. The hash (hex) is over the raw
+    NLE observation that follows the last action.
     """
 
     episode: int
     actions: bytes
     observation_hash: str
-    following: int
 
     def obstacle(self, max_steps: int) -> str:
         """Why the game cannot be replayed where episodes have `max_steps`; empty if it can."""

@@ -9,6 +9,8 @@ death), and the wall clock is kept out of the game, so that seeds and actions de
 """
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,6 +28,7 @@ _FROZEN_TIME_PENALTY = -0.01
 _IN_QUESTION, _IN_TEXT_LINE, _WAITS_FOR_SPACE = 1, 2, 3
 _IN_MOVE_LOOP = 3
 _MAX_OPENING_KEYS = 1000
+_FILES = ("nhdat", "perm", "record", "logfile", "xlogfile", "save")
 
 _ENDINGS = {
     nethack.ESCAPED: "escaped",
@@ -66,9 +69,18 @@ class Game:
         self._blstats, self._message = observation.blstats, observation.message
         self._internal = np.zeros(nethack.INTERNAL_SHAPE, np.int32)
         self._program_state = np.zeros(nethack.PROGRAM_STATE_SHAPE, np.int32)
+        self._screen = dict(screen or {})
+        self._character = character
+        self._open()
+        self.terminated = True
+        self.truncated = False
+
+    def _open(self) -> None:
+        """Make NLE's instance, and a temporary folder for its files."""
+        os.makedirs(tempfile.gettempdir(), exist_ok=True)
         self._nethack = nethack.Nethack(
             observation_keys=OBSERVATION_KEYS,
-            playername=f"Agent-{character}",
+            playername=f"Agent-{self._character}",
             ttyrec=None,
             fix_moon_phase=True,
         )
@@ -76,15 +88,22 @@ class Game:
         self._engine = self._nethack._pynethack
         self._engine.set_buffers(
             **self._buffers,
-            **(screen or {}),
+            **self._screen,
             internal=self._internal,
             program_state=self._program_state,
         )
-        self.terminated = True
-        self.truncated = False
+
+    def _files_are_there(self) -> bool:
+        """False where something, like a daily cleaning of /tmp, took files without which no game
+        can begin."""
+        folder = self._nethack._vardir
+        return all(os.path.exists(os.path.join(folder, name)) for name in _FILES)
 
     def start(self, core_seed: int, display_seed: int) -> None:
         """Begin a new game, whatever became of the one before."""
+        if not self._files_are_there():
+            self.close()
+            self._open()
         # NLE forgets its seeds after each reset.
         self._nethack.set_initial_seeds(core_seed, display_seed, False)
         self._nethack.reset()

@@ -1,4 +1,4 @@
-"""Which episode each environment plays: how games begin, come back from their logs, and are lost."""
+"""Which episode each environment plays: games that begin, come back from logs, and are lost."""
 
 from collections.abc import Sequence
 
@@ -18,45 +18,72 @@ _SECONDS_PER_REPLAYED_STEP = 1e-2
 class Seats:
     """The environments of a VectorEnv, and the episodes that they play one after the other.
 
-    Environment e plays the numbers `first + step * (e + E * k)`, k = 0, 1, … below `limit`.
+    Episodes have the numbers `next_episode`, `next_episode + step`, …, and before these the
+    `unbegun` ones. A worker begins an environment's next episode by itself, so the numbers are dealt
+    beforehand, by what does not depend on the workers' timing: where no game is being played,
+    `deal` has every environment go on with one of the lowest. One that needs more until then has
+    numbers of its own, far apart; what it passes over is dealt the next time.
 
     Attributes, of environments whose group is not being played
     ----------
-    episode, played, following : int64 [E], the number of the running episode, the game steps of it
-        so far, and the number of the next.
+    episode, played : int64 [E], the number of the running episode, the game steps of it so far.
     idle : bool [E], where there is no episode left to play.
     gone : bool [E], whose game was lost with its worker and has not been begun anew.
     messages : what was lost, in words.
+    next_episode : the lowest number above those of all episodes begun when numbers were last dealt.
+    unbegun : the lower ones that were not, rising.
     """
 
     def __init__(
-        self, state: SharedState, pool: WorkerPool, max_steps: int, first: int, step: int,
-        limit: int | None,
+        self, state: SharedState, pool: WorkerPool, max_steps: int, next_episode: int, step: int,
+        limit: int | None, unbegun: Sequence[int],
     ) -> None:  # fmt: skip
         self._state, self._pool = state, pool
         self._max_steps, self._step, self._limit = max_steps, step, limit
         count = len(state.episode)
         self.episode = np.full(count, -1)
         self.played = np.zeros(count, np.int64)
-        self.following = self._numbers(first)
         self.idle = np.zeros(count, bool)
         self.gone = np.zeros(count, bool)
         self.messages: list[str] = []
-        state.next_episode[:] = self.following
+        self.next_episode, self.unbegun = next_episode, sorted(unbegun)
+        # What was dealt to each environment: its next number, and the first of those of its own.
+        self._dealt = np.zeros(count, np.int64)
+        self._own = np.zeros(count, np.int64)
 
-    def _numbers(self, first: int) -> np.ndarray:
-        """int64 [E]: each environment's lowest number from `first` on."""
-        return first + self._step * np.arange(len(self._state.episode))
+    def deal(self) -> None:
+        """Deal the lowest numbers: to idle environments, which begin at once, then to those whose
+        episodes have gone on longest."""
+        self._settle()
+        state, rows = self._state, np.arange(len(self.idle))
+        lowest = [*self.unbegun[: len(rows)]]
+        lowest += (self.next_episode + self._step * rows[: len(rows) - len(lowest)]).tolist()
+        order = np.lexsort((rows, -self.played, ~self.idle))
+        self._dealt[order] = lowest
+        self._own[:] = max(lowest[-1] + self._step, self.next_episode) + self._step * rows
+        state.next_episode[:], state.later_episode[:] = self._dealt, self._own
+        self.begin(np.flatnonzero(self.idle).tolist())
+
+    def _settle(self) -> None:
+        """Find out which numbers were begun since they were dealt."""
+        begun = set()
+        for row, following in enumerate(self._state.next_episode.tolist()):
+            if following != self._dealt[row]:
+                own = range(self._own[row], following, self._stride)
+                begun.update([int(self._dealt[row]), *own])
+        self._take_out(begun)
+
+    def _take_out(self, begun: set[int]) -> None:
+        """These numbers are not to be dealt again."""
+        above = max((number + self._step for number in begun), default=0)
+        unbegun = [*self.unbegun, *range(self.next_episode, above, self._step)]
+        self.unbegun = [number for number in unbegun if number not in begun]
+        self.next_episode = max(self.next_episode, above)
 
     @property
     def _stride(self) -> int:
-        """From one number of an environment to its next."""
+        """From one number of an environment's own to the next."""
         return self._step * len(self._state.episode)
-
-    @property
-    def next_episode(self) -> int:
-        """The lowest `first` from which nothing was begun yet."""
-        return int((self.following - self._numbers(0)).max())
 
     def begin(self, rows: list[int]) -> None:
         """Begin the next episodes in `rows`, but for those at the limit."""
@@ -68,7 +95,8 @@ class Seats:
                 if self._limit is not None and number >= self._limit:
                     state.idle[row], self.gone[row] = True, False
                     continue
-                state.next_episode[row] = number + self._stride
+                state.next_episode[row] = state.later_episode[row]
+                state.later_episode[row] += self._stride
                 self._assign(row, number, b"")
                 begun.append(row)
             self.lose(self._launch(begun))
@@ -77,16 +105,10 @@ class Seats:
                 return
         raise WorkerError(f"games cannot be started: {self.messages[-1]}")
 
-    def restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
+    def restore(self, games: Sequence[GameState]) -> list[str]:
         """As VectorEnv.restore."""
         messages = []
         state = self._state
-        following = self._numbers(next_episode)
-        if len(games) == len(self.idle):  # the very environments, if these are their numbers
-            own = np.array([game.following for game in games])
-            if not ((own - following) % self._stride).any():
-                following = own
-        state.next_episode[:] = following
         replayed = []
         for row, game in enumerate(games):
             problem = game.obstacle(self._max_steps)
@@ -98,6 +120,9 @@ class Seats:
                 self._assign(row, game.episode, game.actions)
                 replayed.append(row)
         self.lose(self._launch(replayed))
+        self.take_over(slice(None))
+        self._take_out({game.episode for game in games})
+        self.deal()
         fresh = set(range(len(self.idle))).difference(replayed)
         for row in replayed:
             digest = state.digest[row].tobytes().hex()
@@ -125,7 +150,7 @@ class Seats:
         """Copy what the workers have written of environments that none of them plays now."""
         state = self._state[rows]
         self.episode[rows], self.played[rows] = state.episode, state.num_actions
-        self.following[rows], self.idle[rows] = state.next_episode, state.idle
+        self.idle[rows] = state.idle
 
     def _assign(self, row: int, episode: int, actions: bytes) -> None:
         """Have an environment's game begin, and replay these actions, with the next `_launch`."""

@@ -44,10 +44,11 @@ class SharedState(Rows):
     action: np.ndarray  # uint8 [E]                trainer: what was decided
     discount: np.ndarray  # float64 [E]            trainer: of rewards, a game step
     begin: np.ndarray  # bool [E]                  trainer: whose game to begin
-    # Which episode is played, which comes next, and whether none does: the trainer where it has a
+    # Which episode is played, which come next, and whether none does: the trainer where it has a
     # game begin, the worker where one follows another.
     episode: np.ndarray  # int64 [E]
     next_episode: np.ndarray  # int64 [E]
+    later_episode: np.ndarray  # int64 [E]
     idle: np.ndarray  # bool [E]
     # The episode's actions so far: the worker; the trainer where they are to be replayed.
     num_actions: np.ndarray  # int64 [E]
@@ -102,6 +103,7 @@ def _layout(
         "begin": ((), np.dtype(bool)),
         "episode": ((), np.dtype(np.int64)),
         "next_episode": ((), np.dtype(np.int64)),
+        "later_episode": ((), np.dtype(np.int64)),
         "idle": ((), np.dtype(bool)),
         "num_actions": ((), np.dtype(np.int64)),
         "log": ((max_steps,), np.dtype(np.uint8)),

@@ -62,7 +62,7 @@ _ARRAYS = tuple(field.name for field in fields(StepResult) if field.type is np.n
 class VectorEnv:
     """`num_envs` games in `num_workers` processes. Call `start` or `restore` first.
 
-    Environment e plays the episodes `next_episode + number_step * (e + num_envs * k)`, k = 0, 1, …
+    Which environment plays which episode depends on when `deal` is called, and not on timing.
 
     Parameters
     ----------
@@ -70,8 +70,9 @@ class VectorEnv:
     run_seed : with an episode's number it determines that episode's seeds.
     max_steps : game steps after which an episode is truncated.
     character : NLE's character string.
-    next_episode : the lowest number that an episode may have.
-    number_step : how far apart their numbers are, for several VectorEnvs to share them.
+    next_episode : the number of the first episode, and of those that follow
+    number_step : how far apart they are, for several VectorEnvs to share them.
+    unbegun : lower numbers that are to be played, too.
     limit : episodes of this number or above are not begun; an environment that would is idle.
     decide, margin, use_mask : as of `Grounder`.
     every_step : whether each game step is a decision, also where the rules would carry on; the
@@ -114,6 +115,7 @@ class VectorEnv:
         character: str = "mon-hum-neu-mal",
         next_episode: int = 0,
         number_step: int = 1,
+        unbegun: Sequence[int] = (),
         limit: int | None = None,
         decide: Decide = "contested",
         margin: float = MARGIN,
@@ -160,34 +162,43 @@ class VectorEnv:
         )
         self._pool = WorkerPool(setup, memory, ranges, num_workers, timeout)
         self._seats = seats = Seats(
-            self._state, self._pool, max_steps, next_episode, number_step, limit
+            self._state, self._pool, max_steps, next_episode, number_step, limit, unbegun
         )
         self.episode, self.played, self.idle = seats.episode, seats.played, seats.idle
 
     def start(self) -> None:
-        """Every environment begins its next episode.
+        """Every environment begins an episode.
 
-        As `restore`, `games` and setting `discount`, it raises RuntimeError between a `send` and
-        its `receive`.
+        As `deal`, `restore`, `games` and setting `discount`, it raises RuntimeError between a
+        `send` and its `receive`.
         """
         self._require_idle()
         with self._closed_on_error():
+            self._seats.deal()
             self._seats.begin(list(range(self.num_envs)))
             self._take_over(slice(None))
 
-    def restore(self, games: Sequence[GameState], next_episode: int) -> list[str]:
+    def deal(self) -> None:
+        """Deal out the numbers of the episodes that are to follow, the lowest ones first.
+
+        Without it an environment goes on with numbers of its own, and the longer the games of one
+        last the further behind are its numbers.
+        """
+        self._require_started()
+        self._require_idle()
+        with self._closed_on_error():
+            self._seats.deal()
+            self._take_over(slice(None))
+
+    def restore(self, games: Sequence[GameState]) -> list[str]:
         """Replay `games` into the environments in order, and go on from there.
 
-        `next_episode` is what that of the VectorEnv was whose games they are. Where it had as many
-        environments, and shared the numbers with as many others, each environment goes on with
-        the numbers that it had; otherwise with numbers from there on.
-
         Returns one message per game that could not be brought back exactly. Its environment
-        begins its next episode instead, as does one for which there is no game.
+        begins another episode instead, as does one for which there is no game.
         """
         self._require_idle()
         with self._closed_on_error():
-            messages = self._seats.restore(games, next_episode)
+            messages = self._seats.restore(games)
             self._take_over(slice(None))
             return messages
 
@@ -269,13 +280,12 @@ class VectorEnv:
         for row in gone + [row for worker in lost for row in worker.rows]:
             hashes[row] = ""
         return [
-            GameState(number, log[:length].tobytes(), digest, following)
-            for number, log, length, digest, following, idle in zip(
-                self.episode.tolist(), self._state.log, self.played, hashes,
-                self._seats.following.tolist(), self.idle,
+            GameState(number, log[:length].tobytes(), digest)
+            for number, log, length, digest, idle in zip(
+                self.episode.tolist(), self._state.log, self.played, hashes, self.idle
             )
             if not idle
-        ]  # fmt: skip
+        ]
 
     @property
     def discount(self) -> float:
@@ -289,9 +299,14 @@ class VectorEnv:
 
     @property
     def next_episode(self) -> int:
-        """A number above those of all episodes begun so far, from which a VectorEnv with any number
-        of environments may go on. It differs from the first by a multiple of `number_step`."""
+        """The lowest number above those of all episodes begun when numbers were last dealt: from
+        it, and with the `unbegun` ones, a VectorEnv with any number of environments may go on."""
         return self._seats.next_episode
+
+    @property
+    def unbegun(self) -> list[int]:
+        """The numbers below `next_episode` of which no episode was begun until then, rising."""
+        return list(self._seats.unbegun)
 
     @property
     def crashes(self) -> int:

@@ -40,8 +40,8 @@ _CPU_SECONDS_PER_GAME = 120
 class WorkerSetup:
     """What every worker of one VectorEnv must know.
 
-    `stride` is how far apart the numbers of an environment's episodes are; those from `limit` on
-    are not begun. With `every_step` the games stop after each step, whatever the rules would do.
+    `stride` is how far apart the numbers of an environment's own are (see Seats); episodes from
+    `limit` on are not begun. With `every_step` the games stop after each step, whatever the rules would do.
     """
 
     make_grounder: Callable[[int], Grounder]
@@ -143,7 +143,8 @@ class Share:
         if self._setup.limit is not None and number >= self._setup.limit:
             state.idle[index] = True
             return
-        state.next_episode[index] = number + self._setup.stride
+        state.next_episode[index] = state.later_episode[index]
+        state.later_episode[index] += self._setup.stride
         state.episode[index] = number
         state.num_actions[index] = 0
         self._begin(index)

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
+from tedg_fast.machine import allow_files
 from tedg_fast.nethack.games.worker import WorkerSetup
 from tedg_fast.nethack.games.worker_process import WorkerProcess, ready
 
@@ -33,6 +34,8 @@ class WorkerPool:
         num_workers: int,
         timeout: float,
     ) -> None:
+        played = share_out(groups, num_workers)
+        allow_files(max(sum(map(len, shares)) for shares in played))
         self.workers: list[WorkerProcess] = []
         self.losses = 0
         self._timeout = timeout
@@ -43,10 +46,11 @@ class WorkerPool:
         self._release = weakref.finalize(
             self, _release, self.workers, [memory, self._setup], self._directory
         )
-        for shares in share_out(groups, num_workers):
+        for shares in played:
             self.workers.append(self._start(shares))
 
     def _start(self, shares: Sequence[range]) -> WorkerProcess:
+        self._directory.mkdir(parents=True, exist_ok=True)  # /tmp may have been cleaned
         directory = Path(tempfile.mkdtemp(dir=self._directory))
         return WorkerProcess(self._memory, self._setup, shares, directory)
 
@@ -112,8 +116,8 @@ def share_out(groups: Sequence[range], num_workers: int) -> list[list[range]]:
     """
     if len(groups) % num_workers == 0:
         return [
-            [rows if group % num_workers == worker else rows[:0] for group, rows in enumerate(groups)]
-            for worker in range(num_workers)
+            [rows if place % num_workers == own else rows[:0] for place, rows in enumerate(groups)]
+            for own in range(num_workers)
         ]
     shares: list[list[range]] = [[] for _ in range(num_workers)]
     turn = 0

@@ -99,7 +99,7 @@ class WorkerProcess:
         return self._reason
 
     def settled(self, command: bytes) -> bool:
-        """Whether there is nothing to wait for: the command was carried out, or the worker is lost."""
+        """Whether there is nothing to wait for: it was carried out, or the worker is lost."""
         return self._reason is not None or command not in self._unanswered
 
     @property
@@ -117,7 +117,7 @@ class WorkerProcess:
         self._reason = "did not answer in time and was killed"
 
     def take_answer(self) -> None:
-        """Take in the next answer, or find that the worker is lost; waits until one of them is so."""
+        """Wait for the next answer and take it in, or find that the worker is lost."""
         answer = self._read(1)
         if answer == DONE:
             self._unanswered.popleft()
