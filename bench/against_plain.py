@@ -3,8 +3,9 @@
     python bench/against_plain.py
 
 First both compute the loss and the gradients of the same rollout of real games with the same
-parameters, which must agree within rounding. Then each is timed: the plain loop (``plain_loop.py``),
-which asks its network at every step, and ``tedg-train`` with its defaults. Writes bench/results/against_plain.md and .json. Run it on an idle machine.
+parameters, which must agree within rounding. Then each is timed: the plain loop
+(``plain_loop.py``), which asks its network at every step, and ``tedg-train`` with its defaults.
+Writes bench/results/against_plain.md and .json. Run it on an idle machine.
 """
 
 import argparse
@@ -94,8 +95,8 @@ def disagreement(rollout: Rollout, policy: Policy, config: TrainConfig) -> dict[
 def one_small_minibatch(config: TrainConfig) -> TrainConfig:
     """The same with rollouts of a single small minibatch."""
     steps = SMALL // config.num_envs
-    ppo = replace(config.ppo, minibatch_size=SMALL, rollout_decisions=steps, segment_decisions=steps)
-    return replace(config, ppo=ppo)
+    sizes = {"rollout_decisions": steps, "segment_decisions": steps, "minibatch_size": SMALL}
+    return replace(config, ppo=replace(config.ppo, **sizes))
 
 
 def check_equal(hypergraph: Hypergraph, config: TrainConfig) -> dict[str, float]:

@@ -121,7 +121,8 @@ def _stacked(observations: list[Observation]) -> Observation:
 
 
 def _shown(policy: Policy, observations: list[Observation]) -> torch.Tensor:
-    """The effects that the observation after each step shows [T, E, F]; after the last, the first."""
+    """The effects that the observation after each step shows [T, E, F]; after the last step those
+    of the first."""
     bits = np.stack([one.active_bits for one in observations])
     shown = policy.effects.shown(torch.from_numpy(bits).flatten(0, 1))
     return shown.unflatten(0, bits.shape[:2]).roll(-1, 0)

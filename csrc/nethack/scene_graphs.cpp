@@ -178,7 +178,9 @@ void SceneGraphBuilder::add(const uint8_t* instances, int most_instances, const 
       edge(first_object + object, 1 + i,
            variable == 0 ? Role::first_instance : Role::second_instance);
     }
-    for (const int condition : rule.conditions) edge(-1 - condition, 1 + i, Role::condition_instance);
+    for (const int condition : rule.conditions) {
+      edge(-1 - condition, 1 + i, Role::condition_instance);
+    }
     for (const int effect : rule.effects) {
       edge(-1 - num_conditions_ - effect, 1 + i, Role::effect_instance);
     }

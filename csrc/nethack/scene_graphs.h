@@ -72,9 +72,10 @@ class SceneGraphBuilder {
            const uint8_t* active_bits, SceneGraphs& out) const;
 
  private:
-  // How an attribute becomes columns: the number squashed to sign(x) log(1 + |x|), a truth as it is,
-  // a word one-hot. East and south become the larger and the smaller of their sizes, so that all
-  // eight ways to turn and mirror the map give the same; names of directions are left out likewise.
+  // How an attribute becomes columns: the number squashed to sign(x) log(1 + |x|), a truth as it
+  // is, a word one-hot. East and south become the larger and the smaller of their sizes, so that
+  // all eight ways to turn and mirror the map give the same; names of directions are left out
+  // likewise.
   struct Encoding {
     enum How { kNumber, kTruth, kWord, kExtent } how;
     int attribute, column, words;

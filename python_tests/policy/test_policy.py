@@ -191,7 +191,8 @@ def test_effects_are_predicted_from_what_the_action_carries_out():
         carried = [[0, 1], [], []]
         for row, places in zip(logits, carried):
             weight = [reading.learned[i].exp() for i in places]
-            pooled = sum((w * reading.instances[i] for w, i in zip(weight, places)), torch.zeros(32))
+            heard = [w * reading.instances[i] for w, i in zip(weight, places)]
+            pooled = sum(heard, torch.zeros(32))
             query = predictor.query(pooled / (1 + sum(weight)))
             for effect, logit, bias in zip(predictor.visible, row, predictor.bias):
                 expected = query @ nodes[effect] / 32**0.5 + bias

@@ -10,10 +10,10 @@ from tedg_fast.ops import Graph, gat_attention, gat_attention_weights
 
 
 class GraphAttention(nn.Module):
-    """Multi-head graph attention (Veličković et al. 2018, eq. 1–4) with a learned bias per relation.
+    """Multi-head graph attention (Veličković et al. 2018, eq. 1–4), a learned bias per relation.
 
-    ``x' = x + relu(LayerNorm(attention))`` for every node; heads are concatenated. Where ``learned``
-    is False all neighbours of a node weigh the same, whatever they are.
+    ``x' = x + relu(LayerNorm(attention))`` for every node; heads are concatenated. Where
+    ``learned`` is False all neighbours of a node weigh the same, whatever they are.
     """
 
     def __init__(self, num_relations: int, heads: int, head_size: int, *, learned: bool):

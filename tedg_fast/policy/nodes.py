@@ -98,8 +98,8 @@ def _rule_traits(hypergraph: Hypergraph) -> Tensor:
 
 
 def monster_traits(table: np.ndarray) -> Tensor:
-    """NLE's ``table`` of monster kinds, float64 [M, attributes] in the vocabulary's order, as inputs:
-    numbers squashed, the class one-hot; float32 [M, traits].
+    """NLE's ``table`` of monster kinds, float64 [M, attributes] in the vocabulary's order, as
+    inputs: numbers squashed, the class one-hot; float32 [M, traits].
 
     The name is left out: a column for each of several hundred kinds would hardly be seen twice.
     """

@@ -45,8 +45,8 @@ class Proposals(nn.Module):
         share = strength / (actions < len(ACTIONS)).sum(1)
         row = scenes.instance_sample * self.num_experts + self.owner[scenes.rule]
         place = row.unsqueeze(1) * shape[2] + actions
-        shares = share.unsqueeze(1).expand_as(place)
-        weight = strength.new_zeros(math.prod(shape)).index_add(0, place.flatten(), shares.flatten())
+        shares = share.unsqueeze(1).expand_as(place).flatten()
+        weight = strength.new_zeros(math.prod(shape)).index_add(0, place.flatten(), shares)
         weight = weight.view(shape)[..., : len(ACTIONS)]
         loudness = weight.sum(2).log1p()
         return weight.log1p() / loudness.clamp_min(1).unsqueeze(2), loudness

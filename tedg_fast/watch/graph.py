@@ -39,8 +39,8 @@ def graph_picture(path: Path, moment: Moment, hypergraph: Hypergraph) -> None:
 
 
 def draw_graph(moment: Moment, hypergraph: Hypergraph) -> Figure:
-    """Conditions that hold, and the objects and whatever else rules attend to, on the left; rules that apply in
-    the middle, in each its instances; their effects on the right.
+    """Conditions that hold, and the objects and whatever else rules attend to, on the left; rules
+    that apply in the middle, in each its instances; their effects on the right.
 
     A black line's width is the attention that the rule pays to its end (mean of the heads, last
     round); a blue one joins an object to a rule that it is bound by. A rule's box is as dark as the

@@ -46,9 +46,9 @@ class Moment:
 
     ``action`` is the one that will be played, ``probabilities`` [23] are what it was drawn from;
     where the agent is not ``asked``, because the rules leave no choice, what it would have made of
-    the moment. ``alpha`` [K] is empty for the rules alone, as is ``value`` 0; ``conditions`` are the numbers of
-    those that hold, ``rules`` those that apply, the weightiest first; ``objects`` the names of what
-    is on the map, monsters first. ``ending`` is empty while the game runs; after its end the screen
+    the moment. ``alpha`` [K] is empty for the rules alone, as is ``value`` 0; ``conditions`` are
+    the numbers of those that hold, ``rules`` those that apply, the weightiest first; ``objects``
+    the names of what is on the map, monsters first. ``ending`` is empty while the game runs; after its end the screen
     is the last one and there is no action.
     """
 
