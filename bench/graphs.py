@@ -86,8 +86,11 @@ def small_graphs() -> GraphBatch:
 
 
 def decisions() -> GraphBatch:
-    """2,048 graphs of the size that decisions have, not real ones: a player, 10 to 20 instances, 8 to
-    12 objects, 150 edges, a third of them from 80 nodes that all share."""
+    """2,048 graphs of the size that decisions have, not real ones.
+
+    A player, 10 to 20 instances, 8 to 12 objects, 150 edges, a third of them from 80 nodes that
+    all graphs share.
+    """
     generator = torch.Generator().manual_seed(1)
     instances = torch.randint(10, 21, (2048,), generator=generator)
     objects = torch.randint(8, 13, (2048,), generator=generator)

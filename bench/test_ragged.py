@@ -73,7 +73,7 @@ def pyg(batch):
     def run(x, score_src, score_dst, bias):
         heads, width = x.shape[1:]
         if not convs:
-            convs["conv"] = BiasedConv(geometric.GATConv)(width, width, heads)
+            convs["conv"] = biased_conv(geometric.GATConv)(width, width, heads)
         conv = convs["conv"]
         sizes = len(score_src), len(score_dst)
         alpha = conv.edge_updater(
@@ -84,7 +84,7 @@ def pyg(batch):
     return run
 
 
-def BiasedConv(base):
+def biased_conv(base):
     """PyG's layer with the score of an edge given, as it adds that of its edge features."""
 
     class Conv(base):

@@ -36,6 +36,13 @@ inline void check_permutation(const char* name, const int32_t* index, int64_t co
   }
 }
 
+[[noreturn]] __attribute__((noinline, cold)) inline void refuse_transpose(int64_t edge,
+                                                                          int64_t target,
+                                                                          int64_t source) {
+  refuse("t_edge and t_target must be the transpose of rowptr and col, got edge ", edge,
+         " of target ", target, " for source ", source);
+}
+
 // The arrays t_rowptr, t_target and t_edge are the transpose of rowptr and col. As the positions
 // rise within a row, no edge is there twice, so all are there once.
 inline void check_transpose(const int32_t* rowptr, const int32_t* col, const int32_t* t_rowptr,
@@ -49,8 +56,7 @@ inline void check_transpose(const int32_t* rowptr, const int32_t* col, const int
     for (int64_t k = t_rowptr[j]; k < t_rowptr[j + 1]; ++k) {
       const int64_t edge = t_edge[k], target = t_target[k];
       if (col[edge] != j || edge < rowptr[target] || edge >= rowptr[target + 1] || edge <= last) {
-        refuse("t_edge and t_target must be the transpose of rowptr and col, got edge ", edge,
-               " of target ", target, " for source ", j);
+        refuse_transpose(edge, target, j);
       }
       last = edge;
     }

@@ -12,6 +12,7 @@ from ops.op_cases import FLOATS, attention_problem, close, gradients
 
 from tedg_fast.ops import (
     Graph,
+    GraphBatch,
     _native,
     expert_overlap,
     fenchel_young_loss,
@@ -138,6 +139,30 @@ def test_attention_over_hubs(batch, dtype):
     graph = hub_graph().to(DEVICE)
     _, arguments = attention_problem(
         batch=batch, sources=70, targets=60, heads=1, width=40, dtype=dtype, seed=fresh_seed()
+    )
+    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
+          arguments, dtype)
+
+
+@dtypes
+def test_attention_over_a_batch_of_graphs(dtype):
+    """One sample of many small graphs: degrees from 0 to 60, shared nodes that hundreds hear."""
+    seed = fresh_seed()
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(low, high, count):
+        return torch.randint(low, high, (count,), generator=generator)
+
+    nodes, edges = draw(1, 13, 30), draw(0, 61, 30)
+    node_start, edge_start = (torch.cat([n.new_zeros(1), n.cumsum(0)]) for n in (nodes, edges))
+    size = nodes.repeat_interleave(edges)
+    source = draw(0, 2**20, len(size)) % (size + 2) - 2
+    target = torch.where(draw(0, 2, len(size)) == 0, 0, draw(0, 2**20, len(size)) % size)
+    batch = GraphBatch(node_start, edge_start, source, target, draw(0, 3, len(size)), 2)
+    graph = batch.to(DEVICE).graph
+    _, arguments = attention_problem(
+        batch=1, sources=graph.num_sources, targets=graph.num_targets, heads=4, width=8, edges=0,
+        relations=3, masked=True, dtype=dtype, seed=seed,
     )
     check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
           arguments, dtype)

@@ -149,3 +149,14 @@ def test_weights_carry_no_gradient():
     arguments.pop("x")
     arguments["score_src"].requires_grad_()
     assert not gat_attention_weights(graph=graph, **arguments).requires_grad
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16, 32])
+@pytest.mark.parametrize("heads", [2, 3, 4, 8, 9, 17])
+def test_one_sample_of_several_heads(heads, width, dtype):
+    """By rows, heads are taken side by side, up to eight at a time."""
+    graph, arguments = attention_problem(
+        batch=1, heads=heads, width=width, edges=90, relations=3, masked=True, dtype=dtype
+    )
+    check(graph, arguments, dtype)

@@ -1,4 +1,4 @@
-"""GraphBatch: many graphs as one equal each of them alone, in any order, and bad ones are refused."""
+"""GraphBatch: many graphs as one equal each of them alone, in any order; bad ones are refused."""
 
 import copy
 import pickle

@@ -53,6 +53,16 @@ CALLS = {
         "edge_index": INDEX, "num_sources": 7, "num_targets": 5,
         "relation": torch.randint(0, 2, (23,)),
     }),
+    "GraphBatch": (ops.GraphBatch, {
+        "node_start": torch.tensor([0, 3, 3, 5]), "edge_start": torch.tensor([0, 2, 2, 4]),
+        "source": torch.tensor([0, 1, -1, -2]), "target": torch.tensor([1, 2, 0, 1]),
+        "relation": torch.tensor([0, 1, 1, 0]), "num_shared": 2,
+    }),
+    "raw batch_graph": (torch.ops.tedg.batch_graph, {
+        "node_start": torch.tensor([0, 3, 3, 5]), "edge_start": torch.tensor([0, 2, 2, 4]),
+        "source": torch.tensor([0, 1, -1, -2], dtype=torch.int32),
+        "target": torch.tensor([1, 2, 0, 1], dtype=torch.int32), "num_nodes": 5, "num_shared": 2,
+    }),
     "raw gat_attention_backward": (torch.ops.tedg.gat_attention_backward, {
         "grad_out": torch.randn(2, 5, 3, 5), "grad_lse": torch.randn(2, 5, 3), "x": X,
         "score_src": SRC, "score_dst": DST, "rowptr": graph.rowptr, "col": graph.col,
@@ -144,6 +154,8 @@ KIN = {
     "t_target": {"t_edge"},
     "relation": {"edge_bias"},
     "edge_bias": {"relation"},
+    "node_start": {"edge_start"},
+    "source": {"target"},
 }
 
 

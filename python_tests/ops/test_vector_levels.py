@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-FILES = ("test_embedding.py", "test_gat_attention.py", "test_graph_batch.py", "test_routing.py", "test_losses.py")
+FILES = ("test_embedding.py", "test_gat_attention.py", "test_graph_batch.py", "test_routing.py",
+         "test_losses.py")
 
 
 @pytest.mark.parametrize("level", ["baseline", "avx2"])

@@ -75,7 +75,7 @@ struct NextSlab {
   }
 };
 
-// values <- values times dropout's factors of the range, which factor gets.
+// to <- from times dropout's factors of the range, which factor gets.
 template <class A>
 void drop(const GatProblem& p, const GatRange& r, const Walk<A>& w, const A* from, A* to,
           A* factor) {

@@ -30,8 +30,8 @@ struct Rows {
 
 constexpr int64_t kFetchAhead = 8;  // edges
 
-// Fetches the rows of `heads` heads of the edges that come after [begin, end) in a walk that ends at
-// `last`, where features do not stay in a cache anyway.
+// Fetches the rows of `heads` heads of the edges that come after [begin, end) in a walk that ends
+// at `last`, where features do not stay in a cache anyway.
 template <class T>
 TEDG_INLINE void fetch_ahead(const GatProblem& p, const Rows<T>& rows, int64_t heads,
                              int64_t begin, int64_t end, int64_t last) {

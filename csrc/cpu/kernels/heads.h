@@ -1,5 +1,5 @@
-// Numbers of several heads side by side: short vectors of a lane a head, and sums and inner products
-// over rows of features that hold all heads.
+// Numbers of several heads side by side: short vectors of a lane a head, and sums and inner
+// products over rows of features that hold all heads.
 //
 // Heads are padded to a power of two, kHeads; what the lanes beyond hold is never stored. A
 // record holds an edge's numbers, one a head. An edge whose number is 0 is skipped, whatever its
@@ -105,8 +105,8 @@ TEDG_INLINE bool heads_together(int64_t heads, int64_t width) {
   return heads <= kLanes<A> && width > 1 && width <= kLanes<A> && (width & (width - 1)) == 0;
 }
 
-// Numbers of all heads, one a lane; which of them meets each lane of a row's first vector, and by how
-// many heads the next vector is further.
+// Of numbers of all heads, one a lane: which of them meets each lane of a row's first vector, and
+// by how many heads the next vector is further.
 template <class A>
 struct Spread {
   Index<A> head;
@@ -146,8 +146,8 @@ TEDG_INLINE void gather_piece(T* out, const Rows<T>& rows, const Spread<acc_t<T>
   }
 }
 
-// out [heads, width] <- the sum over edges [begin, end) of record(k)[h] * row(k)[h], times scale[h].
-// record(k) is followed by a vector's worth of memory.
+// out [heads, width] <- the sum over edges [begin, end) of record(k)[h] * row(k)[h], times
+// scale[h]. record(k) is followed by a vector's worth of memory.
 template <class T, int kHeads, class Record>
 TEDG_INLINE void gather_all(T* out, const Rows<T>& rows, int64_t heads, int64_t begin,
                             int64_t end, heads_vec<acc_t<T>, kHeads> scale,
