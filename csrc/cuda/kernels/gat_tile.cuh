@@ -261,20 +261,21 @@ template <class T>
 struct TileScores {
   using A = acc_t<T>;
   A* source;           // [N + 1]; -inf where a source takes no part, and for slots without an edge
-  A* bias;             // [R] or null
-  uint16_t* relation;  // [slots] or null
+  A* bias;             // [R]
+  uint16_t* relation;  // [slots], nothing without a bias
   const T* target;     // [M, H], at this head, in device memory
   int heads;
+  bool biased;
   A slope;
 
   __host__ __device__ TileScores(Carver& carver, const GatProblem<T>& p, const TileSizes& sizes)
       : source(carver.take<A>(sizes.sources + 1)),
-        bias(p.edge_bias == nullptr ? nullptr : carver.take<A>(sizes.relations)),
-        relation(p.edge_bias == nullptr
-                     ? nullptr
-                     : carver.take<uint16_t>(2 * sizes.pairs(sizes.targets))),
+        bias(carver.take<A>(sizes.relations)),
+        relation(carver.take<uint16_t>(
+            p.edge_bias == nullptr ? 0 : 2 * sizes.pairs(sizes.targets))),
         target(nullptr),
         heads(sizes.heads),
+        biased(p.edge_bias != nullptr),
         slope(p.slope) {}
 
   // Reads the parts that belong to sample b and head h. All threads; a barrier must follow.
@@ -286,7 +287,7 @@ struct TileScores {
       const bool absent = j == sizes.sources || (mask != nullptr && !mask[j]);
       source[j] = absent ? -kInfinity<A> : widen(from[j * heads]);
     }
-    if (bias != nullptr) {
+    if (biased) {
 #pragma unroll 1
       for (int r = threadIdx.x; r < sizes.relations; r += blockDim.x) {  // warp loop: stage bias
         bias[r] = widen(p.edge_bias[r * heads + h]);
@@ -309,10 +310,10 @@ struct TileScores {
   // Calls f with whether there is a bias, as a constant.
   template <class F>
   TEDG_DEVICE void with_bias(const F& f) const {
-    if (bias == nullptr) {
-      f(Bias<false>{});
-    } else {
+    if (biased) {
       f(Bias<true>{});  // warp loop: bias
+    } else {
+      f(Bias<false>{});
     }
   }
 };
