@@ -1,6 +1,5 @@
-// Runs every kernel on small shapes of every kind, in both orders of the threads, for
-// ThreadSanitizer, which needs a program of its own; attention is also compared with a plain loop
-// in float64. Ends with "done".
+// Runs every kernel on small shapes of every kind, for ThreadSanitizer, which needs a program of its
+// own; attention and embeddings are also compared with plain loops in float64. Ends with "done".
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -255,6 +254,36 @@ void routing(int batch, int experts, int actions) {
   }
 }
 
+void embedding(int batch, int features, int count, int classes, int width) {
+  printf("embedding B=%d F=%d S=%d classes=%d D=%d\n", batch, features, count, classes, width);
+  fflush(stdout);
+  const auto beside = normal(batch * features), table = normal(classes * width);
+  const auto grad = normal(batch * (features + count * width));
+  std::vector<uint8_t> index(batch * count);
+  for (uint8_t& v : index) v = static_cast<uint8_t>(below(classes));
+  auto out = normal(grad.size()), grad_table = normal(classes * width);
+  EmbeddingProblem<float> p{};
+  p.rows = batch, p.features = features, p.count = count, p.classes = classes, p.width = width;
+  p.index = index.data(), p.beside = beside.data(), p.table = table.data(), p.out = out.data();
+  p.grad = grad.data(), p.grad_table = grad_table.data();
+  auto parts = normal(p.named() * width * p.runs());
+  p.parts = parts.data();
+  concat_embedding(p, nullptr);
+  concat_embedding_backward(p, nullptr);
+  std::vector<double> sums(classes * width);
+  for (int b = 0; b < batch; ++b) {
+    for (int s = 0; s < count; ++s) {
+      for (int d = 0; d < width; ++d) {
+        const int at = b * (features + count * width) + features + s * width + d;
+        const int entry = index[b * count + s] * width + d;
+        expect(out[at], table[entry], "an embedding");
+        sums[entry] += grad[at];
+      }
+    }
+  }
+  for (int i = 0; i < classes * width; ++i) expect(grad_table[i], sums[i], "grad_table");
+}
+
 void everything() {
   for (const Shape& shape : {
            // Tiles: several slices and samples a block, hubs, odd widths, nothing at all.
@@ -276,20 +305,22 @@ void everything() {
     attention(shape);
   }
   for (const auto& [batch, experts, actions] :
-       std::vector<std::array<int, 3>>{{1, 4, 23}, {64, 4, 23}, {33, 7, 121}, {3, 64, 23},
-                                       {5, 33, 17}, {2, 100, 9}, {200, 4, 3}, {1, 1, 1}}) {
+       std::vector<std::array<int, 3>>{{1, 4, 23}, {40, 4, 23}, {9, 7, 121}, {2, 64, 5},
+                                       {2, 33, 17}, {2, 100, 3}, {70, 4, 3}, {1, 1, 1}}) {
     routing(batch, experts, actions);
   }
+  embedding(40, 5, 20, 7, 4);
+  embedding(3, 0, 2, 200, 40);
 }
 
 }  // namespace
 
-int main() {
+// all_kernels ORDER, 0 or 1: that of the threads.
+int main(int count, char** arguments) {
+  if (count != 2) return 2;
   try {
-    for (const int order : {0, 1}) {
-      tedg_emulation_schedule(order);
-      everything();
-    }
+    tedg_emulation_schedule(arguments[1][0] - '0');
+    everything();
   } catch (const std::exception& error) {
     printf("%s\n", error.what());
     return 1;

@@ -2,6 +2,9 @@
 // does over the targets and backward over the sources.
 #pragma once
 
+#include <stdexcept>
+#include <string>
+
 #include "gat_scores.cuh"
 
 namespace tedg::gpu {
@@ -13,6 +16,14 @@ unsigned keys_of(const GatProblem<T>& p) {
   const int64_t rows = p.sources > p.targets ? p.sources : p.targets;
   // Small windows where large ones would leave multiprocessors idle.
   return divided(p.edges + rows, 1024) * p.batch * p.heads < 2 * multiprocessors() ? 256 : 1024;
+}
+
+template <class T>
+void check_stride(const char* name, const GatProblem<T>& p) {
+  if (p.heads * p.width <= int64_t{0xffffffff} / int64_t{sizeof(T)}) return;
+  throw std::runtime_error(std::string(name) + " takes at most 4 GiB of features a node, got " +
+                           std::to_string(p.heads) + " heads of width " +
+                           std::to_string(p.width));
 }
 
 template <class T>

@@ -44,13 +44,13 @@ TEDG_DEVICE void multiply_rows(const Window& window, const EntryPair<acc_t<T>>* 
                                const GatProblem<T>& p, const Place& at, int shift,
                                Two<acc_t<T>>* product) {
   using A = acc_t<T>;
-  const int64_t stride = p.heads * p.width;
+  const unsigned stride = stride_bytes(p);
   const int width = static_cast<int>(p.width), chunks = chunks_of<T>(p.width);
   const int lane = threadIdx.x & ((1 << shift) - 1);
   const T* x = p.x + at.row_0(p, p.sources) * width;
   const T* grad_out = p.grad_out + at.row_0(p, p.targets) * width;
   for_rows(window.order, shift, [&](const auto& s) {  // warp loop: products
-    const T* to = grad_out + window.part(s.row).row * stride;
+    const T* to = row_of(grad_out, window.row(s.row), stride);
     const unsigned most = __shfl_sync(kAllLanes, s.end - s.begin, 0);  // the first has the longest
 #pragma unroll 1
     for (unsigned i = 0; i < most; i += s.step) {  // warp loop: pairs
@@ -64,13 +64,15 @@ TEDG_DEVICE void multiply_rows(const Window& window, const EntryPair<acc_t<T>>* 
 #pragma unroll
           for (int u = 0; u < 2; ++u) {
             if (both.weight.of[u] == 0) continue;
-            const T* from = x + (both.offset[u] & ~kBelowZero) * stride;
+            const T* from = row_of(x, both.offset[u] & ~kBelowZero, stride);
             sum.of[u] = inner_product<T>(sum.of[u], g, load_chunk(from, c, width, kAligned));
           }
         }
       }
-#pragma unroll
-      for (int u = 0; u < 2; ++u) sum.of[u] = group_sum(sum.of[u], 1 << shift);
+#pragma unroll 1
+      for (int step = 1 << shift >> 1; step > 0; step >>= 1) {  // warp loop: sum
+        for (A& v : sum.of) v += __shfl_xor_sync(kAllLanes, v, step);
+      }
       if (k < s.end && lane == 0) product[k] = sum;
     }
   });
@@ -90,7 +92,8 @@ TEDG_DEVICE void score_gradients(const Window& window, const EntryPair<acc_t<T>>
     // What an edge's product is in the end, and dropout's factor: a dropped one has none, whatever
     // its features hold.
     const auto with_dropout = [&](unsigned e, A& value) {
-      const A factor = p.dropout_seed == nullptr ? A{1} : kept(p, at, e);
+      if (p.dropout_seed == nullptr) return A{1};
+      const A factor = kept(p, at, e);
       value = factor == 0 ? A{0} : factor * value;
       return factor;
     };
@@ -124,7 +127,7 @@ TEDG_DEVICE void score_gradients(const Window& window, const EntryPair<acc_t<T>>
         const A slope = below ? p.slope : A{1};
         A by_weight = products.of[u];
         const A factor = with_dropout(e + u, by_weight);
-        if (part.whole) {
+        if (!(s.row & Window::kSplit)) {
           const A gradient = weight == 0 ? A{0} : weight * (by_weight - mean) * slope;
           sum += gradient;
           edges[e + u] = {weight * factor, gradient};
@@ -311,6 +314,7 @@ int64_t window_bytes_of(unsigned keys, bool products) {
 template <class T>
 void general_backward(const GatProblem<T>& p, int64_t first, int64_t heads, cudaStream_t stream) {
   const char* name = "gat_attention_backward";
+  check_stride(name, p);
   const Side targets = targets_of(p), sources = sources_of(p);
   Work work = work_of(p, first, p.targets);
   launch(name, p.aligned ? window_targets<T, true> : window_targets<T, false>,

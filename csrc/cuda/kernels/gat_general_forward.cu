@@ -31,10 +31,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   softmax_window(window, p, at, entries, p.lse, parts.sums,
                  [&](unsigned k, unsigned row, Two<A> weight) {
                    if (p.dropout_seed == nullptr) return weight;
-                   const unsigned e = window.edge(window.part(row), k);  // only: dropout
-                   for (int u = 0; u < 2; ++u) {                         // only: dropout
-                     weight.of[u] *= kept(p, at, e + u);                 // only: dropout
-                   }
+                   const unsigned e = window.edge(window.part(row), k);
+                   for (int u = 0; u < 2; ++u) weight.of[u] *= kept(p, at, e + u);
                    return weight;
                  });
   __syncthreads();
@@ -85,6 +83,7 @@ template <class T>
 void gat_forward(const GatProblem<T>& p, cudaStream_t stream) {
   if (p.chunk == 0) return gat_tile_forward(p, stream);
   const char* name = "gat_attention";
+  check_stride(name, p);
   const auto kernel = p.aligned ? window_forward<T, true> : window_forward<T, false>;
   for_chunks(p, [&](int64_t first, int64_t heads) {
     const Work work = work_of(p, first, p.targets);

@@ -78,14 +78,14 @@ TEDG_DEVICE void stage_scores(const Window& window, const GatProblem<T>& p, cons
         bool absent = score == -kInfinity<A> || (mask != nullptr && !mask[j]);
         score += to;
         if (p.edge_bias != nullptr) {
-          const int r = checked(p.relation[e], relations);  // only: bias
-          score += widen(p.edge_bias[r * heads + at.h]);    // only: bias
+          const int r = checked(p.relation[e], relations);
+          score += widen(p.edge_bias[r * heads + at.h]);
         }
         if (own != nullptr) {
-          const int id = checked(p.edge_id[e], window.side.edges);    // only: own scores
-          const A extra = own[static_cast<int64_t>(id) * heads];      // only: own scores
-          absent = absent || extra == -kInfinity<A>;                  // only: own scores
-          score += extra;                                             // only: own scores
+          const int id = checked(p.edge_id[e], window.side.edges);
+          const A extra = own[static_cast<int64_t>(id) * heads];
+          absent = absent || extra == -kInfinity<A>;
+          score += extra;
         }
         both.offset[u] = static_cast<uint32_t>(j);
         if (kForBackward && !(score > 0)) both.offset[u] |= kBelowZero;
@@ -110,11 +110,10 @@ TEDG_DEVICE void softmax_window(const Window& window, const GatProblem<T>& p, co
       [&](unsigned k) { return entries[k].weight; },
       [&](unsigned k, unsigned row, Two<A> v) { entries[k].weight = finish(k, row, v); },
       [&](unsigned row, A value) {
-        const Part part = window.part(row);
-        if (!part.whole) {
-          if (parts != nullptr) parts[part.slot()].lse = value;
+        if (row & Window::kSplit) {
+          if (parts != nullptr) parts[window.part(row).slot()].lse = value;
         } else if (lse != nullptr) {
-          lse[at.row_0(p, p.targets) + static_cast<int64_t>(part.row) * p.heads] = value;
+          lse[at.row_0(p, p.targets) + (window.first + row) * p.heads] = value;
         }
       });
 }

@@ -9,6 +9,8 @@
 // The edges of a part lie in pairs in shared memory, from slot 2 * ((key - first key) / 2) on.
 #pragma once
 
+#include <type_traits>
+
 #include "gat_order.cuh"
 
 namespace tedg::gpu {
@@ -62,6 +64,8 @@ TEDG_DEVICE int first_row(const Side& side, unsigned key) {
 
 // A window's rows and parts, in shared memory.
 struct Window {
+  static constexpr uint32_t kSplit = uint32_t{1} << 31;  // in `order`, with a row of several parts
+
   RowOrder order;
   Two<unsigned>* later;  // [keys / kPartEdges] (row, number) of parts that are not their row's first
   int* found;            // first row, row after the last, number of later parts
@@ -102,9 +106,9 @@ struct Window {
       unsigned number = (before + kPartEdges - 1) / kPartEdges;
       if (number == 0) number = 1;
       const unsigned end = side.rowptr[row + 1];
-      for (; head.begin + number * kPartEdges < end &&
-             head.key() + number * kPartEdges - first_key < keys;
-           ++number) {  // warp loop: later parts
+#pragma unroll 1
+      for (; head.begin + number * kPartEdges < end; ++number) {  // warp loop: later parts
+        if (head.key() + number * kPartEdges - first_key >= keys) break;
         const int at = atomicAdd(&found[2], 1);
         if (static_cast<unsigned>(at) >= keys / kPartEdges) __trap();
         later[at] = {{row, number}};
@@ -118,15 +122,18 @@ struct Window {
       const Part p = part(i);
       if (p.key() - first_key >= keys) __trap();
       const unsigned pair = first_pair(p);
-      return Row{static_cast<uint32_t>(i), static_cast<uint16_t>(pair),
+      return Row{p.whole ? i : i | kSplit, static_cast<uint16_t>(pair),
                  static_cast<uint16_t>(pair + (p.end - p.begin + 1) / 2)};
     });
   }
+  // What `order` names i, with or without kSplit.
   TEDG_DEVICE Part part(unsigned i) const {
+    i &= ~kSplit;
     if (i < static_cast<unsigned>(rows)) return part_of(side, first + i, 0);
     const Two<unsigned> place = later[i - rows];
     return part_of(side, place.of[0], place.of[1]);
   }
+  TEDG_DEVICE unsigned row(unsigned i) const { return i & kSplit ? part(i).row : first + i; }
   TEDG_DEVICE unsigned first_pair(const Part& p) const { return (p.key() - first_key) / 2; }
   // The first edge of pair k, which is one of the part's.
   TEDG_DEVICE unsigned edge(const Part& p, unsigned k) const {
@@ -197,6 +204,17 @@ struct PartMemory {
   }
 };
 
+// Rows of features lie so many bytes apart; check_stride has seen that 32 bits count them.
+template <class T>
+TEDG_DEVICE unsigned stride_bytes(const GatProblem<T>& p) {
+  return static_cast<unsigned>(p.heads * p.width * sizeof(T));
+}
+template <class T>
+TEDG_DEVICE T* row_of(T* rows, uint32_t number, unsigned stride) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const unsigned char, unsigned char>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(rows) + uint64_t{number} * stride);
+}
+
 // Chunk c of each row of `out` <- the sum over its entries of weight * chunk c of the feature row
 // that the entry names; for part of a row the sum goes to scratch memory. An entry of weight 0 adds
 // nothing, whatever its features hold.
@@ -205,20 +223,20 @@ TEDG_DEVICE void gather_rows(const Window& window, const EntryPair<acc_t<T>>* en
                              const GatProblem<T>& p, const T* features, int shift, T* out,
                              const PartMemory<T>& parts) {
   using A = acc_t<T>;
-  const int64_t stride = p.heads * p.width;
+  const unsigned stride = stride_bytes(p);
   const int lane = threadIdx.x & ((1 << shift) - 1), width = static_cast<int>(p.width);
 #pragma unroll 1
   for (int c = lane; c - lane < parts.chunks; c += 1 << shift) {  // warp loop: columns
     const bool exists = c < parts.chunks;
     const auto feature = [&](uint32_t row, A weight) {
       Chunk<T> chunk{};
-      if (weight != 0) chunk = load_chunk(features + row * stride, c, width, kAligned);
+      if (weight != 0) chunk = load_chunk(row_of(features, row, stride), c, width, kAligned);
       return chunk;
     };
     for_rows(window.order, shift, [&](const auto& s) {  // warp loop: gathering
       A sum[Chunk<T>::kSize] = {};
       const unsigned end = exists ? s.end : s.begin;
-#pragma unroll 2
+#pragma unroll 1
       for (unsigned k = s.begin; k < end; k += s.step) {  // warp loop: pairs
         const EntryPair<A> both = entries[k];
         const Chunk<T> a = feature(both.offset[0], both.weight.of[0]);
@@ -229,13 +247,12 @@ TEDG_DEVICE void gather_rows(const Window& window, const EntryPair<acc_t<T>>* en
 #pragma unroll
       for (int i = 0; i < Chunk<T>::kSize; ++i) sum[i] = s.sum(sum[i]);
       if (!s.writes || !exists) return;
-      const Part part = window.part(s.row);
-      if (part.whole) {
-        store_chunk(out + part.row * stride, c, width, kAligned, sum);
-      } else {
-        A* to = parts.chunk(part.slot(), c);
+      if (s.row & Window::kSplit) {
+        A* to = parts.chunk(window.part(s.row).slot(), c);
 #pragma unroll
         for (int i = 0; i < Chunk<T>::kSize; ++i) to[i] = sum[i];
+      } else {
+        store_chunk(row_of(out, window.first + s.row, stride), c, width, kAligned, sum);
       }
     });
   }

@@ -128,4 +128,26 @@ void losses_forward(const LossProblem<T>& p, cudaStream_t stream);
 template <class T>
 void losses_backward(const LossProblem<T>& p, cudaStream_t stream);
 
+// Rows of features, each followed by those of a table that `index` names.
+template <class T>
+struct EmbeddingProblem {
+  int64_t rows, features, count, classes, width;
+  const uint8_t* index;      // [rows, count]
+  const T* beside;           // [rows, features]
+  const T* table;            // [classes, width]
+  T* out;                    // [rows, stride()]
+  const T* grad;             // [rows, stride()]
+  T* grad_table;             // [classes, width]
+  acc_t<T>* parts;           // [named() * width, runs()], scratch of backward
+
+  __host__ __device__ int64_t stride() const { return features + count * width; }
+  // Classes that 8 bits can name.
+  __host__ __device__ int64_t named() const { return classes < 256 ? classes : 256; }
+  int64_t runs() const;
+};
+template <class T>
+void concat_embedding(const EmbeddingProblem<T>& p, cudaStream_t stream);
+template <class T>
+void concat_embedding_backward(const EmbeddingProblem<T>& p, cudaStream_t stream);
+
 }  // namespace tedg::gpu
