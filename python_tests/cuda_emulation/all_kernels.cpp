@@ -1,6 +1,5 @@
-// Runs every kernel on small shapes of every kind, in both orders of the threads, for
-// ThreadSanitizer, which needs a program of its own; attention is also compared with a plain loop
-// in float64. Ends with "done".
+// Runs every kernel on small shapes of every kind, for ThreadSanitizer, which needs a program of its
+// own; attention and embeddings are also compared with plain loops in float64. Ends with "done".
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -38,7 +37,7 @@ int below(int size) { return static_cast<int>(generator() % static_cast<unsigned
 // A random graph as compressed rows and their transpose; hubs: a third of the edges enter one
 // target, and a third leave one source.
 struct Rows {
-  std::vector<int> rowptr, col, t_rowptr, t_target, t_edge, relation;
+  std::vector<int> rowptr, col, t_rowptr, t_target, t_edge, relation, edge_id;
 
   Rows(int sources, int targets, int edges, int relations, bool hubs)
       : rowptr(targets + 1), t_rowptr(sources + 1) {
@@ -57,6 +56,7 @@ struct Rows {
       }
       rowptr[i + 1] = static_cast<int>(col.size());
     }
+    for (int e = 0; e < edges; ++e) edge_id.push_back(edges - 1 - e);
     for (int j = 0; j < sources; ++j) {
       for (const int e : from[j]) {
         t_edge.push_back(e);
@@ -73,27 +73,46 @@ void expect(double value, double wanted, const char* what) {
                            std::to_string(wanted));
 }
 
-// Compares out and the gradients of `grad_out` by x and the scores with sums in float64.
-void compare(const GatProblem<float>& p) {
+// Dropout's factor of an edge's weight, by the definition of Philox4x32-10.
+double keeps(const GatProblem<float>& p, int64_t edge, int64_t head, int64_t sample) {
+  if (p.dropout_seed == nullptr) return 1;
+  uint64_t c[4] = {uint64_t(edge), uint64_t(head), uint64_t(sample), 0};
+  const uint64_t seed = *p.dropout_seed;
+  for (uint64_t round = 0; round < 10; ++round) {
+    const uint64_t word = 0xffffffff, a = c[0] * 0xD2511F53, b = c[2] * 0xCD9E8D57;
+    const uint64_t key[2] = {(seed + round * 0x9E3779B9) & word,
+                             ((seed >> 32) + round * 0xBB67AE85) & word};
+    const uint64_t next[4] = {b >> 32 ^ c[1] ^ key[0], b & word, a >> 32 ^ c[3] ^ key[1], a & word};
+    for (int i = 0; i < 4; ++i) c[i] = next[i];
+  }
+  return c[0] >= p.dropout_least ? p.dropout_scale : 0.0;
+}
+
+// Compares all results, for the gradients `grad_out` and `grad_lse`, with sums in float64.
+void compare(const GatProblem<float>& p, const std::vector<float>& weights) {
   const int64_t n = p.sources, m = p.targets, h = p.heads, d = p.width;
   for (int64_t b = 0; b < p.batch; ++b) {
     for (int64_t head = 0; head < h; ++head) {
       std::vector<double> grad_x(n * d), grad_source(n);
       for (int64_t i = 0; i < m; ++i) {
         const int64_t row = (b * m + i) * h + head;
-        std::vector<double> weight, product, slope;
+        std::vector<double> weight, product, slope, kept;
         double top = -INFINITY, total = 0, mean = 0, grad_target = 0;
         for (int e = p.rowptr[i]; e < p.rowptr[i + 1]; ++e) {
           const int64_t at = (b * n + p.col[e]) * h + head;
           double score = double{p.score_src[at]} + p.score_dst[row];
           if (p.edge_bias != nullptr) score += p.edge_bias[p.relation[e] * h + head];
+          if (p.score_edge != nullptr) {
+            score += p.score_edge[b * p.score_edge_stride + p.edge_id[e] * h + head];
+          }
           slope.push_back(score > 0 ? 1.0 : double{p.slope});
+          kept.push_back(keeps(p, e, head, b));
           const bool masked = p.node_mask != nullptr && !p.node_mask[b * n + p.col[e]];
           weight.push_back(masked ? -INFINITY : score * slope.back());
           top = std::max(top, weight.back());
           product.push_back(0);
           for (int64_t c = 0; c < d; ++c) {
-            product.back() += double{p.grad_out[row * d + c]} * p.x[at * d + c];
+            product.back() += kept.back() * p.grad_out[row * d + c] * p.x[at * d + c];
           }
         }
         for (double& w : weight) total += w = top == -INFINITY ? 0 : std::exp(w - top);
@@ -106,8 +125,8 @@ void compare(const GatProblem<float>& p) {
           double out = 0;
           for (size_t k = 0; k < weight.size(); ++k) {
             const int j = p.col[p.rowptr[i] + k];
-            out += weight[k] * p.x[((b * n + j) * h + head) * d + c];
-            grad_x[j * d + c] += weight[k] * p.grad_out[row * d + c];
+            out += weight[k] * kept[k] * p.x[((b * n + j) * h + head) * d + c];
+            grad_x[j * d + c] += weight[k] * kept[k] * p.grad_out[row * d + c];
           }
           expect(p.out[row * d + c], out, "out");
         }
@@ -115,6 +134,11 @@ void compare(const GatProblem<float>& p) {
           const double gradient = weight[k] * (product[k] - mean) * slope[k];
           grad_target += gradient;
           grad_source[p.col[p.rowptr[i] + k]] += gradient;
+          const int64_t place = b * p.edges + p.edge_id[p.rowptr[i] + k];
+          expect(weights[place * h + head], weight[k] * kept[k], "a weight");
+          if (p.grad_score_edge != nullptr) {
+            expect(p.grad_score_edge[place * h + head], gradient, "grad_score_edge");
+          }
         }
         expect(p.lse[row], total > 0 ? top + std::log(total) : -INFINITY, "lse");
         expect(p.grad_score_dst[row], grad_target, "grad_score_dst");
@@ -129,9 +153,12 @@ void compare(const GatProblem<float>& p) {
 }
 
 struct Shape {
+  bool tiles;  // the tile path, or else the general one
   int batch, sources, targets, edges, heads, width, relations;
   bool masked, hubs;
-  int offset;  // of x's start, in values
+  int offset = 0;      // of x's start, in values
+  int own_scores = 0;  // 0: none, 1: an edge's, 2: an edge's of each sample
+  bool dropout = false;
 };
 
 void attention(const Shape& s) {
@@ -144,37 +171,45 @@ void attention(const Shape& s) {
   const size_t edges = size_t(s.batch) * s.heads * s.edges;
   const auto x = normal(sources * s.width), source = normal(sources), target = normal(targets);
   const auto bias = normal(s.relations * s.heads), grad_out = normal(targets * s.width);
-  const auto grad_lse = normal(targets);
+  const auto grad_lse = normal(targets), own = normal(edges);
   const auto mask = flags(s.batch * s.sources);
+  const int64_t seed = 0x123456789abcdef;
   auto out = normal(targets * s.width), lse = normal(targets), grad_x = normal(sources * s.width);
-  auto grad_source = normal(sources), grad_target = normal(targets);
-  auto grad_bias = normal(s.relations * s.heads), parts = normal(s.batch * s.heads * s.relations);
-  auto weight = normal(edges), dscore = normal(edges), weights = normal(edges);
+  auto grad_source = normal(sources), grad_target = normal(targets), grad_own = normal(edges);
+  auto grad_bias = normal(s.relations * s.heads), weights = normal(edges);
   GatProblem<float> p{};
   p.batch = s.batch, p.sources = s.sources, p.targets = s.targets, p.edges = s.edges;
   p.heads = s.heads, p.width = s.width, p.relations = s.relations;
   p.rowptr = rows.rowptr.data(), p.col = rows.col.data(), p.t_rowptr = rows.t_rowptr.data();
   p.t_target = rows.t_target.data(), p.t_edge = rows.t_edge.data();
-  p.relation = rows.relation.data();
+  p.relation = rows.relation.data(), p.edge_id = rows.edge_id.data();
   p.x = x.data() + s.offset, p.score_src = source.data(), p.score_dst = target.data();
   p.edge_bias = s.relations > 0 ? bias.data() : nullptr;
   p.node_mask = s.masked ? mask.get() : nullptr;
   p.slope = 0.2f;
+  if (s.own_scores > 0) p.score_edge = own.data(), p.grad_score_edge = grad_own.data();
+  if (s.own_scores > 1) p.score_edge_stride = int64_t{s.edges} * s.heads;
+  if (s.dropout) {
+    p.dropout_seed = &seed;
+    p.dropout_least = uint64_t{3} << 30, p.dropout_scale = 4;  // keeps a quarter
+  }
   p.out = out.data(), p.lse = lse.data(), p.grad_out = grad_out.data();
   p.grad_lse = grad_lse.data(), p.grad_x = grad_x.data();
   p.grad_score_src = grad_source.data(), p.grad_score_dst = grad_target.data();
-  p.grad_edge_bias = grad_bias.data(), p.bias_parts = parts.data();
-  p.weight = weight.data(), p.dscore = dscore.data();
+  p.grad_edge_bias = grad_bias.data();
   p.aligned = s.width % 4 == 0 && s.offset == 0;
   const int64_t half = s.batch > 1 ? s.batch / 2 : 1;
-  p.chunk = gat_forward_fits_tile(p) ? 0 : half;
+  auto part = normal(half * s.heads * gat_part_numbers(p));
+  auto edge = normal(2 * half * s.heads * s.edges);
+  p.part = part.data(), p.edge = edge.data();
+  p.chunk = s.tiles ? 0 : half;
+  auto parts = normal(size_t(s.batch) * s.heads * gat_bias_parts(p) * s.relations);
+  p.bias_parts = parts.data();
   gat_forward(p, nullptr);
-  p.chunk = gat_backward_fits_tile(p) ? 0 : half;
   gat_backward(p, nullptr);
-  compare(p);
-  std::vector<int> place(s.edges);
-  for (int e = 0; e < s.edges; ++e) place[e] = s.edges - 1 - e;
-  gat_weights(p, place.data(), weights.data(), nullptr);
+  p.chunk = half;
+  gat_weights(p, weights.data(), nullptr);
+  compare(p, weights);
 }
 
 void routing(int batch, int experts, int actions) {
@@ -219,38 +254,73 @@ void routing(int batch, int experts, int actions) {
   }
 }
 
+void embedding(int batch, int features, int count, int classes, int width) {
+  printf("embedding B=%d F=%d S=%d classes=%d D=%d\n", batch, features, count, classes, width);
+  fflush(stdout);
+  const auto beside = normal(batch * features), table = normal(classes * width);
+  const auto grad = normal(batch * (features + count * width));
+  std::vector<uint8_t> index(batch * count);
+  for (uint8_t& v : index) v = static_cast<uint8_t>(below(classes));
+  auto out = normal(grad.size()), grad_table = normal(classes * width);
+  EmbeddingProblem<float> p{};
+  p.rows = batch, p.features = features, p.count = count, p.classes = classes, p.width = width;
+  p.index = index.data(), p.beside = beside.data(), p.table = table.data(), p.out = out.data();
+  p.grad = grad.data(), p.grad_table = grad_table.data();
+  auto parts = normal(p.named() * width * p.runs());
+  p.parts = parts.data();
+  concat_embedding(p, nullptr);
+  concat_embedding_backward(p, nullptr);
+  std::vector<double> sums(classes * width);
+  for (int b = 0; b < batch; ++b) {
+    for (int s = 0; s < count; ++s) {
+      for (int d = 0; d < width; ++d) {
+        const int at = b * (features + count * width) + features + s * width + d;
+        const int entry = index[b * count + s] * width + d;
+        expect(out[at], table[entry], "an embedding");
+        sums[entry] += grad[at];
+      }
+    }
+  }
+  for (int i = 0; i < classes * width; ++i) expect(grad_table[i], sums[i], "grad_table");
+}
+
 void everything() {
   for (const Shape& shape : {
            // Tiles: several slices and samples a block, hubs, odd widths, nothing at all.
-           Shape{8, 20, 17, 150, 8, 64, 3, true, false, 0},
-           Shape{8, 20, 17, 300, 8, 40, 0, false, true, 0},
-           Shape{16, 12, 9, 60, 4, 15, 2, true, false, 0},
-           Shape{64, 9, 12, 70, 1, 100, 40, false, false, 1},
-           Shape{64, 5, 4, 0, 1, 16, 0, false, false, 0},
-           Shape{64, 1, 1, 3, 1, 1, 1, false, false, 0},
-           Shape{64, 3, 3, 9, 1, 0, 1, false, false, 0},
-           // The general path.
-           Shape{2, 60, 50, 500, 3, 64, 3, true, true, 0},
-           Shape{3, 40, 30, 260, 2, 33, 2, true, true, 1},
-           Shape{1, 10, 10, 60, 2, 300, 0, false, false, 0},
+           Shape{true, 4, 20, 17, 150, 5, 64, 3, true, false},
+           Shape{true, 2, 20, 17, 300, 2, 40, 0, false, true},
+           Shape{true, 2, 12, 9, 60, 2, 15, 2, true, false},
+           Shape{true, 2, 9, 12, 70, 1, 100, 40, false, false, 1},
+           Shape{true, 2, 5, 4, 0, 1, 16, 0, false, false},
+           Shape{true, 2, 1, 1, 3, 1, 1, 1, false, false},
+           Shape{true, 2, 3, 3, 9, 1, 0, 1, false, false},
+           // The general path: several windows, long rows, in parts, of targets and sources.
+           Shape{false, 1, 60, 50, 1500, 1, 64, 3, true, true},
+           Shape{false, 3, 40, 300, 260, 2, 33, 2, true, false, 1},
+           Shape{false, 2, 30, 20, 900, 1, 16, 2, true, true, 0, 1, true},
+           Shape{false, 2, 30, 20, 90, 2, 16, 0, false, false, 0, 2, false},
+           Shape{false, 1, 10, 10, 60, 1, 300, 0, false, false},
+           Shape{false, 1, 5, 4, 0, 1, 16, 1, false, false},
        }) {
     attention(shape);
   }
   for (const auto& [batch, experts, actions] :
-       std::vector<std::array<int, 3>>{{1, 4, 23}, {64, 4, 23}, {33, 7, 121}, {3, 64, 23},
-                                       {5, 33, 17}, {2, 100, 9}, {200, 4, 3}, {1, 1, 1}}) {
+       std::vector<std::array<int, 3>>{{1, 4, 23}, {40, 4, 23}, {9, 7, 121}, {2, 64, 5},
+                                       {2, 33, 17}, {2, 100, 3}, {70, 4, 3}, {1, 1, 1}}) {
     routing(batch, experts, actions);
   }
+  embedding(40, 5, 20, 7, 4);
+  embedding(3, 0, 2, 200, 40);
 }
 
 }  // namespace
 
-int main() {
+// all_kernels ORDER, 0 or 1: that of the threads.
+int main(int count, char** arguments) {
+  if (count != 2) return 2;
   try {
-    for (const int order : {0, 1}) {
-      tedg_emulation_schedule(order);
-      everything();
-    }
+    tedg_emulation_schedule(arguments[1][0] - '0');
+    everything();
   } catch (const std::exception& error) {
     printf("%s\n", error.what());
     return 1;

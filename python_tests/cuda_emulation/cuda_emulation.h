@@ -100,6 +100,7 @@ inline unsigned __ballot_sync(unsigned mask, bool vote) {
       emulation::warp_operation(emulation::WarpOp::kBallot, mask, vote, 0));
 }
 inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
+inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(unsigned v) { return __builtin_ffs(static_cast<int>(v)); }
 inline void __trap() { emulation::trap(); }
 

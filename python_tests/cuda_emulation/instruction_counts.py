@@ -1,10 +1,10 @@
-"""How many warp instructions the tile kernels of gat_attention take, counted in their machine code.
+"""How many warp instructions gat_attention's kernels take, counted in their machine code.
 
     python python_tests/cuda_emulation/instruction_counts.py [--architecture 90] [--dtype float32]
 
 Each loop's instructions are read from the disassembly and multiplied by how often the warps of a
 block go round it, which follows from the graph: no GPU is needed. What a branch skips is counted as
-if it ran, so the sums are bounds from above. Needs nvcc and nvdisasm (the package
+if it ran, so the sums are bounds from above. Tiles are counted in all, the general path an edge. Needs nvcc and nvdisasm (the package
 nvidia-cuda-nvdisasm has one).
 """
 
@@ -19,7 +19,13 @@ from cuda_emulation.machine_code import Loop, compiled, functions, loops_of
 
 KERNELS = Path(__file__).resolve().parents[2] / "csrc/cuda/kernels"
 HUB_PAIRS = 31  # as in gat_tile.cuh
+PART_EDGES, WINDOW_KEYS = 256, 1024  # as in gat_window.cuh and gat_general.cuh
+WINDOW_WARPS = 8
 MANGLED = {"float32": "f", "bfloat16": "13__nv_bfloat16", "float16": "6__half", "float64": "d"}
+STORAGE = {"float32": "float", "bfloat16": "__nv_bfloat16", "float16": "__half", "float64": "double"}
+# The general path's kernels: their files, and whose rows they take.
+WINDOWS = {"window_forward": ("forward", "target"), "window_targets": ("backward", "target"),
+           "window_sources": ("backward", "source")}  # fmt: skip
 SIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
@@ -40,6 +46,18 @@ class Shape:
         source = torch.randint(0, 530, (3500,), generator=generator)
         degrees = (torch.bincount(v, minlength=530).tolist() for v in (target, source))
         return Shape(*degrees, width=64)
+
+
+    @staticmethod
+    def ragged() -> "Shape":
+        """100 graphs of 60 nodes one after the other: degrees 0 to 14, a source that all share."""
+        generator = torch.Generator().manual_seed(0)
+        target_degrees = torch.randint(0, 15, (6000,), generator=generator)
+        edges = int(target_degrees.sum())
+        source = torch.randint(0, 6000, (edges,), generator=generator)
+        source[::50] = 6000
+        source_degrees = torch.bincount(source, minlength=6001)
+        return Shape(target_degrees.tolist(), source_degrees.tolist(), width=64)
 
 
 def rounds(degrees: list[int], lanes: int, name: str) -> dict[str, int]:
@@ -111,23 +129,97 @@ def rounds_of(kernel: str, shape: Shape, value_bytes: int, warps: int) -> dict[s
     return result
 
 
-def loops(kernel: str, dtype: str, architecture: int = 90) -> list[Loop]:
-    """The loops of the tile path's "forward" or "backward", for aligned rows."""
+def windows_of(degrees: list[int]) -> list[list[int]]:
+    """The degrees of the rows, or parts of rows, that begin in each window."""
+    edges = sum(degrees)
+    windows: list[list[int]] = [[] for _ in range(math.ceil((edges + len(degrees)) / WINDOW_KEYS))]
+    begin = 0
+    for row, degree in enumerate(degrees):
+        for part in range(max(1, math.ceil(degree / PART_EDGES))):
+            key = begin + row + part * PART_EDGES
+            rest = degree - part * PART_EDGES
+            windows[key // WINDOW_KEYS].append(min(rest, PART_EDGES))
+        begin += degree
+    return windows
+
+
+def window_rounds(kernel: str, shape: Shape, value_bytes: int) -> dict[str, int]:
+    """How often all warps go round each loop of a kernel of the general path, for one head."""
+    degrees = shape.target_degrees if WINDOWS[kernel][1] == "target" else shape.source_degrees
+    chunks = math.ceil(shape.width * value_bytes / 16)
+    lanes = 2 ** math.ceil(math.log2(min(chunks, 32)))
+    result: dict[str, int] = {}
+
+    def add(name: str, times: int) -> None:
+        result[name] = result.get(name, 0) + times
+
+    for window in windows_of(degrees):
+        rows = math.ceil(len(window) / 32)
+        for name in ("once", "columns"):
+            add(name, WINDOW_WARPS)
+        add("search", 2 * math.ceil(math.log(len(degrees), 33)))
+        add("scan", 5)
+        add("later parts", sum(degree == PART_EDGES for degree in window))
+        for name in ("find parts", "degrees", "order rows"):
+            add(name, rows)
+        for part, width in (("staging", 1), ("softmax", 1), ("gradients", 1),
+                            ("gathering", lanes), ("products", lanes)):  # fmt: skip
+            for name, times in rounds(window, width, part).items():
+                if name.startswith("in "):
+                    for loop in ("edges", "scores", "exponentials", "weights", "mean", "pairs"):
+                        add(name.replace("in ", f"{loop} of "), times)
+                    of_pairs = name.replace("in ", "pairs of ")
+                    of_products = name.replace("in ", "")
+                    add(f"chunks of {of_products}", times * math.ceil(chunks / lanes))
+                    add(f"sum of {of_products}", times * int(math.log2(lanes)))
+                else:
+                    add(name, times)
+                    if name.startswith("sum"):
+                        add(name.replace("sum", "largest"), times)
+    return result
+
+
+def loops(source: str, kernel: str, dtype: str, architecture: int = 90) -> list[Loop]:
+    """The loops of a kernel of gat_SOURCE.cu, for aligned rows."""
     with tempfile.TemporaryDirectory() as folder:
-        cubin = compiled(KERNELS / f"gat_tile_{kernel}.cu", Path(folder), architecture)
-        wanted = f"tile_{kernel}I{MANGLED[dtype]}Lb1E"
+        file = KERNELS / f"gat_{source}.cu"
+        cubin = compiled(file, Path(folder), STORAGE[dtype], architecture)
+        wanted = f"{kernel}I{MANGLED[dtype]}Lb1E"
         found = [lines for name, lines in functions(cubin).items() if wanted in name]
     if len(found) != 1:
         raise RuntimeError(f"expected one kernel {wanted} in the machine code, got {len(found)}")
-    return loops_of(found[0], without=("bias",))
+    return loops_of(found[0], without=("bias",) if source.startswith("tile") else ())
 
 
-def count(kernel: str, dtype: str, shape: Shape, found: list[Loop]) -> list[tuple[str, int, int]]:
-    """(loop, its instructions, rounds of all warps a tile); raises KeyError at an unknown loop."""
+Count = list[tuple[str, int, int]]  # loop, its instructions, rounds of all warps
+
+
+def count_tile(kernel: str, dtype: str, shape: Shape, architecture: int = 90) -> Count:
+    """Of "forward" or "backward", for a tile; raises KeyError at an unknown loop."""
     warps = {"forward": 16, "backward": 24}[kernel]
     known = rounds_of(kernel, shape, SIZES[dtype], warps)
     known |= {loop.replace(" of ", " of bias of ", 1): 0 for loop in known if " of " in loop}
+    found = loops(f"tile_{kernel}", f"tile_{kernel}", dtype, architecture)
     return [(loop.name, len(loop.instructions), known[loop.name]) for loop in found]
+
+
+def count_windows(kernel: str, dtype: str, shape: Shape, architecture: int = 90) -> Count:
+    """Of one of WINDOWS, for one sample's head; raises KeyError at an unknown loop."""
+    known = window_rounds(kernel, shape, SIZES[dtype])
+    found = loops(f"general_{WINDOWS[kernel][0]}", kernel, dtype, architecture)
+    return [(loop.name, len(loop.instructions), known[loop.name]) for loop in found]
+
+
+def total(table: Count) -> int:
+    return sum(size * times for _, size, times in table)
+
+
+def show(title: str, table: Count) -> None:
+    print(title)
+    for name, size, times in sorted(table, key=lambda row: -row[1] * row[2]):
+        if times:
+            print(f"  {size * times:8d} = {size:4d} x {times:6d}  {name}")
+    print(f"  {total(table):8d}   in all")
 
 
 def main() -> None:
@@ -135,14 +227,15 @@ def main() -> None:
     parser.add_argument("--architecture", type=int, default=90)
     parser.add_argument("--dtype", choices=MANGLED, default="float32")
     options = parser.parse_args()
+    with_dtype = f"{options.dtype}, sm_{options.architecture}: warp instructions"
     for kernel in ("forward", "backward"):
-        found = loops(kernel, options.dtype, options.architecture)
-        table = count(kernel, options.dtype, Shape.headline(), found)
-        print(f"{kernel}, {options.dtype}, sm_{options.architecture}: warp instructions a tile")
-        for name, size, times in sorted(table, key=lambda row: -row[1] * row[2]):
-            if times:
-                print(f"  {size * times:7d} = {size:4d} x {times:5d}  {name}")
-        print(f"  {sum(size * times for _, size, times in table):7d}   in all")
+        table = count_tile(kernel, options.dtype, Shape.headline(), options.architecture)
+        show(f"{kernel}, {with_dtype} a tile", table)
+    shape = Shape.ragged()
+    for kernel in WINDOWS:
+        table = count_windows(kernel, options.dtype, shape, options.architecture)
+        show(f"{kernel}, {with_dtype} a head", table)
+        print(f"  {total(table) / sum(shape.target_degrees):8.1f}   an edge")
 
 
 if __name__ == "__main__":

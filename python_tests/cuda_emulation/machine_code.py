@@ -51,10 +51,11 @@ def disassembler() -> str | None:
     return None
 
 
-def compiled(source: Path, folder: Path, architecture: int = 90) -> Path:
-    """The source's machine code."""
+def compiled(source: Path, folder: Path, storage: str, architecture: int = 90) -> Path:
+    """The source's machine code for one storage type."""
     target = folder / f"{source.stem}.cubin"
-    command = ["nvcc", "-std=c++20", "-cubin", f"-arch=sm_{architecture}", "-lineinfo"]
+    command = ["nvcc", "-std=c++20", "-cubin", f"-arch=sm_{architecture}", "-lineinfo",
+               f"-DTEDG_FOR_STORAGE(X)=X({storage})"]  # fmt: skip
     subprocess.run([*command, str(source), "-o", str(target)], check=True)
     return target
 

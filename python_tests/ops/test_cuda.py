@@ -14,6 +14,7 @@ from tedg_fast.ops import (
     Graph,
     GraphBatch,
     _native,
+    concat_embedding,
     expert_overlap,
     fenchel_young_loss,
     gat_attention,
@@ -36,6 +37,7 @@ dtypes = pytest.mark.parametrize("dtype", FLOATS, ids=lambda v: str(v).removepre
 on_a_real_device = pytest.mark.skipif(EMULATED, reason="needs a real CUDA device")
 # (batch, experts, actions) of the routing ops.
 ROUTING = [(1, 4, 23), (64, 4, 23), (33, 7, 121), (3, 64, 121), (5, 33, 17), (2, 100, 9)]
+ROUTING += [(2, 186, 121)]  # backward's K x K matrix does not fit shared memory
 ROUTING += [] if EMULATED else [(4096, 4, 23), (40000, 4, 23), (256, 64, 121)]
 # Problems that take the tile path (many samples and heads) and ones that do not.
 ATTENTION = {
@@ -142,6 +144,80 @@ def test_attention_over_hubs(batch, dtype):
     )
     check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
           arguments, dtype)
+
+
+def ragged_graph(graphs=12, nodes=60):
+    """Many small graphs one after the other, degrees 0 to 60, and two sources that all share."""
+    generator = torch.Generator().manual_seed(fresh_seed())
+    degree = torch.randint(0, 61, (graphs * nodes,), generator=generator)
+    degree[torch.rand(len(degree), generator=generator) < 0.8] //= 10
+    target = torch.repeat_interleave(torch.arange(len(degree)), degree)
+    source = target // nodes * nodes
+    source += torch.randint(0, nodes, source.shape, generator=generator)
+    shared = torch.randint(0, 2, source.shape, generator=generator) + len(degree)
+    source = torch.where(torch.rand(source.shape, generator=generator) < 0.3, shared, source)
+    return Graph(torch.stack([source, target]), len(degree) + 2, len(degree))
+
+
+def scores_of_edges(graph, generator, batch, dtype):
+    return torch.randn(*batch, graph.num_edges, 2, generator=generator).to(
+        torch.float64 if dtype == torch.float64 else torch.float32
+    )
+
+
+@dtypes
+@pytest.mark.parametrize("dropout_p", [0.0, 0.4])
+@pytest.mark.parametrize("own", [None, "shared", "each sample's"])
+def test_attention_over_many_small_graphs(own, dropout_p, dtype):
+    graph = ragged_graph().to(DEVICE)
+    generator = torch.Generator().manual_seed(fresh_seed())
+    _, arguments = attention_problem(
+        batch=1, sources=graph.num_sources, targets=graph.num_targets, edges=0, heads=2, width=20,
+        dtype=dtype, seed=fresh_seed(),
+    )
+    if own is not None:
+        batch = [] if own == "shared" else [1]
+        arguments["score_edge"] = scores_of_edges(graph, generator, batch, dtype)
+    options = {"dropout_p": dropout_p}
+    if dropout_p > 0:
+        options["dropout_seed"] = torch.tensor(-5, device=DEVICE)
+    check(lambda **t: gat_attention(graph=graph, **t, **options),
+          lambda **t: reference.gat_attention(graph=graph, **t, **options), arguments, dtype)
+
+
+@dtypes
+def test_weights_over_hubs_with_scores_of_edges_and_dropout(dtype):
+    graph = hub_graph().to(DEVICE)
+    generator = torch.Generator().manual_seed(fresh_seed())
+    _, arguments = attention_problem(
+        batch=2, sources=70, targets=60, heads=2, dtype=dtype, seed=fresh_seed()
+    )
+    arguments.pop("x")
+    arguments["score_edge"] = scores_of_edges(graph, generator, [2], dtype)
+    arguments = moved(arguments)
+    seed = torch.tensor(7, device=DEVICE)
+    weights = gat_attention_weights(graph=graph, **arguments, dropout_p=0.4, dropout_seed=seed)
+    wide = {n: None if v is None else v.double() for n, v in arguments.items()}
+    expected = reference.gat_attention_weights(
+        graph=graph, **wide, dropout_p=0.4, dropout_seed=seed
+    )
+    tolerance = {torch.float64: 1e-9, torch.float32: 2e-5}.get(dtype, 1e-2)
+    torch.testing.assert_close(weights.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@dtypes
+@pytest.mark.parametrize("shape", [(40, 5, 20, 7, 4), (3, 0, 2, 300, 40), (0, 3, 2, 5, 4),
+                                   (4, 2, 0, 5, 4)])
+def test_concat_embedding(shape, dtype):
+    batch, features, count, classes, width = shape
+    generator = torch.Generator().manual_seed(fresh_seed())
+    index = torch.randint(0, min(classes, 256), (batch, count), generator=generator)
+    index = index.to(torch.uint8).to(DEVICE)
+    beside = torch.randn(batch, features, generator=generator).to(dtype).to(DEVICE)
+    table = torch.randn(classes, width, generator=generator).to(dtype)
+    check(lambda table: concat_embedding(beside, index, table),
+          lambda table: reference.concat_embedding(beside.to(table.dtype), index, table),
+          {"table": table}, dtype)
 
 
 @dtypes

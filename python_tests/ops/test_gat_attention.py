@@ -1,8 +1,10 @@
+import functools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ops.op_cases import FLOATS, attention_problem, close, compare
+from ops.op_cases import FLOATS, attention_problem, close, compare, gradients
 
 from tedg_fast.ops import Graph, gat_attention, gat_attention_weights, reference
 
@@ -160,3 +162,18 @@ def test_one_sample_of_several_heads(heads, width, dtype):
         batch=1, heads=heads, width=width, edges=90, relations=3, masked=True, dtype=dtype
     )
     check(graph, arguments, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_scores_of_float32_keep_their_digits_beside_16_bit_features(dtype):
+    graph, arguments = attention_problem(relations=2, masked=True)
+    narrow = {**arguments, "x": arguments["x"].to(dtype)}
+    wide = {**arguments, "x": narrow["x"].float()}
+    function = functools.partial(gat_attention, graph=graph)
+    (out, lse), grads = gradients(function, narrow)
+    (expected, expected_lse), expected_grads = gradients(function, wide)
+    assert out.dtype == dtype and grads["x"].dtype == dtype
+    assert torch.equal(out, expected.to(dtype)) and torch.equal(lse, expected_lse)
+    for name, grad in grads.items():
+        close(grad, expected_grads[name], dtype, name)
+        assert grad.dtype == narrow[name].dtype

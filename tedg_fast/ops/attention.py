@@ -36,15 +36,17 @@ def gat_attention(
 
     Args:
         x: [B, N, H, D] projected source features; float32, bfloat16, float16 or float64.
-        score_src: [B, N, H] source part of the score, dtype of ``x``; -inf takes a source out.
-        score_dst: [B, M, H] target part of the score, dtype of ``x``.
+        score_src: [B, N, H] source part of the score; -inf takes a source out. Its dtype, which
+            the other scores share, is that of ``x``, or float32 for 16-bit features: then the sums
+            run over a float32 copy of ``x``.
+        score_dst: [B, M, H] target part of the score, dtype of ``score_src``.
         graph: the edges, N sources and M targets, on the device of ``x``; ``GraphBatch.graph``
             with B = 1 for many graphs of different sizes.
         score_edge: [E, H] or [B, E, H] part of each edge's own, in the order of the
-            ``edge_index`` that the graph was built from; dtype of ``x``, or float32 for 16-bit
-            ones. -inf takes an edge out.
-        edge_bias: [R, H] learned bias of each relation, dtype of ``x``; the graph must have been
-            built with relation ids below R.
+            ``edge_index`` that the graph was built from; dtype of ``score_src``, or float32 for
+            16-bit ones. -inf takes an edge out.
+        edge_bias: [R, H] learned bias of each relation, dtype of ``score_src``; the graph must have
+            been built with relation ids below R.
         negative_slope: slope of the LeakyReLU below zero, a Python number.
         node_mask: bool [B, N]; a source that is False takes no part.
         dropout_p: share of the weights that is dropped, in [0, 1], a Python number.
@@ -60,6 +62,25 @@ def gat_attention(
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.floating("x", x)
+    if (
+        x.dtype in (torch.bfloat16, torch.float16)
+        and isinstance(score_src, Tensor)
+        and score_src.dtype == torch.float32
+    ):
+        # What autocast makes of features and scores; rounding the scores would cost their digits.
+        out, lse = gat_attention(
+            x.float(),
+            score_src,
+            score_dst,
+            graph,
+            score_edge=score_edge,
+            edge_bias=edge_bias,
+            negative_slope=negative_slope,
+            node_mask=node_mask,
+            dropout_p=dropout_p,
+            dropout_seed=dropout_seed,
+        )
+        return out.to(x.dtype), lse
     _checks.attention(x, score_src, score_dst, graph, edge_bias, node_mask)
     score_edge, dropout_seed = _edge_arguments(
         score_src, graph, score_edge, negative_slope, dropout_p, dropout_seed

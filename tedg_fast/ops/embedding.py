@@ -3,6 +3,7 @@
 from torch import Tensor, ops
 
 from tedg_fast.ops import _checks, reference
+from tedg_fast.ops._native import has_kernel
 
 
 def concat_embedding(features: Tensor, index: Tensor, table: Tensor) -> Tensor:
@@ -19,9 +20,11 @@ def concat_embedding(features: Tensor, index: Tensor, table: Tensor) -> Tensor:
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype or device does not fit, or an index
             is not below ``classes``. (Elsewhere than on the CPU the last is an IndexError, or
-            what the device makes of it.)
+            ends the launch on the device.)
     """
     if isinstance(table, Tensor) and table.is_cpu and isinstance(features, Tensor):
         return ops.tedg.concat_embedding.default(features.detach(), index, table)
     _checks.embedding(features, index, table)
+    if has_kernel(table.device, "concat_embedding"):
+        return ops.tedg.concat_embedding.default(features.detach(), index, table)
     return reference.concat_embedding(features, index, table)

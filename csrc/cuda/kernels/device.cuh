@@ -102,7 +102,9 @@ TEDG_DEVICE double size_of(double v) { return fabs(v); }
 // lanes of the warp take part; the order of the additions is fixed.
 template <class A>
 TEDG_DEVICE A group_sum(A v, int lanes) {
-  for (int step = lanes / 2; step > 0; step /= 2) v += __shfl_xor_sync(kAllLanes, v, step);
+  for (int step = lanes / 2; step > 0; step /= 2) {  // warp loop: sum
+    v += __shfl_xor_sync(kAllLanes, v, step);
+  }
   return v;
 }
 // The same for the largest value; NaN counts as the smallest.
@@ -128,7 +130,7 @@ inline __host__ __device__ int power_of_two(int64_t v, int limit) {
   return p;
 }
 
-inline int64_t divided(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline __host__ __device__ int64_t divided(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 #if defined(__CUDACC__)
 TEDG_DEVICE unsigned char* shared_memory() {

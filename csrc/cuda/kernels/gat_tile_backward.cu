@@ -74,8 +74,8 @@ TEDG_DEVICE void lay_out(const BackwardMemory<T>& memory, const GatProblem<T>& p
   }
   clear_last_row(memory.x, sizes.sources, sizes);
   clear_last_row(memory.grad, sizes.targets, sizes);
-  memory.targets.sort(p.rowptr, sizes.edges);
-  memory.sources.sort(p.t_rowptr, sizes.edges);
+  memory.targets.sort([&](int i) { return row_at(p.rowptr, i, sizes.edges); });
+  memory.sources.sort([&](int j) { return row_at(p.t_rowptr, j, sizes.edges); });
 #pragma unroll 1
   for (unsigned k = threadIdx.x; k < sizes.edges; k += blockDim.x) {  // warp loop: place edges
     const unsigned e = checked(p.t_edge[k], sizes.edges);
@@ -243,7 +243,7 @@ __global__ void __launch_bounds__(kBackwardThreads<T>, 1)
     laid_out = true;
     __syncthreads();
     softmax_rows(
-        memory.targets, memory.scores, static_cast<A*>(nullptr),
+        memory.targets, memory.scores,
         [&](unsigned k) {
           const EdgePair edge = memory.edge[k];
           return TwoIndices{edge.source[0], edge.source[1]};
@@ -260,7 +260,8 @@ __global__ void __launch_bounds__(kBackwardThreads<T>, 1)
             memory.set_entry(edge.place[u], weight.of[u],
                              sizes.offset(weight.of[u] == 0 ? sizes.targets : i));
           }
-        });
+        },
+        [](unsigned, A) {});
 #pragma unroll 1
     for (int first = 0; first < sizes.chunks; first += sizes.slice) {  // warp loop: slices
       const int next = first + sizes.slice;

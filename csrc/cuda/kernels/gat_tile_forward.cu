@@ -31,7 +31,7 @@ template <class T>
 TEDG_DEVICE void lay_out(const ForwardMemory<T>& memory, const GatProblem<T>& p,
                          const TileSizes& sizes) {
   clear_last_row(memory.tile, sizes.sources, sizes);
-  memory.order.sort(p.rowptr, sizes.edges);
+  memory.order.sort([&](int i) { return row_at(p.rowptr, i, sizes.edges); });
   for_rows(memory.order, 0, [&](const auto& s) {  // warp loop: layout
     const unsigned begin = p.rowptr[s.row], end = p.rowptr[s.row + 1];
 #pragma unroll 1
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kForwardThreads<T>, 1) tile_forward(GatProblem
     laid_out = true;
     __syncthreads();
     softmax_rows(
-        memory.order, memory.scores, p.lse + target, [&](unsigned k) { return memory.source[k]; },
+        memory.order, memory.scores, [&](unsigned k) { return memory.source[k]; },
         [&](unsigned k, Two<A> v) { memory.entry[k].weight = v; },
         [&](unsigned k) { return memory.entry[k].weight; },
         [&](unsigned k, unsigned, Two<A> weight) {
@@ -83,7 +83,8 @@ __global__ void __launch_bounds__(kForwardThreads<T>, 1) tile_forward(GatProblem
           const TwoIndices j = memory.source[k];
           memory.entry[k] = {weight, {sizes.offset(weight.of[0] == 0 ? sizes.sources : j.of[0]),
                                       sizes.offset(weight.of[1] == 0 ? sizes.sources : j.of[1])}};
-        });
+        },
+        [&](unsigned i, A lse) { p.lse[target + i * sizes.heads] = lse; });
 #pragma unroll 1
     for (int first = 0; first < sizes.chunks; first += sizes.slice) {  // warp loop: slices
       wait_for_copies();

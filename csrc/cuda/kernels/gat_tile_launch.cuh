@@ -21,11 +21,12 @@ int64_t bytes_of(const GatProblem<T>& p) {
   return carver.used();
 }
 
-// Whether there are enough tiles, of rows and edges that 16 bits count and features that 32 do.
+// Whether the scores are of nodes and relations alone, and there are enough tiles, of rows and edges that 16 bits count and features that 32 do.
 template <class T>
 bool suits_tiles(const GatProblem<T>& p) {
   const int64_t rows = p.sources > p.targets ? p.sources : p.targets;
-  return p.batch * p.heads >= kTilesToFill && p.edges + rows < 65535 && p.relations < 65535 &&
+  return p.score_edge == nullptr && p.dropout_seed == nullptr &&
+         p.batch * p.heads >= kTilesToFill && p.edges + rows < 65535 && p.relations < 65535 &&
          (rows + p.relations) * p.heads * (p.width + 1) <= kMost32 / int64_t{sizeof(T)} &&
          p.batch * p.heads * (rows + 1) <= kMost32;
 }

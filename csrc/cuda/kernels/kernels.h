@@ -26,6 +26,12 @@ struct GatProblem {
   const T* score_dst;       // [B, M, H]
   const T* edge_bias;       // [R, H] or null
   const bool* node_mask;    // [B, N] or null
+  const acc_t<T>* score_edge;  // [E, H] or [B, E, H] by edge_id, or null
+  int64_t score_edge_stride;   // from one sample's to the next one's, 0 where they share one
+  const int32_t* edge_id;      // [E], where score_edge, its gradient or weights are asked for
+  const int64_t* dropout_seed;  // a number on the device, or null for no dropout
+  uint64_t dropout_least;      // words of the generator from this one on keep a weight
+  acc_t<T> dropout_scale;      // of weights that are kept
   acc_t<T> slope;           // of the LeakyReLU below zero
   T* out;                   // [B, M, H, D]
   acc_t<T>* lse;            // [B, M, H]
@@ -35,9 +41,10 @@ struct GatProblem {
   T* grad_score_src;        // [B, N, H]
   T* grad_score_dst;        // [B, M, H]
   T* grad_edge_bias;        // [R, H]
-  acc_t<T>* bias_parts;     // [B, H, R], scratch of backward
-  acc_t<T>* weight;         // [chunk, H, E], scratch of the general path
-  acc_t<T>* dscore;         // [chunk, H, E], scratch of the general path's backward
+  acc_t<T>* grad_score_edge;  // [B, E, H] by edge_id, or null
+  acc_t<T>* bias_parts;     // [B, H, gat_bias_parts(p), R], scratch of backward
+  acc_t<T>* part;           // [chunk, H, gat_part_numbers(p)], scratch of the general path
+  acc_t<T>* edge;           // [chunk, H, E, 2], scratch of the general path's backward
   int64_t chunk;            // samples that the scratch has room for; 0: take the tile path
   bool aligned;             // every row of D values begins at a multiple of 16 bytes
 };
@@ -48,13 +55,19 @@ template <class T>
 bool gat_forward_fits_tile(const GatProblem<T>& p);
 template <class T>
 bool gat_backward_fits_tile(const GatProblem<T>& p);
+// Numbers of scratch memory for what the general path adds up of long rows, a (sample, head).
+template <class T>
+int64_t gat_part_numbers(const GatProblem<T>& p);
+// Sums that make up a relation's gradient, a (sample, head).
+template <class T>
+int64_t gat_bias_parts(const GatProblem<T>& p);
 template <class T>
 void gat_forward(const GatProblem<T>& p, cudaStream_t stream);
 template <class T>
 void gat_backward(const GatProblem<T>& p, cudaStream_t stream);
-// out [B, E, H], in the order of edge_id [E].
+// out [B, E, H], in the order of edge_id.
 template <class T>
-void gat_weights(const GatProblem<T>& p, const int32_t* edge_id, T* out, cudaStream_t stream);
+void gat_weights(const GatProblem<T>& p, T* out, cudaStream_t stream);
 
 // Rows of routing: K weights a row, A actions.
 template <class T>
@@ -114,5 +127,27 @@ template <class T>
 void losses_forward(const LossProblem<T>& p, cudaStream_t stream);
 template <class T>
 void losses_backward(const LossProblem<T>& p, cudaStream_t stream);
+
+// Rows of features, each followed by those of a table that `index` names.
+template <class T>
+struct EmbeddingProblem {
+  int64_t rows, features, count, classes, width;
+  const uint8_t* index;      // [rows, count]
+  const T* beside;           // [rows, features]
+  const T* table;            // [classes, width]
+  T* out;                    // [rows, stride()]
+  const T* grad;             // [rows, stride()]
+  T* grad_table;             // [classes, width]
+  acc_t<T>* parts;           // [named() * width, runs()], scratch of backward
+
+  __host__ __device__ int64_t stride() const { return features + count * width; }
+  // Classes that 8 bits can name.
+  __host__ __device__ int64_t named() const { return classes < 256 ? classes : 256; }
+  int64_t runs() const;
+};
+template <class T>
+void concat_embedding(const EmbeddingProblem<T>& p, cudaStream_t stream);
+template <class T>
+void concat_embedding_backward(const EmbeddingProblem<T>& p, cudaStream_t stream);
 
 }  // namespace tedg::gpu

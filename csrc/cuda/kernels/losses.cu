@@ -23,13 +23,18 @@ constexpr int64_t kMostParts = 1024;
 // An odd row length: lanes that read one column of different rows meet no bank conflict.
 __host__ __device__ inline int64_t odd(int64_t v) { return v | 1; }
 
+// Rows of the matrix w that backward has at a time: few experts' all, of many experts one.
+__host__ __device__ inline int64_t rows_at_once(int64_t experts) {
+  return experts <= 8 ? experts : (experts < 64 ? 64 / experts : 1);
+}
+
 // Shared memory of one warp, in numbers: unit vectors, 1 / |z|, alpha; and the sums of alpha
-// (forward) or the K x K matrix (backward).
-int64_t forward_numbers(int64_t experts, int64_t actions) {
+// (forward) or some rows of the K x K matrix (backward).
+__host__ __device__ inline int64_t forward_numbers(int64_t experts, int64_t actions) {
   return experts * odd(actions) + 3 * experts;
 }
-int64_t backward_numbers(int64_t experts, int64_t actions) {
-  return experts * odd(actions) + 2 * experts + experts * experts;
+__host__ __device__ inline int64_t backward_numbers(int64_t experts, int64_t actions) {
+  return experts * odd(actions) + (2 + rows_at_once(experts)) * experts;
 }
 
 // Loads one sample: u [K, odd(A)], inverse[K] = 1 / |z_k|, alpha [K]. All lanes together.
@@ -75,24 +80,20 @@ TEDG_DEVICE void load_sample(const LossProblem<T>& p, int64_t row, acc_t<T>* u,
   __syncwarp();
 }
 
-// Calls f(i, j, c_ij) for the pairs i < j, shared out over the lanes.
-template <class A, class F>
-TEDG_DEVICE void each_pair(const A* u, int64_t experts, int64_t actions, const F& f) {
-  const int64_t stride = odd(actions);
-  for (int64_t t = threadIdx.x % 32; t < experts * experts; t += 32) {
-    const int64_t i = t / experts, j = t % experts;
-    if (i >= j) continue;
-    A sum = 0;
-    for (int64_t a = 0; a < actions; ++a) sum += u[i * stride + a] * u[j * stride + a];
-    f(i, j, sum);
-  }
+// c_ij.
+template <class A>
+TEDG_DEVICE A cosine(const A* u, int64_t i, int64_t j, int64_t actions) {
+  const A* to = u + j * odd(actions);
+  A sum = 0;
+  for (int64_t a = 0; a < actions; ++a) sum += u[i * odd(actions) + a] * to[a];
+  return sum;
 }
 
 template <class T>
 __global__ void __launch_bounds__(32 * kWarps, 4) forward_kernel(LossProblem<T> p) {
   using A = acc_t<T>;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-  const int64_t numbers = p.experts * odd(p.actions) + 3 * p.experts;
+  const int64_t numbers = forward_numbers(p.experts, p.actions);
   A* memory = reinterpret_cast<A*>(shared_memory());
   A* u = memory + warp * numbers;
   A* inverse = u + p.experts * odd(p.actions);
@@ -103,11 +104,14 @@ __global__ void __launch_bounds__(32 * kWarps, 4) forward_kernel(LossProblem<T> 
   for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps + warp; row < p.batch;
        row += static_cast<int64_t>(gridDim.x) * warps) {
     load_sample(p, row, u, inverse, alpha);
-    each_pair(u, p.experts, p.actions, [&](int64_t i, int64_t j, A c) {
+    for (int64_t t = lane; t < p.experts * p.experts; t += 32) {
+      const int64_t i = t / p.experts, j = t % p.experts;
+      if (i >= j) continue;
+      const A c = cosine(u, i, j, p.actions);
       sums[0] += 2 * alpha[i] * alpha[j] * c;
       sums[1] += 2 * size_of(c);
       sums[2] += 2 * c;
-    });
+    }
     for (int64_t k = lane; k < p.experts; k += 32) {
       const A a = alpha[k];
       if (a > 0) sums[3] -= a * log_of(a);
@@ -173,10 +177,10 @@ __global__ void __launch_bounds__(32 * kWarps, 4) backward_kernel(LossProblem<T>
   if (row >= p.batch) return;  // a whole warp leaves
   const int64_t count = p.experts, stride = odd(p.actions);
   A* u = reinterpret_cast<A*>(shared_memory()) +
-         warp * (count * stride + 2 * count + count * count);
+         warp * backward_numbers(count, p.actions);
   A* inverse = u + count * stride;
   A* alpha = inverse + count;
-  A* matrix = alpha + count;  // [K, K]: c_ij, then the coefficients of u_j in dz_i
+  A* matrix = alpha + count;  // [rows, K]: w_ij, and at i = j what dz_i has of u_i
   const auto grad_of = [&](int i) { return p.grad[i] == nullptr ? A{0} : *p.grad[i]; };
   const A batch = static_cast<A>(p.batch), experts = static_cast<A>(count);
   const A pairs = count > 1 ? experts * (experts - 1) : A{1};
@@ -187,39 +191,48 @@ __global__ void __launch_bounds__(32 * kWarps, 4) backward_kernel(LossProblem<T>
   const A by_entropy = grad_of(4) / batch;
 
   load_sample(p, row, u, inverse, alpha);
-  each_pair(u, count, p.actions, [&](int64_t i, int64_t j, A c) {
-    matrix[i * count + j] = c;
-    matrix[j * count + i] = c;
-  });
-  __syncwarp();
-  for (int64_t i = lane; i < count; i += 32) {
-    const A a = alpha[i];
-    A weighted = 0, own = 0;
-    for (int64_t j = 0; j < count; ++j) {
-      if (j == i) continue;
-      const A c = matrix[i * count + j];
-      const A sign = c > 0 ? A{1} : (c < 0 ? A{-1} : A{0});
-      const A w = by_overlap * a * alpha[j] + by_semantic * sign + by_diversity;
-      weighted += alpha[j] * c;
-      own += w * c;
-      matrix[i * count + j] = w;
-    }
-    matrix[i * count + i] = -own;
-    A grad = by_overlap * weighted;
-    if (p.all) {
-      grad += by_balance * (p.mean_alpha[i] - 1 / experts);
-      if (a > 0) grad -= by_entropy * (log_of(a) + 1);
-    }
-    narrow(p.grad_alpha[row * count + i], grad);
-  }
-  __syncwarp();
   T* out = p.grad_expert_logits + row * count * p.actions;
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t a = lane; a < p.actions; a += 32) {
-      A sum = 0;
-      for (int64_t j = 0; j < count; ++j) sum += matrix[i * count + j] * u[j * stride + a];
-      narrow(out[i * p.actions + a], sum * inverse[i]);
+  const int64_t at_once = rows_at_once(count);
+  for (int64_t first = 0; first < count; first += at_once) {
+    const int64_t rows = count - first < at_once ? count - first : at_once;
+    for (int64_t t = lane; t < rows * count; t += 32) {
+      matrix[t] = cosine(u, first + t / count, t % count, p.actions);
     }
+    __syncwarp();
+    for (int64_t i = first; i < first + rows; ++i) {
+      A* coefficient = matrix + (i - first) * count;
+      const A a = alpha[i];
+      A weighted = 0, own = 0;
+      for (int64_t j = lane; j < count; j += 32) {
+        if (j == i) continue;
+        const A c = coefficient[j];
+        const A sign = c > 0 ? A{1} : (c < 0 ? A{-1} : A{0});
+        const A w = by_overlap * a * alpha[j] + by_semantic * sign + by_diversity;
+        weighted += alpha[j] * c;
+        own += w * c;
+        coefficient[j] = w;
+      }
+      weighted = group_sum(weighted, 32);
+      own = group_sum(own, 32);
+      if (lane != 0) continue;
+      coefficient[i] = -own;
+      A grad = by_overlap * weighted;
+      if (p.all) {
+        grad += by_balance * (p.mean_alpha[i] - 1 / experts);
+        if (a > 0) grad -= by_entropy * (log_of(a) + 1);
+      }
+      narrow(p.grad_alpha[row * count + i], grad);
+    }
+    __syncwarp();
+    for (int64_t i = first; i < first + rows; ++i) {
+      const A* coefficient = matrix + (i - first) * count;
+      for (int64_t a = lane; a < p.actions; a += 32) {
+        A sum = 0;
+        for (int64_t j = 0; j < count; ++j) sum += coefficient[j] * u[j * stride + a];
+        narrow(out[i * p.actions + a], sum * inverse[i]);
+      }
+    }
+    __syncwarp();  // everyone is done with the rows
   }
 }
 
