@@ -1,7 +1,10 @@
 """Graphs of the sizes that people train on, drawn at random from a seed."""
 
+from dataclasses import fields
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,13 +88,23 @@ def small_graphs() -> GraphBatch:
     return _batch(torch.full((2048,), 40), torch.full((2048,), 240), 0.0, 0)
 
 
-def decisions() -> GraphBatch:
-    """2,048 graphs of the size that decisions have, not real ones.
+@cache
+def decisions(count: int = 2048) -> GraphBatch:
+    """The scene graphs of so many decisions in games that the packaged rules play."""
+    # Here, as everything else needs no games.
+    from tedg_fast.hypergraph import load_hypergraph
+    from tedg_fast.nethack.facts.grounder import Grounder
+    from tedg_fast.nethack.games.vector_env import VectorEnv
+    from tedg_fast.policy.scenes import SceneReader
 
-    A player, 10 to 20 instances, 8 to 12 objects, 150 edges, a third of them from 80 nodes that
-    all graphs share.
-    """
-    generator = torch.Generator().manual_seed(1)
-    instances = torch.randint(10, 21, (2048,), generator=generator)
-    objects = torch.randint(8, 13, (2048,), generator=generator)
-    return _batch(1 + instances + objects, torch.full((2048,), 150), 1 / 3, 80)
+    rules, games, every = load_hypergraph(), 16, 8
+    read, grounder = SceneReader(rules, objects=True), Grounder(rules, 0)
+    draws, seen = np.random.default_rng(0), []
+    with VectorEnv(rules, num_envs=games, num_workers=2, run_seed=0, max_steps=2000) as env:
+        env.start()
+        for step in range(every * count // games):
+            env.step(grounder.choose(env.observation, draws.random(games))[0])
+            if step % every == 0:
+                seen.append(env.observation.copy())
+    parts = zip(*([getattr(one, field.name) for field in fields(one)] for one in seen))
+    return read(type(seen[0])(*map(np.concatenate, parts))).graph

@@ -17,8 +17,8 @@ from tedg_fast.ops import gat_attention
 SHAPES = {
     "2,048 graphs of 40 nodes, 240 edges, 4x8": (graphs.small_graphs, 4, 8),
     "2,048 graphs of 40 nodes, 240 edges, 4x16": (graphs.small_graphs, 4, 16),
-    "2,048 made-up decisions, 4x8": (graphs.decisions, 4, 8),
-    "2,048 made-up decisions, 4x16": (graphs.decisions, 4, 16),
+    "2,048 decisions of real games, 4x8": (graphs.decisions, 4, 8),
+    "2,048 decisions of real games, 4x16": (graphs.decisions, 4, 16),
 }
 
 

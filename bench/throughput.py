@@ -3,20 +3,25 @@
     python bench/throughput.py                      # the default configuration
     python bench/throughput.py --hypergraph FOLDER  # V3's network, from its two hypergraph files
 
-Everything after ``--`` goes to ``tedg-train``. NLE alone (``raw_nle.py``) is timed on one core
-before and after; the faster time counts. The training run is a real ``tedg-train``: wall time
+Everything after ``--`` goes to ``tedg-train``. NLE alone is timed before and after, under random
+keys on one core (``raw_nle.py``) and under the keys of rule play on all (``replayed_nle.py``); the
+faster time counts. With ``--sample-factory`` its APPO is timed afterwards. The training run is a real ``tedg-train``: wall time
 counts from when the games stand ready, logging and checkpoints included, and also from the launch.
 A second, short run goes under PyTorch's profiler. Writes bench/results/throughput[_NAME].md and
 .json. Run it on an idle machine.
 """
 
 import argparse
+import json
+import subprocess
 import time
+from pathlib import Path
 
 import torch
 
 import record
 from raw_nle import raw_speed
+from replayed_nle import recorded_games, replay_speed
 from training import Run, train
 
 PREDECESSOR = 31.7
@@ -48,22 +53,24 @@ def useful_share(run: Run, profiled: dict) -> tuple[float, float]:
     return run.waiting_for_games, useful * run.steps / run.seconds
 
 
-def speed_rows(run: Run, raw: float, cores: int) -> list[list[str]]:
-    return [
-        ["NLE alone, one core", f"{raw:,.0f}", ""],
-        ["training, games ready", f"{run.speed:,.0f}", f"{run.speed / (cores * raw):.1%}"],
-        [
-            "training, start included",
-            f"{run.speed_with_startup:,.0f}",
-            f"{run.speed_with_startup / (cores * raw):.1%}",
-        ],
-        [
-            f"decisions, {run.decisions / run.steps:.1%} of the steps",
-            f"{run.decisions / run.seconds:,.0f}",
-            "",
-        ],
-        ["V3's own trainer", f"{PREDECESSOR}", f"we: {run.speed / PREDECESSOR:.0f} times"],
+def speed_rows(
+    run: Run, raw: float, replayed: float, cores: int, sample_factory: dict | None
+) -> list[list[str]]:
+    def row(name: str, speed: float) -> list[str]:
+        return [name, f"{speed:,.0f}", f"{speed / replayed:.0%}", f"{speed / PREDECESSOR:,.0f}"]
+
+    rows = [
+        row(f"NLE alone, keys of rule play replayed on {cores} cores", replayed),
+        row("NLE alone, random keys, one core", raw),
+        row("training, games ready", run.speed),
+        row("training, start included", run.speed_with_startup),
     ]
+    if sample_factory is not None:
+        rows.append(row("Sample Factory's APPO", sample_factory["run"]["speed"]))
+    rows.append(row("V3's own trainer", PREDECESSOR))
+    share = run.decisions / run.steps
+    rows.append([f"decisions, {share:.1%} of the steps", f"{run.decisions / run.seconds:,.0f}", "", ""])
+    return rows
 
 
 def part_rows(run: Run) -> list[list[str]]:
@@ -78,18 +85,23 @@ def op_rows(profiled: dict) -> list[list[str]]:
     return [[f"`{op}`", f"{s:.3f}", f"{s / thinking:.1%}"] for op, s in profiled["ops"].items()]
 
 
-def report(run: Run, profiled: dict, raw: list[float], rates: list[float]) -> list[str]:
+def report(
+    run: Run, profiled: dict, raw: list[float], replayed: list[float], rates: list[float],
+    sample_factory: dict | None,
+) -> list[str]:  # fmt: skip
     cores = len(record.cores())
     waiting, products = useful_share(run, profiled)
     flops = profiled["flops"] / profiled["steps"]
     floor = max(rates) / flops
     return [
         f"{run.steps:,} environment steps in {run.seconds:.1f} s, after {run.startup_seconds:.1f} "
-        f"s from the launch until the games stood ready. NLE alone, in each of its runs: "
-        + ", ".join(f"{speed:,.0f}" for speed in raw) + ".",
+        f"s from the launch until the games stood ready. NLE alone under random keys, in each of "
+        f"its runs: {', '.join(f'{speed:,.0f}' for speed in raw)}; under the keys of rule play: "
+        f"{', '.join(f'{speed:,.0f}' for speed in replayed)}.",
         "",
         *record.table(
-            ["", "steps/s", f"of {cores} cores' NLE"], speed_rows(run, max(raw), cores)
+            ["", "steps/s", "of NLE in rule play", "times V3"],
+            speed_rows(run, max(raw), max(replayed), cores, sample_factory),
         ),
         "",
         "Where the wall time went (games: waiting for them; policy: the rest of a rollout; "
@@ -115,12 +127,22 @@ def report(run: Run, profiled: dict, raw: list[float], rates: list[float]) -> li
     ]
 
 
+def run_sample_factory(python: str) -> dict:
+    """What ``against_sample_factory.py`` writes, run by the ``python`` of its own environment."""
+    script = Path(__file__).with_name("against_sample_factory.py")
+    subprocess.run([python, str(script)], check=True, stdout=subprocess.DEVNULL)
+    return json.loads((record.RESULTS / "sample_factory.json").read_text())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000, help="at least so many are trained")
     parser.add_argument("--raw-steps", type=int, default=100_000, help="of NLE alone, each time")
     parser.add_argument("--hypergraph", help="for tedg-train")
     parser.add_argument("--name", default="", help="added to the results' names")
+    parser.add_argument(
+        "--sample-factory", metavar="PYTHON", help="of its environment: time it in the same run"
+    )
     parser.add_argument("flags", nargs="*", help="for tedg-train, after --")
     arguments = parser.parse_args()
     flags, cores = arguments.flags, record.cores()
@@ -128,16 +150,25 @@ def main() -> None:
         flags = ["--hypergraph", arguments.hypergraph, *flags]
 
     header = record.header()
-    raw = [raw_speed(arguments.raw_steps, cores[-1]) for _ in range(2)]
+    games = recorded_games()
+    raw, replayed = [raw_speed(arguments.raw_steps, cores[-1])], [replay_speed(games, cores)]
     run = train(flags, arguments.steps, cores=cores)
     raw.append(raw_speed(arguments.raw_steps, cores[-1]))
+    replayed.append(replay_speed(games, cores))
+    sample_factory = None
+    if arguments.sample_factory is not None:
+        sample_factory = run_sample_factory(arguments.sample_factory)
     profiled = train(flags, 1, cores=cores, profile=PROFILED_ITERATIONS).profile
     rates = [product_rate(threads) for threads in (1, len(cores))]
 
     name = "_".join(filter(None, ["throughput", arguments.name]))
     title = f"# Throughput of training{f': {arguments.name}' if arguments.name else ''}"
-    lines = [title, "", *header, "", *report(run, profiled, raw, rates)]
-    data = {"run": run.summary(), "profile": profiled, "raw": raw, "product_rates": rates}
+    lines = [title, "", *header, ""]
+    lines += report(run, profiled, raw, replayed, rates, sample_factory)
+    data = {
+        "run": run.summary(), "profile": profiled, "raw": raw, "replayed": replayed,
+        "product_rates": rates, "sample_factory": sample_factory,
+    }  # fmt: skip
     record.write(name, lines, data)
 
 
