@@ -25,14 +25,14 @@ PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm")
 
 
 class FirstIteration(Stopwatch):
-    """The trainer's stopwatch, which also notes when the first rollout and update were done."""
+    """The trainer's stopwatch, which also keeps when the first rollout began."""
 
-    done: float | None = None
+    began: float | None = None
 
-    def add(self, part: str, seconds: float) -> None:
-        if part == "games" and self.done is None:
-            self.done = time.perf_counter()
-        super().add(part, seconds)
+    def start(self) -> None:
+        super().start()
+        if self.began is None:
+            self.began = time.perf_counter()
 
 
 class TimedDisplay(Display):
@@ -52,9 +52,7 @@ class TimedDisplay(Display):
     def refresh(self, status: Status) -> None:
         super().refresh(status)
         now = time.perf_counter()
-        if not self.marks:
-            # The games stand ready when the first iteration begins, whose speed is reported.
-            self.started = self.watch.done - status.env_steps / status.steps_per_second
+        self.started = self.watch.began  # the games stand ready when the first rollout begins
         # A process's own processor time is known exactly, but its workers' only to the tick.
         workers = descendants(os.getpid())[1:]
         self.marks.append(

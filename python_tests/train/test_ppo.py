@@ -188,6 +188,7 @@ def test_an_update_takes_the_phase_discount(probe, monkeypatch):
 
 def test_graphs_are_built_once_an_update(probe, monkeypatch):
     """Fault (h): all that does not depend on the parameters was done again at every step."""
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     built = []
     reader = type(probe.policy.manager.read)
     arrays = reader.arrays  # which play reads as they are, and updates as Scenes
