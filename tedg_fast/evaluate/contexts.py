@@ -2,8 +2,8 @@
 
 Mutual information between the expert with the largest weight and what is going on, beside that of
 a control in which the two are shifted against each other: both series stay as they are, with all
-their persistence from one decision to the next, and only their coincidence is broken. (Shuffling single steps
-would make any two slow series look related.)
+their persistence from one decision to the next, and only their coincidence is broken. (Shuffling
+single decisions would make any two slow series look related.)
 """
 
 from dataclasses import asdict, dataclass
