@@ -65,18 +65,18 @@ def test_stopped_while_it_is_still_loading(trained, tmp_path, name):
     assert "Traceback" not in errors and errors.count("stopped") == 1
 
 
-# Signals itself when so many steps have been played.
+# Signals itself when groups of games have been waited for so many times.
 AT_STEP = """
 import os, signal
 from tedg_fast.nethack.games.vector_env import VectorEnv
-receive, steps = VectorEnv.receive, []
+receive_any, steps = VectorEnv.receive_any, []
 def receiving(*arguments):
     steps.append(1)
     for step, number in {signals}:
         if len(steps) == step:
             os.kill(os.getpid(), number)
-    return receive(*arguments)
-VectorEnv.receive = receiving
+    return receive_any(*arguments)
+VectorEnv.receive_any = receiving
 """
 
 

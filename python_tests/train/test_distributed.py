@@ -21,7 +21,7 @@ from tedg_fast.train import checkpoint
 
 RUN = [*SHORT, "--warmup.episodes", "4", "--transition.episodes", "8", "--num-workers", "2",
        "--checkpoint-minutes", "0", "--quiet"]  # fmt: skip
-EPISODES = "16"
+EPISODES = "28"
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 IMPORTED = [str(Path(one_rank.__file__).parent), os.environ.get("PYTHONPATH", "")]
 ENVIRONMENT = os.environ | {
@@ -70,7 +70,7 @@ def test_one_rank_writes_what_both_played(whole):
     assert {number % 2 for number in log["episodes"]["number"]} == {0, 1}
     updates = log["updates"]
     assert set(updates["phase"]) == {"warmup", "transition", "fine-tune"}
-    assert updates["completed"][-1] == state["completed"] == len(log["episodes"]["number"])
+    assert updates["completed"][-1] >= state["completed"] == len(log["episodes"]["number"])
     assert updates["decisions"][0] == 4 * 8, "of all games"
     assert updates["env_steps"][0] > 4 * 8
     assert set(updates["ranks"]) == {2}
@@ -112,7 +112,7 @@ def test_ranks_keep_off_each_others_cores_while_they_update(tmp_path):
 def test_a_killed_rank_comes_back_by_itself_to_the_same_bits(whole, tmp_path, rank, place):
     first = ["--results", tmp_path, "--exp-name", "killed", "--episodes", EPISODES, *RUN]
     launcher = [*LAUNCHER, "--max-restarts", "1"]
-    code, output, errors = finished(command(rank, place, 45, *first, launcher=launcher))
+    code, output, errors = finished(command(rank, place, 27, *first, launcher=launcher))
     assert code == 0, errors
     assert "exitcode: -9" in errors
     assert output.count("a new run") == output.count("going on from") == 1

@@ -96,8 +96,8 @@ def play(
         ) as env:
             _play(agent, games, env, number, record, played, on_episode)
     except Stopped as stop:
-        # Those that ended although an earlier one goes on are the short ones among many.
-        first = number.min()
+        # Those that ended although an earlier one did not are the short ones among many.
+        first = next(n for n in range(games.episodes + 1) if n not in played.episodes)
         ended = {n: episode for n, episode in played.episodes.items() if n < first}
         record.episodes = first
         played = replace(played, episodes=ended, stop=stop)
