@@ -167,10 +167,12 @@ def update_line(signals: dict[str, float | int | str]) -> str:
         for name, share in signals.items()
         if name.startswith("usage_")
     )
+    # There is none before the first episode has ended.
+    score = "" if math.isnan(signals["mean_true_score"]) else "mean true score {mean_true_score:.1f}, "
     return (
         "update at {completed} episodes, {env_steps} steps ({phase}, {steps_per_second:.0f} "
-        "steps/s, {decision_share:.0%} of them decisions): mean true score {mean_true_score:.1f}, loss {loss:.3f}, gradient norm "
-        "{grad_norm:.2f}, action entropy {entropy:.2f}, α entropy {alpha_entropy:.3f}, "
+        "steps/s, {decision_share:.0%} of them decisions): " + score + "loss {loss:.3f}, gradient "
+        "norm {grad_norm:.2f}, action entropy {entropy:.2f}, α entropy {alpha_entropy:.3f}, "
         "attention variance {attention_variance:.3f}, alignment loss {alignment_loss:.4f}, "
     ).format_map(signals) + ", ".join(usage)
 
