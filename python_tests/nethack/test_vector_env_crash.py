@@ -1,10 +1,11 @@
 """Workers and trainers that die, hang or fail: what is lost, and what must not be left behind."""
 
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -230,17 +231,17 @@ def test_workers_that_die_at_every_start_are_an_error(monkeypatch):
         env.games()
 
 
-def test_an_exception_in_a_worker_is_the_callers_in_one_line():
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = len(os.listdir("/proc/self/fd")) + 20  # a game opens two
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, limits[1]))
-    try:
-        with make_env(num_envs=allowed, num_workers=1) as env:
-            with pytest.raises(WorkerError) as error:
-                env.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    assert "Too many open files" in str(error.value)
+def test_an_exception_in_a_worker_is_the_callers_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with make_env(num_workers=1) as env:
+        wait_until(lambda: len(list(tmp_path.glob("tedg-games-*/*/nle*"))) == 5)
+        env.start()
+        (folder,) = tmp_path.glob("tedg-games-*/*")
+        shutil.rmtree(folder)
+        folder.write_text("where the games had their files")
+        with pytest.raises(WorkerError) as error:
+            env.start()
+    assert "Not a directory" in str(error.value)
     assert "\n" not in str(error.value)
 
 

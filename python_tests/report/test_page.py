@@ -15,7 +15,7 @@ playwright = pytest.importorskip(
 LONG = "a_name_as_long_as_people_give_them_with_all_of_their_settings_lr_3e-4_gamma_0.999_seed_1"
 CURVES = {
     "true_score_curve", "last_observation_score_curve",
-    "alpha_entropy", "usage_one (2 seeds), max_steps 40",
+    "alpha_entropy", "usage_one (2 seeds), max_steps 40", "decision_share",
     "usage_other, max_steps 40", "expert_switching", "losses",
     "grad_norm", "attention_variance", "steps_per_second", f"usage_{LONG}, max_steps 2000",
 }  # fmt: skip
