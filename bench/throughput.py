@@ -3,11 +3,12 @@
     python bench/throughput.py                      # the default configuration
     python bench/throughput.py --hypergraph FOLDER  # V3's network, from its two hypergraph files
 
-Everything after ``--`` goes to ``tedg-train``. NLE alone is timed before and after, under random
-keys on one core (``raw_nle.py``) and under the keys of rule play on all (``replayed_nle.py``); the
-faster time counts. With ``--sample-factory`` its APPO is timed afterwards. The training run is a real ``tedg-train``: wall time
+Everything after ``--`` goes to ``tedg-train``. NLE alone is timed under random keys on one core
+(``raw_nle.py``), and between the runs of training under the keys of rule play on all cores
+(``replayed_nle.py``): a machine that others share is now fast and now slow. With
+``--sample-factory`` its APPO is timed afterwards. Each run is a real ``tedg-train``: wall time
 counts from when the games stand ready, logging and checkpoints included, and also from the launch.
-A second, short run goes under PyTorch's profiler. Writes bench/results/throughput[_NAME].md and
+A further, short run goes under PyTorch's profiler. Writes bench/results/throughput[_NAME].md and
 .json. Run it on an idle machine.
 """
 
@@ -16,6 +17,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -54,22 +56,29 @@ def useful_share(run: Run, profiled: dict) -> tuple[float, float]:
 
 
 def speed_rows(
-    run: Run, raw: float, replayed: float, cores: int, sample_factory: dict | None
+    runs: list[Run], raw: float, replayed: list[float], cores: int, sample_factory: dict | None
 ) -> list[list[str]]:
-    def row(name: str, speed: float) -> list[str]:
-        return [name, f"{speed:,.0f}", f"{speed / replayed:.0%}", f"{speed / PREDECESSOR:,.0f}"]
+    def row(name: str, speed: float, share: float) -> list[str]:
+        return [name, f"{speed:,.0f}", f"{share:.0%}", f"{speed / PREDECESSOR:,.0f}"]
 
+    # Of the machine as it was around each run.
+    beside = [(before + after) / 2 for before, after in zip(replayed, replayed[1:])]
     rows = [
-        row(f"NLE alone, keys of rule play replayed on {cores} cores", replayed),
-        row("NLE alone, random keys, one core", raw),
-        row("training, games ready", run.speed),
-        row("training, start included", run.speed_with_startup),
+        row(f"NLE alone, keys of rule play replayed on {cores} cores", median(replayed), 1),
+        row("NLE alone, random keys, one core", raw, raw / replayed[0]),
     ]
+    for name in ("speed", "speed_with_startup"):
+        speeds = [getattr(run, name) for run in runs]
+        share = median(speed / nle for speed, nle in zip(speeds, beside))
+        start = "start included" if name == "speed_with_startup" else "games ready"
+        rows.append(row(f"training, {start}", median(speeds), share))
     if sample_factory is not None:
-        rows.append(row("Sample Factory's APPO", sample_factory["run"]["speed"]))
-    rows.append(row("V3's own trainer", PREDECESSOR))
-    share = run.decisions / run.steps
-    rows.append([f"decisions, {share:.1%} of the steps", f"{run.decisions / run.seconds:,.0f}", "", ""])
+        speed = sample_factory["run"]["speed"]
+        rows.append(row("Sample Factory's APPO", speed, speed / replayed[-1]))
+    rows.append(row("V3's own trainer", PREDECESSOR, PREDECESSOR / median(replayed)))
+    share = median(run.decisions / run.steps for run in runs)
+    speed = median(run.decisions / run.seconds for run in runs)
+    rows.append([f"decisions, {share:.1%} of the steps", f"{speed:,.0f}", "", ""])
     return rows
 
 
@@ -86,23 +95,25 @@ def op_rows(profiled: dict) -> list[list[str]]:
 
 
 def report(
-    run: Run, profiled: dict, raw: list[float], replayed: list[float], rates: list[float],
+    runs: list[Run], profiled: dict, raw: float, replayed: list[float], rates: list[float],
     sample_factory: dict | None,
 ) -> list[str]:  # fmt: skip
-    cores = len(record.cores())
+    cores, run = len(record.cores()), sorted(runs, key=lambda run: run.speed)[len(runs) // 2]
     waiting, products = useful_share(run, profiled)
     flops = profiled["flops"] / profiled["steps"]
     floor = max(rates) / flops
     return [
-        f"{run.steps:,} environment steps in {run.seconds:.1f} s, after {run.startup_seconds:.1f} "
-        f"s from the launch until the games stood ready. NLE alone under random keys, in each of "
-        f"its runs: {', '.join(f'{speed:,.0f}' for speed in raw)}; under the keys of rule play: "
-        f"{', '.join(f'{speed:,.0f}' for speed in replayed)}.",
+        "In turn NLE alone and training, steps/s: "
+        + " ".join(f"{nle:,.0f}, **{run.speed:,.0f}**," for nle, run in zip(replayed, runs))
+        + f" {replayed[-1]:,.0f}. Medians, and shares of NLE as it was around each run:",
         "",
         *record.table(
             ["", "steps/s", "of NLE in rule play", "times V3"],
-            speed_rows(run, max(raw), max(replayed), cores, sample_factory),
+            speed_rows(runs, raw, replayed, cores, sample_factory),
         ),
+        "",
+        f"Of the run of median speed, {run.steps:,} environment steps in {run.seconds:.1f} s, "
+        f"after {run.startup_seconds:.1f} s from the launch until the games stood ready:",
         "",
         "Where the wall time went (games: waiting for them; policy: the rest of a rollout; "
         "advantages to optimizer: the update):",
@@ -136,8 +147,9 @@ def run_sample_factory(python: str) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100_000, help="at least so many are trained")
-    parser.add_argument("--raw-steps", type=int, default=100_000, help="of NLE alone, each time")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of training, NLE between them")
+    parser.add_argument("--steps", type=int, default=100_000, help="of each run, at least")
+    parser.add_argument("--raw-steps", type=int, default=100_000, help="of NLE alone under random keys")
     parser.add_argument("--hypergraph", help="for tedg-train")
     parser.add_argument("--name", default="", help="added to the results' names")
     parser.add_argument(
@@ -151,10 +163,11 @@ def main() -> None:
 
     header = record.header()
     games = recorded_games()
-    raw, replayed = [raw_speed(arguments.raw_steps, cores[-1])], [replay_speed(games, cores)]
-    run = train(flags, arguments.steps, cores=cores)
-    raw.append(raw_speed(arguments.raw_steps, cores[-1]))
-    replayed.append(replay_speed(games, cores))
+    raw = raw_speed(arguments.raw_steps, cores[-1])
+    runs, replayed = [], [replay_speed(games, cores)]
+    for _ in range(arguments.rounds):
+        runs.append(train(flags, arguments.steps, cores=cores))
+        replayed.append(replay_speed(games, cores))
     sample_factory = None
     if arguments.sample_factory is not None:
         sample_factory = run_sample_factory(arguments.sample_factory)
@@ -164,9 +177,9 @@ def main() -> None:
     name = "_".join(filter(None, ["throughput", arguments.name]))
     title = f"# Throughput of training{f': {arguments.name}' if arguments.name else ''}"
     lines = [title, "", *header, ""]
-    lines += report(run, profiled, raw, replayed, rates, sample_factory)
+    lines += report(runs, profiled, raw, replayed, rates, sample_factory)
     data = {
-        "run": run.summary(), "profile": profiled, "raw": raw, "replayed": replayed,
+        "runs": [run.summary() for run in runs], "profile": profiled, "raw": raw, "replayed": replayed,
         "product_rates": rates, "sample_factory": sample_factory,
     }  # fmt: skip
     record.write(name, lines, data)
