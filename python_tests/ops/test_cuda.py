@@ -380,3 +380,14 @@ def test_an_index_out_of_range_is_never_followed(batch):
                 tensors["x"], tensors["score_src"], tensors["score_dst"], *broken, None, None,
                 0.2, None,
             )
+
+
+@pytest.mark.parametrize("rows", [1, 32, 33, 34, 66, 198, 33 * 33, 33 * 33 + 1])
+def test_the_last_row_is_found_whatever_their_number(rows):
+    """Blocks find their rows by a search in 33 parts."""
+    graph, arguments = attention_problem(
+        batch=1, sources=7, targets=rows, heads=2, width=8, edges=3 * rows, relations=2
+    )
+    graph = graph.to(DEVICE)
+    check(attention(graph, gat_attention), attention(graph, reference.gat_attention), arguments,
+          torch.float32)

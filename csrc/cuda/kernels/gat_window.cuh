@@ -55,9 +55,10 @@ TEDG_DEVICE int first_row(const Side& side, unsigned key) {
     const int step = (high - low + 32) / 33;
     const int at = low + step * (threadIdx.x % 32 + 1) - 1;
     const bool below = at < high && static_cast<unsigned>(side.rowptr[at]) + at < key;
-    low += step * __popc(__ballot_sync(kAllLanes, below));
-    const int end = low + step - 1;
-    high = end < high ? end : high;
+    const int count = __popc(__ballot_sync(kAllLanes, below));
+    low += step * count;
+    // Of the lane that was the first not to be below, if there was one.
+    if (count < 32 && low + step - 1 < high) high = low + step - 1;
   }
   return low;
 }
