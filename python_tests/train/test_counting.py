@@ -22,11 +22,11 @@ def numbers(episodes):
 
 
 def test_a_game_waits_for_those_before_it():
-    counted, waiting = in_turn([episode(4), episode(0), episode(1)], running=[2, 3, 5])
+    counted, waiting = in_turn([episode(4), episode(0), episode(1)], still_open=[2, 3, 5])
     assert (numbers(counted), numbers(waiting)) == ([0, 1], [4])
-    counted, waiting = in_turn([*waiting, episode(2)], running=[3, 5, 6])
+    counted, waiting = in_turn([*waiting, episode(2)], still_open=[3, 5, 6])
     assert (numbers(counted), numbers(waiting)) == ([2], [4])
-    counted, waiting = in_turn(waiting, running=[7, 5, 6])
+    counted, waiting = in_turn(waiting, still_open=[7, 5, 6])
     assert (numbers(counted), numbers(waiting)) == ([4], []), "3 was lost, and is not waited for"
 
 

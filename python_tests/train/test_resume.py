@@ -32,7 +32,7 @@ def half(whole, tmp_path):
     """The same run, stopped after 6 episodes → its folder."""
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
-    for name in ("model_00012.pth", "model_final.pth"):
+    for name in ("model_00012.pth", "model_final.pth", "best_model.pth"):
         (folder / "checkpoints" / name).unlink()
     return folder
 
@@ -51,7 +51,7 @@ def test_number_of_workers_and_pace_of_saving_change_no_bit(whole, half, monkeyp
     assert_same_end(half, whole)
     assert_logs_are_complete(half)
     names = {path.name for path in (half / "checkpoints").iterdir()}
-    assert names == {"model_00012.pth", "model_final.pth"}
+    assert names == {"model_00012.pth", "model_final.pth", "best_model.pth"}
 
 
 @pytest.mark.parametrize(
