@@ -44,10 +44,10 @@ def play_randomly(episodes: int, max_steps: int, masked: bool) -> dict[str, list
     done = {}
     with VectorEnv(
         load_hypergraph(), num_envs=32, num_workers=2, run_seed=10_000, max_steps=max_steps,
-        use_mask=masked,
+        use_mask=masked, decide="always", limit=episodes,
     ) as env:  # fmt: skip
         env.start()
-        while sum(number < episodes for number in done) < episodes:
+        while not env.idle.all():
             chance = rng.random(env.observation.action_mask.shape)
             step = env.step((chance * env.observation.action_mask).argmax(1))
             done |= {episode.number: episode for episode in step.episodes}

@@ -27,8 +27,9 @@ def rollout_seconds(count: int) -> np.ndarray:
     """[count] processor time of a worker for GAMES games of STEPS steps each."""
     rng, seconds = np.random.default_rng(0), []
     with VectorEnv(
-        load_hypergraph(), num_envs=GAMES, num_workers=1, run_seed=1, max_steps=2000
-    ) as env:
+        load_hypergraph(), num_envs=GAMES, num_workers=1, run_seed=1, max_steps=2000,
+        decide="always",
+    ) as env:  # fmt: skip
         env.start()
         for _ in range(count):
             before = processor_seconds(env.worker_pids[0])
