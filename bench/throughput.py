@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="runs of training, NLE between them")
     parser.add_argument("--steps", type=int, default=100_000, help="of each run, at least")
-    parser.add_argument("--raw-steps", type=int, default=100_000, help="of NLE alone under random keys")
+    parser.add_argument("--raw-steps", type=int, default=100_000, help="of NLE, random keys")
     parser.add_argument("--hypergraph", help="for tedg-train")
     parser.add_argument("--name", default="", help="added to the results' names")
     parser.add_argument(
@@ -179,8 +179,8 @@ def main() -> None:
     lines = [title, "", *header, ""]
     lines += report(runs, profiled, raw, replayed, rates, sample_factory)
     data = {
-        "runs": [run.summary() for run in runs], "profile": profiled, "raw": raw, "replayed": replayed,
-        "product_rates": rates, "sample_factory": sample_factory,
+        "runs": [run.summary() for run in runs], "profile": profiled, "raw": raw,
+        "replayed": replayed, "product_rates": rates, "sample_factory": sample_factory,
     }  # fmt: skip
     record.write(name, lines, data)
 

@@ -181,9 +181,6 @@ struct DenseProblem {
 
 struct DenseKernels {
   void (*forward)(const DenseProblem&, int64_t rows);
-  // out [width] <- the sum of `count` chosen rows of table [*, width].
-  void (*sum_rows)(const float* table, int64_t width, const int32_t* rows, int64_t count,
-                   float* out);
   // out <- log(1 + x) for x >= 0.
   void (*log1p)(const float* x, int64_t count, float* out);
 };

@@ -325,7 +325,7 @@ def test_resets_leak_neither_files_nor_memory():
 
 
 def test_the_lowest_numbers_are_dealt_first():
-    """Whatever was begun: no number twice, none passed over for good, and none far ahead of others."""
+    """Whatever was begun: no number twice, none passed over for good, none far ahead of others."""
     rng, begun = np.random.default_rng(3), set()
     with make_env(num_envs=6, max_steps=60, next_episode=10, unbegun=[4, 7]) as env:
         env.start()

@@ -62,24 +62,17 @@ def gat_attention(
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.floating("x", x)
+    options = {
+        "score_edge": score_edge, "edge_bias": edge_bias, "negative_slope": negative_slope,
+        "node_mask": node_mask, "dropout_p": dropout_p, "dropout_seed": dropout_seed,
+    }  # fmt: skip
     if (
         x.dtype in (torch.bfloat16, torch.float16)
         and isinstance(score_src, Tensor)
         and score_src.dtype == torch.float32
     ):
         # What autocast makes of features and scores; rounding the scores would cost their digits.
-        out, lse = gat_attention(
-            x.float(),
-            score_src,
-            score_dst,
-            graph,
-            score_edge=score_edge,
-            edge_bias=edge_bias,
-            negative_slope=negative_slope,
-            node_mask=node_mask,
-            dropout_p=dropout_p,
-            dropout_seed=dropout_seed,
-        )
+        out, lse = gat_attention(x.float(), score_src, score_dst, graph, **options)
         return out.to(x.dtype), lse
     _checks.attention(x, score_src, score_dst, graph, edge_bias, node_mask)
     score_edge, dropout_seed = _edge_arguments(
@@ -87,18 +80,8 @@ def gat_attention(
     )
     plain = score_edge is None and dropout_p == 0
     if not has_kernel(x.device, "gat_attention" if plain else "gat_attention_edges"):
-        return reference.gat_attention(
-            x,
-            score_src,
-            score_dst,
-            graph,
-            score_edge=score_edge,
-            edge_bias=edge_bias,
-            negative_slope=negative_slope,
-            node_mask=node_mask,
-            dropout_p=dropout_p,
-            dropout_seed=dropout_seed,
-        )
+        options |= {"score_edge": score_edge, "dropout_seed": dropout_seed}  # as checked
+        return reference.gat_attention(x, score_src, score_dst, graph, **options)
     transpose = graph.t_rowptr, graph.t_target, graph.t_edge
     scored = graph.relation, edge_bias, negative_slope, node_mask
     if plain:

@@ -1,5 +1,5 @@
 // Layers of a small network over a few rows: products, ReLU and LayerNorm while the rows are in
-// the cache, and sums of chosen rows of a table.
+// the cache.
 #include "../vector_math.h"
 #include "tables.h"
 
@@ -81,16 +81,6 @@ void forward(const DenseProblem& p, int64_t rows) {
   for (row = 0; row < rows; ++row) normalise(p, p.out + row * p.out_stride);
 }
 
-void sum_rows(const float* table, int64_t width, const int32_t* rows, int64_t count, float* out) {
-  for (int64_t column = 0; column < width; column += kWidth) {
-    vec<float> sum = {};
-    for (int64_t i = 0; i < count; ++i) {
-      sum += load_some(table + rows[i] * width + column, width - column);
-    }
-    store_some(out + column, sum, width - column);
-  }
-}
-
 void log1p(const float* x, int64_t count, float* out) {
   for (int64_t i = 0; i < count; i += kWidth) {
     // Sums of what cannot be negative: where 1 + x rounds to 1, x itself is as good as nothing.
@@ -100,6 +90,6 @@ void log1p(const float* x, int64_t count, float* out) {
 
 }  // namespace
 
-const DenseKernels dense_kernels = {forward, sum_rows, log1p};
+const DenseKernels dense_kernels = {forward, log1p};
 
 }  // namespace tedg::TEDG_LEVEL

@@ -41,7 +41,8 @@ class WorkerSetup:
     """What every worker of one VectorEnv must know.
 
     `stride` is how far apart the numbers of an environment's own are (see Seats); episodes from
-    `limit` on are not begun. With `every_step` the games stop after each step, whatever the rules would do.
+    `limit` on are not begun. With `every_step` the games stop after each step, whatever the rules
+    would do.
     """
 
     make_grounder: Callable[[int], Grounder]
