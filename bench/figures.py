@@ -52,13 +52,14 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      [EARLIER, EARLIER._replace(column="games")]),
     ("README.md", "| the packaged 41 rules, alone | {} | {} |", [RULES, _packaged("games")]),
     ("README.md", "| trained on these for 100 episodes | {} | 100 |", [FIRST]),
-    ("README.md", "| trained on these for 500 episodes, the last hundred | {} | 100 |", [WINDOWS[3]]),
-    ("docs/tutorial.md", "after 100 episodes a true score of {}, in episodes 401 to 500 one of {}. The "
-     "rules alone score {} and random actions {}.", [FIRST, WINDOWS[3], RULES, CHANCE]),
-    ("docs/training.md", "a true score of {} in the first hundred episodes and {}, {}, {} and {} in "
-     "the next four.", [FIRST, *WINDOWS]),
-    ("docs/training.md", "The rules alone score [{}](../bench/results/rules_alone.md) and a uniformly "
-     "random policy {}.", [RULES, CHANCE]),
+    ("README.md", "| trained on these for 500 episodes, the last hundred | {} | 100 |",
+     [WINDOWS[3]]),
+    ("docs/tutorial.md", "after 100 episodes a true score of {}, in episodes 401 to 500 one of {}. "
+     "The rules alone score {} and random actions {}.", [FIRST, WINDOWS[3], RULES, CHANCE]),
+    ("docs/training.md", "a true score of {} in the first hundred episodes and {}, {}, {} and {} "
+     "in the next four.", [FIRST, *WINDOWS]),
+    ("docs/training.md", "The rules alone score [{}](../bench/results/rules_alone.md) and a "
+     "uniformly random policy {}.", [RULES, CHANCE]),
     ("docs/throughput.md", "trains at {} environment steps a second. That is {} of what NLE alone "
      "reaches when it replays the keys of rule play on both cores ({})",
      [TRAINING, TRAINING._replace(column="of NLE in rule play"),
@@ -66,8 +67,9 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
     ("docs/throughput.md", "APPO in the same run ({},", [_speed("Sample Factory's APPO")]),
     ("docs/throughput.md", "and {} times V3's own trainer on another machine ({})",
      [TRAINING._replace(column="times V3"), _speed("V3's own trainer")]),
-    ("docs/throughput.md", "own network and rules](../bench/results/earlier_rules/throughput_v3.md) at "
-     "{} steps a second", [Cell("earlier_rules/throughput_v3", "training, games ready", "steps/s")]),
+    ("docs/throughput.md", "own network and rules](../bench/results/earlier_rules/throughput_v3.md) "
+     "at {} steps a second",
+     [Cell("earlier_rules/throughput_v3", "training, games ready", "steps/s")]),
     ("docs/throughput.md", "same losses, {} times slower",
      [Cell("earlier_rules/against_plain", "plain, graph for every sample", "ours is faster by")]),
 ]  # fmt: skip
@@ -93,7 +95,8 @@ def cell(wanted: Cell) -> str:
 def _as_written(text: str) -> str:
     """With commas at the thousands, no decimals from 100 on (of the first number), and " %"."""
     numbers = [float(number.replace(",", "")) for number in re.findall(r"[\d,.]*\d", text)]
-    digits = 0 if numbers[0] >= 100 else max(len(part) for part in re.findall(r"\d+(?:\.(\d+))?", text))
+    decimals = re.findall(r"\d(?:\.(\d+))?(?!\d)", text)
+    digits = 0 if numbers[0] >= 100 else max(map(len, decimals))
     shown = " ± ".join(f"{number:,.{digits}f}" for number in numbers)
     return f"{shown} %" if text.endswith("%") else shown
 

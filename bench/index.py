@@ -15,8 +15,8 @@ from record import RESULTS, table
 PAGE = RESULTS / "README.md"
 PARTS = {
     "": "Of the package as it is.",
-    "earlier_rules": "With the package's earlier rules (303 operators, version 2 of the format) and "
-    "a network that was asked at every step. What they showed is told in "
+    "earlier_rules": "With the package's earlier rules (303 operators, version 2 of the format) "
+    "and a network that was asked at every step. What they showed is told in "
     "[What the earlier rules taught](../../docs/earlier_rules.md).",
 }
 """Folder of records → what they have in common."""
@@ -49,9 +49,11 @@ def read(path: Path) -> Record:
     text = path.read_text(encoding="utf-8")
     title = re.match(r"# (.+)\n\n(?=- )", text)
     if title is None:
-        raise Incomplete(f'{path}: a record begins with "# Title", an empty line and "- key: value"')
+        raise Incomplete(f'{path}: a record begins with "# Title", an empty line, "- key: value"')
     head = text[title.end() :].split("\n\n", 1)[0]
-    found = {key: re.findall(rf"^- {key}: (.+)$", head, re.M) for key in ("date", "commit", "command")}
+    found = {
+        key: re.findall(rf"^- {key}: (.+)$", head, re.M) for key in ("date", "commit", "command")
+    }
     for key, values in found.items():
         if not values:
             raise Incomplete(f'{path}: no line "- {key}: …" below the title; see bench/record.py')
@@ -73,7 +75,8 @@ def page() -> str:
              "<br>".join(record.commands)]
             for record in records
         ]  # fmt: skip
-        lines += [f"## {part.replace('_', ' ').capitalize() or 'The present package'}", "", about, ""]
+        title = part.replace("_", " ").capitalize() or "The present package"
+        lines += [f"## {title}", "", about, ""]
         lines += [*table(["record", "date", "commit", "commands"], rows), ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -56,11 +56,8 @@ def main() -> None:
             )
         )  # fmt: skip
         shutil.copy(out / "watch.gif", record.RESULTS / "watch.gif")
-    watch(
-        WatchConfig(
-            arguments.run, seed=arguments.seed, steps=arguments.moment, graph=record.RESULTS / "graph.png"
-        )
-    )
+    graph = record.RESULTS / "graph.png"
+    watch(WatchConfig(arguments.run, seed=arguments.seed, steps=arguments.moment, graph=graph))
     about = {
         "rules": find_agent(str(arguments.run), None, greedy=False).rules.digest,
         "commit": record.commit(),

@@ -1,4 +1,4 @@
-"""The tutorial, followed as a reader follows it: its text is put into the file, its commands run."""
+"""The page is followed as a reader follows it: its text goes into a file, its commands are run."""
 
 import re
 
