@@ -7,7 +7,6 @@ this puts the new numbers in. A passage may be broken over lines on its page.
 
 import re
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from record import RESULTS

@@ -57,3 +57,14 @@ def test_v3_checkpoint_without_its_hypergraph(tmp_path, monkeypatch, capsys):
     line = refused(monkeypatch, capsys, "--resume", source, "--results", tmp_path)
     assert "is a checkpoint of V3: give the folder" in line
     assert not list(tmp_path.iterdir())
+
+
+def test_v3_keeps_its_number_of_experts(tmp_path, monkeypatch, capsys):
+    files = real_files()
+    source = files / "model_00100.pth"
+    line = refused(
+        monkeypatch, capsys, "--resume", source, "--hypergraph", files, "--results", tmp_path,
+        "--num-experts", 3,
+    )  # fmt: skip
+    assert line.endswith("has 4 experts and --num-experts is 3: leave it out")
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,6 @@ from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.arms import ARMS, FULL, Trial, plan
 from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
-from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.report.runs import load_run
 from tedg_fast.train.config import from_dict, to_dict
 from tedg_fast.train.files import write_whole
@@ -180,7 +179,7 @@ def _reference(config: AblateConfig, trial: Trial) -> Job:
     """Chance and the rules alone, in the same games."""
     out = Path(config.results) / f"{REFERENCE}.json"
     agents = ["random", "rules"]
-    if isinstance(load_rules(trial.config.hypergraph), V3Hypergraph):
+    if not load_rules(trial.config.hypergraph).names_actions:
         agents.remove("rules")
     done = _is_evaluated(out, agents, config, trial)
     commands = [] if done else [_evaluation(agents, out, config, trial)]

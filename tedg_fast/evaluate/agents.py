@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
-from tedg_fast.legacy.policy import V3_ROUTING
+from tedg_fast.legacy.policy import V3_ROUTING, V3Policy
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.policy import Policy, Routing, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
-from tedg_fast.train.model import build_policy, load_rules
+from tedg_fast.train.model import Rules, build_policy, load_rules
 from tedg_fast.train.resume import Source, find_checkpoint, named
+from tedg_fast.train.v3_source import V3Source
 
 BUILT_IN = ("random", "random-allowed", "rules")
 
@@ -66,7 +65,7 @@ class Agent:
     """
 
     name: str
-    rules: Hypergraph | V3Hypergraph
+    rules: Rules
     use_mask: bool
     origin: dict[str, Any]
     games: Setting = field(default=Setting(), kw_only=True)
@@ -155,8 +154,8 @@ def _built_in(name: str, hypergraph: str | None, model: Agent | None) -> Agent:
     by += "" if model is None else f", the games that {model.name} was trained in"
     if name != "rules":
         return Chance(name, rules, name == "random-allowed", {}, games=games, by=by)
-    if isinstance(rules, V3Hypergraph):
-        raise LegacyError(f"{hypergraph} is V3's: its rules name no actions to play by")
+    if not rules.names_actions:
+        raise CheckpointError(f"{hypergraph} is V3's: its rules name no actions to play by")
     asked = Asking("contested")  # elsewhere they do the same without being asked
     origin = {"hypergraph": rules.digest}
     return ByTheRules(name, rules, True, origin, games=games, asked=asked, by=by)
@@ -167,7 +166,7 @@ def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
     if name in BUILT_IN:
         return _built_in(name, hypergraph, None)
     source = find_checkpoint(Path(name))
-    if isinstance(source, V3Checkpoint):
+    if isinstance(source, V3Source):
         return _of_v3(name, source, hypergraph, greedy)
     return _of_checkpoint(name, source, hypergraph, greedy)
 
@@ -203,14 +202,8 @@ def _of_checkpoint(name: str, source: Source, hypergraph: str | None, greedy: bo
     )  # fmt: skip
 
 
-def _of_v3(name: str, v3: V3Checkpoint, hypergraph: str | None, greedy: bool) -> Trained:
-    rules = load_rules(hypergraph)
-    if not isinstance(rules, V3Hypergraph):
-        raise CheckpointError(
-            f"{v3.path} is a checkpoint of V3: give the folder with the two hypergraph files that "
-            "it was trained with by --hypergraph"
-        )
-    origin = {"checkpoint": str(v3.path), "completed": v3.completed, "greedy": greedy}
-    policy = V3Policy.of(v3, rules).eval()
-    by = f"by V3's rules from {hypergraph}"
+def _of_v3(name: str, source: V3Source, hypergraph: str | None, greedy: bool) -> Trained:
+    rules, by = source.rules(hypergraph)
+    origin = {"checkpoint": str(source.path), "completed": source.completed, "greedy": greedy}
+    policy = source.policy(rules).eval()
     return Trained(name, rules, True, origin, policy, V3_ROUTING, greedy, by=by)

@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tedg_fast.arguments import parsed
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.limits import RANGES, ConfigError, check_config
-from tedg_fast.train.model import build_policy, load_rules
+from tedg_fast.train.model import Rules, build_policy, load_rules
 
 FULL = "full"
 ONE_EXPERT = "one-expert"
@@ -106,7 +104,7 @@ def does_the_same(one: TrainConfig, other: TrainConfig) -> bool:
     )
 
 
-def equal_width(rules: Hypergraph | V3Hypergraph, full: TrainConfig) -> int:
+def equal_width(rules: Rules, full: TrainConfig) -> int:
     """``policy.hidden_size`` of one expert with as many parameters as ``full``'s networks have.
 
     Raises ``ConfigError`` if none comes within ``SAME_SIZE`` of it.
@@ -133,7 +131,7 @@ def equal_width(rules: Hypergraph | V3Hypergraph, full: TrainConfig) -> int:
     return width
 
 
-def num_parameters(rules: Hypergraph | V3Hypergraph, config: TrainConfig) -> int:
+def num_parameters(rules: Rules, config: TrainConfig) -> int:
     """Numbers that the networks of ``config`` can learn, frozen ones included."""
     policy = build_policy(rules, replace(config, device="cpu"))
     return sum(parameter.numel() for parameter in policy.parameters())

@@ -123,6 +123,11 @@ class Hypergraph:
     text: str = field(default="", compare=False, repr=False)
 
     @property
+    def names_actions(self) -> bool:
+        """Whether a game can be played by these rules without a network."""
+        return True
+
+    @property
     def files(self) -> dict[str, str]:
         """Name and text of each file that makes the same rules again."""
         return {"rules.toml": self.text}

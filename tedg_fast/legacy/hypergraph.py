@@ -65,6 +65,11 @@ class V3Hypergraph:
         return cls("V3", labels, node_type, edge_index, edge_type, pre_nodes, scene_atoms, files)
 
     @property
+    def names_actions(self) -> bool:
+        """V3's rules name none: nothing can be played by them without a network."""
+        return False
+
+    @property
     def num_nodes(self) -> int:
         return len(self.labels)
 

@@ -15,20 +15,18 @@ import tyro
 
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import STOPPING, Stopped
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
 from tedg_fast.machine import allow_files
-from tedg_fast.train.config import TrainConfig, from_dict, to_dict
+from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.config_file import read_config
 from tedg_fast.train.display import Display
 from tedg_fast.train.distributed import RankLost, World, joined
 from tedg_fast.train.flags import ineffective_flags, refuse_contradictions
 from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.memory import check_memory
-from tedg_fast.train.model import load_rules
+from tedg_fast.train.model import Rules, load_rules
 from tedg_fast.train.platform import platform
 from tedg_fast.train.ranks import RanksDiffer
-from tedg_fast.train.resume import Source, changed_settings, check_takeover, find_checkpoint
+from tedg_fast.train.resume import AnySource, Source, changed_settings, find_checkpoint
 from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.tracking import Service, check_service, tracked
 from tedg_fast.train.trainer import Trainer
@@ -62,8 +60,8 @@ class Prepared(NamedTuple):
     """What the command line asks for, checked. ``words`` say which rules are played by."""
 
     command: TrainCommand
-    source: Source | V3Checkpoint | None
-    hypergraph: Hypergraph | V3Hypergraph
+    source: AnySource | None
+    hypergraph: Rules
     words: str
 
 
@@ -88,10 +86,8 @@ def _train(arguments: Sequence[str], world: World) -> None:
     quiet = command.quiet or not world.leads
     display = Display(config.episodes, source.completed if source else 0, quiet=quiet)
     trainer = Trainer(config, hypergraph, display, world)
-    if isinstance(source, V3Checkpoint):
-        trainer.resume_v3(source)
-    elif source is not None:
-        trainer.resume(source)
+    if source is not None:
+        source.restore(trainer)
     stops = _stop_on_signals(trainer)
     if not world.leads:
         trainer.run()
@@ -121,25 +117,26 @@ def _prepared(arguments: Sequence[str], world: World, restarted: bool) -> Prepar
     config, words = command.settings, ""
     check_config(config, world.size)
     check_service(command.track)
-    if isinstance(source, Source):
-        hypergraph, words = source.rules(config.hypergraph)
-        if config.hypergraph is None:  # where they first came from
-            config = replace(config, hypergraph=source.state["config"]["hypergraph"])
-            command = replace(command, settings=config)
-    else:
+    if source is None:
         hypergraph = load_rules(config.hypergraph)
+    else:
+        hypergraph, words = source.rules(config.hypergraph)
+    if isinstance(source, Source) and config.hypergraph is None:  # where they first came from
+        config = replace(config, hypergraph=source.state["config"]["hypergraph"])
+        command = replace(command, settings=config)
     refuse_contradictions(config, hypergraph, arguments)
-    if isinstance(hypergraph, V3Hypergraph) and config.decide != "always":
+    if not hypergraph.names_actions and config.decide != "always":
         config = replace(config, decide="always")
         command = replace(command, settings=config)
-        words = f"{words} V3's rules name no actions: its network decides at every step".strip()
+        always = "V3's rules name no actions: its network decides at every step"
+        words = f"{words}\n{always}" if words else always
     check_memory(config, hypergraph, world.local_size / world.size)
     folder = RunFolder(config.results, config.exp_name)
     games = config.num_envs * world.local_size / world.size
     allow_files(math.ceil(games / config.num_workers))
     if source is not None:
-        check_takeover(source, config, hypergraph)
-    if not (isinstance(source, Source) and folder.holds(source.path)):
+        source.check_takeover(config)
+    if source is None or not source.goes_on_in(folder):
         folder.refuse_existing()
         if source is not None and source.completed >= config.episodes:
             raise ConfigError(
@@ -192,7 +189,7 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
         sys.exit(stop.exit_code)
 
 
-def _beginning(source: Source | V3Checkpoint | None) -> str:
+def _beginning(source: AnySource | None) -> str:
     if source is None:
         return "a new run"
     return f"going on from {source.path} with {source.completed} episodes"
@@ -200,7 +197,7 @@ def _beginning(source: Source | V3Checkpoint | None) -> str:
 
 def _configuration(
     arguments: Sequence[str], restarted: bool
-) -> tuple[TrainCommand, Source | V3Checkpoint | None]:
+) -> tuple[TrainCommand, AnySource | None]:
     """The command line's configuration; what it leaves open comes from the resumed checkpoint, or
     else from the file that --config names.
 
@@ -217,29 +214,20 @@ def _configuration(
                 "--config and --resume are both given: a resumed run's settings come from its "
                 "checkpoint; leave out one"
             )
-        command, source = _resumed(arguments, command, Path(asked))
+        command, source = _resumed(arguments, Path(asked))
     else:
         source = None
     folder = RunFolder(command.settings.results, command.settings.exp_name)
     if (restarted or asked == AUTO) and any(folder.checkpoints.glob("*.pth")):
-        return _resumed(arguments, command, folder.path)
+        return _resumed(arguments, folder.path)
     return command, source
 
 
-def _resumed(
-    arguments: Sequence[str], command: TrainCommand, path: Path
-) -> tuple[TrainCommand, Source | V3Checkpoint]:
+def _resumed(arguments: Sequence[str], path: Path) -> tuple[TrainCommand, AnySource]:
     """The checkpoint at ``path``, and the configuration with which to go on from it; its
     ``hypergraph`` is the path that was given, None if the kept rules are to be used."""
     source = find_checkpoint(path)
-    if isinstance(source, V3Checkpoint):
-        config = replace(command.settings, num_experts=source.num_experts)
-        return replace(command, settings=config), source
-    saved = replace(from_dict(source.state["config"]), hypergraph=None)
-    run = RunFolder.around(source.path)
-    if run is not None:  # it may have been moved or renamed
-        saved = replace(saved, results=str(run.path.parent), exp_name=run.path.name)
-    return _parsed(arguments, saved), source
+    return _parsed(arguments, source.settings()), source
 
 
 def _parsed(arguments: Sequence[str], default: TrainConfig) -> TrainCommand:

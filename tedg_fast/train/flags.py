@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.limits import ConfigError, flag
+from tedg_fast.train.model import Rules
 from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP
 
 _PHASES = {"warmup": WARMUP, "transition": TRANSITION, "fine_tune": FINE_TUNE}
@@ -20,7 +19,7 @@ _LOSSES = {
 
 
 def refuse_contradictions(
-    config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, arguments: Sequence[str] = ()
+    config: TrainConfig, hypergraph: Rules, arguments: Sequence[str] = ()
 ) -> None:
     """Raise ``ConfigError`` where one setting takes away what another one asks for.
 
@@ -41,7 +40,7 @@ def refuse_contradictions(
     ):  # fmt: skip
         if unwanted:
             raise ConfigError(f"{name} {why}: leave out one of the two")
-    if isinstance(hypergraph, V3Hypergraph):
+    if not hypergraph.names_actions:
         if "--decide" in given and config.decide != "always":
             raise ConfigError(
                 f"--decide is {config.decide}: V3's rules name no actions, so they cannot disagree, "

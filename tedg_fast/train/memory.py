@@ -1,12 +1,10 @@
 """How much memory a run's settings need, so that what cannot fit is refused and not killed."""
 
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.train.config import TrainConfig
 from tedg_fast.train.limits import ConfigError
 from tedg_fast.machine import free_memory
-from tedg_fast.train.model import grounder_of
+from tedg_fast.train.model import Rules, grounder_of
 
 # Rounded up: a run of 32 games in two workers takes 445 MiB (bench/results/earlier_rules/endurance.md).
 _TRAINER = 300e6
@@ -16,7 +14,7 @@ _FLOAT = 4
 
 
 def needed_memory(
-    config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, ranks_here: float = 1.0
+    config: TrainConfig, hypergraph: Rules, ranks_here: float = 1.0
 ) -> float:
     """Bytes that a run takes on this machine, where ``ranks_here`` is its share of all ranks."""
     fields = grounder_of(hypergraph)(hypergraph, 1).spec.empty(1)
@@ -32,7 +30,7 @@ def needed_memory(
 
 
 def check_memory(
-    config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, ranks_here: float = 1.0
+    config: TrainConfig, hypergraph: Rules, ranks_here: float = 1.0
 ) -> None:
     """Raise ``ConfigError`` where a run needs more memory than can be used now."""
     needed, free = needed_memory(config, hypergraph, ranks_here), free_memory()

@@ -12,8 +12,11 @@ from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.policy import Policy
 from tedg_fast.train.config import TrainConfig
 
+Rules = Hypergraph | V3Hypergraph
+"""What may be played by; ``names_actions`` tells whether also without a network."""
 
-def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
+
+def load_rules(path: str | None) -> Rules:
     """The hypergraph at ``path``: a rule file, or a folder with V3's two files.
 
     ``None`` is the packaged one. Raises ``HypergraphError`` or ``LegacyError``.
@@ -23,7 +26,7 @@ def load_rules(path: str | None) -> Hypergraph | V3Hypergraph:
     return load_hypergraph(path)
 
 
-def stored_rules(files: dict[str, str], where: str) -> Hypergraph | V3Hypergraph:
+def stored_rules(files: dict[str, str], where: str) -> Rules:
     """The hypergraph whose ``files`` were kept at ``where``, which errors name."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
@@ -34,16 +37,12 @@ def stored_rules(files: dict[str, str], where: str) -> Hypergraph | V3Hypergraph
             raise type(error)(f"the rules in {where}: {error}".replace(f"{folder}/", "")) from None
 
 
-def grounder_of(
-    hypergraph: Hypergraph | V3Hypergraph,
-) -> type[Grounder] | type[V3Grounder]:
+def grounder_of(hypergraph: Rules) -> type[Grounder] | type[V3Grounder]:
     """The class that turns NLE's observations into those that the hypergraph's policy reads."""
     return V3Grounder if isinstance(hypergraph, V3Hypergraph) else Grounder
 
 
-def build_policy(
-    hypergraph: Hypergraph | V3Hypergraph, config: TrainConfig
-) -> Policy | V3Policy:
+def build_policy(hypergraph: Rules, config: TrainConfig) -> Policy | V3Policy:
     """A new policy over the hypergraph, drawn from ``config.seed``, on ``config.device``."""
     torch.manual_seed(config.seed)
     if isinstance(hypergraph, V3Hypergraph):

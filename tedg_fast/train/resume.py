@@ -1,23 +1,27 @@
 """Going on from a checkpoint: which file, and whether this configuration can take it over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from tedg_fast.hypergraph import Hypergraph, HypergraphError
-from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, is_v3_checkpoint
+from tedg_fast.hypergraph import HypergraphError
+from tedg_fast.legacy import LegacyError, V3Checkpoint, is_v3_checkpoint
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require, require_like
-from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.config import TrainConfig, from_dict, to_dict
 from tedg_fast.train.limits import flat_settings
-from tedg_fast.train.model import load_rules, stored_rules
+from tedg_fast.train.model import Rules, load_rules, stored_rules
 from tedg_fast.train.platform import platform
 from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.train.v3_source import V3Source
+
+if TYPE_CHECKING:
+    from tedg_fast.train.trainer import Trainer
 
 WITHOUT_EFFECT = (
     "exp_name", "results", "resume", "episodes", "num_workers", "save_every", "keep_checkpoints",
@@ -39,7 +43,7 @@ class Source:
         """Episodes finished."""
         return self.state["completed"]
 
-    def rules(self, path: str | None) -> tuple[Hypergraph | V3Hypergraph, str]:
+    def rules(self, path: str | None) -> tuple[Rules, str]:
         """The rules to go on by, and in words which: those kept in the checkpoint, or, where their
         play is the same, those at ``path``.
 
@@ -61,6 +65,48 @@ class Source:
                 "--hypergraph, or begin a new run"
             )
         return rules, f"by the rules {named(rules)} {where}"
+
+    def settings(self) -> TrainConfig:
+        """The settings that are kept where no others are given.
+
+        Its ``hypergraph`` is None, for the kept rules; the run's folder is where it lies now, as it
+        may have been moved or renamed.
+        """
+        saved = replace(from_dict(self.state["config"]), hypergraph=None)
+        run = RunFolder.around(self.path)
+        if run is None:
+            return saved
+        return replace(saved, results=str(run.path.parent), exp_name=run.path.name)
+
+    def goes_on_in(self, folder: RunFolder) -> bool:
+        """Whether the run's own files are in ``folder``."""
+        return folder.holds(self.path)
+
+    def check_takeover(self, config: TrainConfig) -> None:
+        """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from here."""
+        saved, now = self.state["config"], to_dict(config)
+        differences = [
+            f"{name.replace('_', '-')} is {saved[name]} there and {now[name]} here"
+            for name in ("num_experts",)
+            if saved[name] != now[name]
+        ]
+        differences += [
+            f"policy.{name.replace('_', '-')} is {value} there and {now['policy'][name]} here"
+            for name, value in saved["policy"].items()
+            if value != now["policy"][name]
+        ]
+        if differences:
+            raise CheckpointError(
+                f"{self.path} is of another configuration: {'; '.join(differences)}; resume with "
+                "the same ones, or start a new run"
+            )
+        folder = RunFolder(config.results, config.exp_name)
+        if folder.holds(self.path):
+            _refuse_rewind(self, folder)
+
+    def restore(self, trainer: "Trainer") -> None:
+        """Give a new trainer everything that the checkpoint holds."""
+        trainer.resume(self)
 
     def _changed_since(self) -> str:
         """In words, that the rules have changed where the run first had them from."""
@@ -97,7 +143,7 @@ class Source:
         return notes
 
 
-def named(rules: Hypergraph | V3Hypergraph) -> str:
+def named(rules: Rules) -> str:
     """Rules, in words that tell them from others."""
     return f"{rules.name!r} (sha256 {rules.digest[:12]}…)"
 
@@ -112,7 +158,10 @@ def changed_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ]
 
 
-def find_checkpoint(path: Path) -> Source | V3Checkpoint:
+AnySource = Source | V3Source
+
+
+def find_checkpoint(path: Path) -> AnySource:
     """The checkpoint ``path`` names: the file itself, or the newest whole one of a run folder.
 
     Raises ``CheckpointError``, or ``LegacyError`` for a file of V3's.
@@ -124,41 +173,8 @@ def find_checkpoint(path: Path) -> Source | V3Checkpoint:
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path} is no file; give a checkpoint file or a run folder")
     if is_v3_checkpoint(path):
-        return V3Checkpoint.load(path)
+        return V3Source(path, V3Checkpoint.load(path))
     return Source(path, checkpoint.load(path), [])
-
-
-def check_takeover(
-    source: Source | V3Checkpoint, config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph
-) -> None:
-    """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from ``source``."""
-    if isinstance(source, V3Checkpoint):
-        if not isinstance(hypergraph, V3Hypergraph):
-            raise CheckpointError(
-                f"{source.path} is a checkpoint of V3: give the folder with the two hypergraph "
-                "files that it was trained with by --hypergraph"
-            )
-        return
-    saved = source.state["config"]
-    now = to_dict(config)
-    differences = [
-        f"{name.replace('_', '-')} is {saved[name]} there and {now[name]} here"
-        for name in ("num_experts",)
-        if saved[name] != now[name]
-    ]
-    differences += [
-        f"policy.{name.replace('_', '-')} is {value} there and {now['policy'][name]} here"
-        for name, value in saved["policy"].items()
-        if value != now["policy"][name]
-    ]
-    if differences:
-        raise CheckpointError(
-            f"{source.path} is of another configuration: {'; '.join(differences)}; resume with "
-            "the same ones, or start a new run"
-        )
-    folder = RunFolder(config.results, config.exp_name)
-    if folder.holds(source.path):
-        _refuse_rewind(source, folder)
 
 
 def require_fit(source: Source, policy: nn.Module, optimizer: Optimizer) -> None:

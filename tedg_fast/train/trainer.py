@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import torch
 
-from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.legacy import V3Checkpoint, V3Hypergraph
 from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
@@ -15,7 +13,7 @@ from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.display import Display
-from tedg_fast.train.model import build_policy, grounder_of
+from tedg_fast.train.model import Rules, build_policy, grounder_of
 from tedg_fast.train.phases import Settings
 from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
@@ -43,7 +41,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        hypergraph: Hypergraph | V3Hypergraph,
+        hypergraph: Rules,
         display: Display,
         world: World = ALONE,
     ):
@@ -106,16 +104,6 @@ class Trainer:
             self.normaliser.returns = mine["returns"].numpy().copy()
         self.next_episode, self.unbegun = mine["next_episode"], mine["unbegun"]
         self.games = [unpack(game) for game in mine["games"]]
-
-    def resume_v3(self, v3: V3Checkpoint) -> None:
-        """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
-        v3.load_weights(self.policy)
-        optimizer = self.ppo.optimizer
-        optimizer.load_state_dict(v3.adam_state_dict(self.policy, optimizer))
-        self.progress.completed = v3.completed
-        self.next_episode = v3.completed + self.world.rank
-        log = self.recorder.log
-        log.first_episode, log.parent = v3.completed, str(v3.path)
 
     # --- the loop ----------------------------------------------------------------------------
 

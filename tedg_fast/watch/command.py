@@ -14,7 +14,6 @@ from rich.progress import Progress, track
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import BadInput
 from tedg_fast.evaluate.agents import BUILT_IN, ByTheRules, Trained, find_agent
-from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.limits import check_character, flag
 from tedg_fast.watch.graph import graph_picture
@@ -150,7 +149,7 @@ def _agent(config: WatchConfig) -> Trained | ByTheRules:
     if str(config.what) in BUILT_IN and str(config.what) != "rules":
         raise WatchError(f"{config.what} has no rules to look into: give a checkpoint, or rules")
     agent = find_agent(str(config.what), config.hypergraph, greedy=False)
-    if isinstance(agent.rules, V3Hypergraph):
+    if not agent.rules.names_actions:
         raise CheckpointError(
             f"{config.what} plays by V3's hypergraph, whose rules name no actions: tedg-watch "
             "shows agents of tedg_fast's own rules"
