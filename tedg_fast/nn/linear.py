@@ -36,3 +36,11 @@ def linear(in_features: int, out_features: int, bias: bool = False) -> nn.Linear
     if in_features == -1:
         return LazyLinear(out_features, bias)
     return Linear(in_features, out_features, bias)
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module is ``x Wᵀ`` of ours as it came: nobody has wrapped it or looks at it."""
+    if type(module) is not Linear or module.bias is not None or "forward" in module.__dict__:
+        return False
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    return not any((*hooks, module._backward_hooks, module._backward_pre_hooks))
