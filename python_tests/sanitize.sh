@@ -12,7 +12,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/python_tests"
 cp -r tedg_fast build_support pyproject.toml "$folder"
-cp -r python_tests/ops python_tests/nethack python_tests/oracle python_tests/*.py "$folder/python_tests"
+cp -r python_tests/{helpers,ops,nethack,oracle,conftest.py} "$folder/python_tests"
 rm -f "$folder"/tedg_fast/*/*.so
 
 torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
