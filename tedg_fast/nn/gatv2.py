@@ -100,8 +100,8 @@ class GATv2Conv(AttentionConv):
             x_edge=None if edge_attr is None else self._edge_features(edge_attr),
             negative_slope=self.negative_slope,
         )
-        zeros = (source.new_zeros(x.shape[:3]) for x in (source, target))
-        return Scores(*zeros, score, 1.0)
+        nothing_src, nothing_dst = (source.new_zeros(x.shape[:3]) for x in (source, target))
+        return Scores(nothing_src, nothing_dst, score, 1.0)
 
     def _pass_messages(
         self,

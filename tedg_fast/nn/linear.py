@@ -28,7 +28,7 @@ class LazyLinear(nn.LazyLinear):
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_features != 0:
-            Linear.reset_parameters(self)
+            Linear.reset_parameters(self)  # type: ignore[arg-type]  # it becomes one
 
 
 def linear(in_features: int, out_features: int, bias: bool = False) -> nn.Linear:
