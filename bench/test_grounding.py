@@ -7,22 +7,20 @@ differ, which no file of that size would be likely to need.
 
 import json
 import re
-import sys
 import tomllib
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("nle")  # the kernels are compared also where there are no games
 
+from grounded_games import GroundedGames, play
+from small_rules import rule, small
+
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python_tests"))
-from grounded_games import GroundedGames, play  # noqa: E402
-from small_rules import rule, small  # noqa: E402
 
 GAMES, STEPS = 16, 200
 COUNTS = (10, 100, 1000)

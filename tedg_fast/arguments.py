@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -19,12 +19,12 @@ def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any
 
 
 def parsed_command(
-    kinds: dict[str, type], arguments: Sequence[str], program: str, description: str
+    kinds: Mapping[str, Callable[..., Any]], arguments: Sequence[str], program: str, description: str
 ) -> Any:
     """The configuration of the command that the first of ``arguments`` names; as ``parsed``."""
     cli = tyro.extras.subcommand_cli_from_dict
     return _read(
-        lambda: cli(kinds, prog=program, args=list(arguments), description=description), program
+        lambda: cli(dict(kinds), prog=program, args=list(arguments), description=description), program
     )
 
 

@@ -116,8 +116,8 @@ class AttentionConv(MessagePassing):
             edge_index: any adjacency that ``forward`` takes.
             size: number of nodes, or numbers of sources and targets.
         """
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        return self._walk(edge_index, size)[0].graph
+        sources, targets = (size, size) if isinstance(size, int) else size
+        return self._walk(edge_index, (sources, targets))[0].graph
 
     def _run(
         self,
@@ -194,7 +194,8 @@ class AttentionConv(MessagePassing):
                     )
         if found[1] is None:
             found[1] = num_targets(edge_index)
-        return found[0], found[0] if found[1] is None else found[1]
+        sources = source.shape[-3]
+        return sources, sources if found[1] is None else found[1]
 
     def _walk(self, edge_index: Any, size: tuple[int, int]) -> tuple[Adjacency, Tensor | None]:
         """The edges to walk between so many nodes, and edge features that came with them."""
@@ -263,6 +264,7 @@ class AttentionConv(MessagePassing):
 
     def _edge_features(self, edge_attr: Tensor) -> Tensor:
         """[E, H, C], the transformed features of the edges."""
+        assert self.lin_edge is not None  # without it there are no features
         return self.lin_edge(edge_attr).unflatten(-1, (self.heads, self.out_channels))
 
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
@@ -304,7 +306,7 @@ class AttentionConv(MessagePassing):
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
 
 
-def edge_softmax(score: Tensor, target: Tensor, num_targets: int) -> Tensor:
+def edge_softmax(score: Tensor, target: Tensor, num_targets: int | None) -> Tensor:
     """Softmax of ``score`` [.., E, H] over the edges of each target [E]; unlike the weights of the
     fused op, a gradient flows through it."""
     wide = score.to(accumulate_dtype(score.dtype))

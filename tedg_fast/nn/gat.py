@@ -141,6 +141,7 @@ class GATConv(AttentionConv):
                 range.
         """
         lin_src, lin_dst = self.lin_src or self.lin, self.lin_dst or self.lin
+        assert lin_src is not None and lin_dst is not None  # the layer has one or the other
         return self._run(
             x, lin_src, lin_dst, edge_index, edge_attr, size, return_attention_weights
         )
@@ -153,13 +154,14 @@ class GATConv(AttentionConv):
             score_dst = score_src.new_zeros(len(score_src), graph.num_targets, self.heads)
         score_edge = None if edge_attr is None else self._score_edge(edge_attr)
         # Under autocast, features have 16 bits and what they are multiplied by has 32.
-        ends = (score.to(source.features.dtype) for score in (score_src, score_dst))
-        return Scores(*ends, score_edge, self.negative_slope)
+        dtype = source.features.dtype
+        return Scores(score_src.to(dtype), score_dst.to(dtype), score_edge, self.negative_slope)
 
     def _score_ends(self, source: Nodes, target: Nodes | None) -> tuple[Tensor, Tensor | None]:
         """[.., N, H] and [.., M, H], what the two ends of an edge add to its score."""
         if target is source:  # one pass over the features gives both
-            return node_products(source, torch.cat([self.att_src, self.att_dst])).unbind(-2)
+            both = node_products(source, torch.cat([self.att_src, self.att_dst]))
+            return both[..., 0, :], both[..., 1, :]
         score_dst = None if target is None else node_products(target, self.att_dst).squeeze(-2)
         return node_products(source, self.att_src).squeeze(-2), score_dst
 

@@ -100,8 +100,8 @@ class GATv2Conv(AttentionConv):
             x_edge=None if edge_attr is None else self._edge_features(edge_attr),
             negative_slope=self.negative_slope,
         )
-        zeros = (end.new_zeros(end.shape[:3]) for end in x)
-        return Scores(*zeros, score, 1.0)
+        nothing_src, nothing_dst = (end.new_zeros(end.shape[:3]) for end in x)
+        return Scores(nothing_src, nothing_dst, score, 1.0)
 
     def _pass_messages(
         self,

@@ -181,7 +181,8 @@ class Situation:
         for rule, operator in enumerate(self.rules.operators):
             if rule in self.applying:
                 continue
-            nearly = {}  # number of failing conditions -> the nearest such objects, and these
+            # number of failing conditions -> the nearest such objects, and these
+            nearly: dict[int, tuple[tuple[int, ...], list[Use]]] = {}
             for objects in self.bindings(rule):
                 failing = self.failing(rule, objects)
                 nearly.setdefault(len(failing), (objects, failing))

@@ -102,7 +102,7 @@ def attacks() -> tuple[tuple[Attack, ...], ...]:
     Raises RuntimeError where NLE's library lays its monsters out otherwise.
     """
     library = ctypes.CDLL(DLPATH)
-    monsters = ctypes.cast(library.mons, ctypes.c_void_p).value
+    monsters = ctypes.addressof(_Monster.in_dll(library, "mons"))
     stride = _stride(monsters)
     found = []
     for index in range(nethack.NUMMONS):
@@ -125,7 +125,7 @@ def _stride(monsters: int) -> int:
     second = nethack.permonst(1).mname.encode()
     for stride in range(ctypes.sizeof(_Monster), 128, 8):
         pointer = ctypes.c_void_p.from_address(monsters + stride).value
-        first = ctypes.c_void_p.from_address(monsters).value
+        first = ctypes.c_void_p.from_address(monsters).value or 0
         if pointer and abs(pointer - first) < 1 << 16 and ctypes.string_at(pointer) == second:
             return stride
     raise RuntimeError("NLE's monsters were not found in its library; this needs nle 1.3.0")

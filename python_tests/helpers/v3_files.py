@@ -10,7 +10,7 @@ import torch
 from tedg_fast.legacy import V3Hypergraph, V3Policy
 from tedg_fast.legacy.hypergraph import RULES_FILE, STRUCTURE_FILE
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 
 def real_files() -> Path:
