@@ -4,7 +4,8 @@
     python bench/rules_alone.py --rules my.toml --games 200 --steps 2000 --roles none
 
 Every game is played once, to the largest of --steps; what it had reached at the shorter lengths is
-noted on the way. Games of the same seed are the same for every rule file. With --record the table is
+noted on the way. Games of the same seed are the same for every rule file. With --record the table
+is
 written to bench/results/rules_alone.md and every game to rules_alone/<name>.csv.gz beside it, which
 later tables show again as rows of their own.
 """

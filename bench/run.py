@@ -3,7 +3,8 @@
     python bench/run.py [arguments for pytest, e.g. -k "route or copy"]
     python bench/run.py -k "layer or training_step or attention or routing"  # README's table
 
-Prints the table, first the rows that README.md shows, and writes it to bench/results/<date>-<commit>.md. Ratios are a competitor's
+Prints the table, first the rows that README.md shows, and writes it to
+bench/results/<date>-<commit>.md. Ratios are a competitor's
 time over ours in the same run, each its shortest round, which other work on the machine disturbs
 least; above 1 means that ours is faster. Run it on an idle machine: with a core taken away, every
 parallel op waits for the scheduler.
@@ -17,7 +18,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-
 from record import commit, header
 
 HERE = Path(__file__).resolve().parent

@@ -1,8 +1,8 @@
 """What the grounding costs a game step, beside NLE's own step, for 10, 100 and 1,000 rules.
 
 All on observations of real games that explore. A file's cost grows with its distinct conditions
-more than with its rules; the packaged rules are repeated with other constants, so that all conditions
-differ, which no file of that size would be likely to need.
+more than with its rules; the packaged rules are repeated with other constants, so that all
+conditions differ, which no file of that size would be likely to need.
 """
 
 import json
@@ -20,7 +20,6 @@ from small_rules import rule, small
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
-
 
 GAMES, STEPS = 16, 200
 COUNTS = (10, 100, 1000)

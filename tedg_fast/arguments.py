@@ -1,4 +1,5 @@
-"""Command lines as configurations: tyro's reading of them, its errors in one line like all others."""
+"""Command lines as configurations: tyro's reading of them, its errors in one line like all
+others."""
 
 import contextlib
 import io
@@ -14,7 +15,8 @@ T = TypeVar("T")
 
 
 def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any) -> T:
-    """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for --help."""
+    """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for
+    --help."""
     return _read(lambda: tyro.cli(kind, args=list(arguments), prog=program, **further), program)
 
 

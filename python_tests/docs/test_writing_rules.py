@@ -1,4 +1,5 @@
-"""The tutorial, followed as a reader follows it: its text is put into the file, its commands run."""
+"""The tutorial, followed as a reader follows it: its text is put into the file, its commands
+run."""
 
 import re
 import shlex

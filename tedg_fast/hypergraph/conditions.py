@@ -13,7 +13,14 @@ from typing import NoReturn
 import numpy as np
 
 from tedg_fast.hypergraph.compiler import Constants, compile_expression
-from tedg_fast.hypergraph.expander import Expander, Named, Object, kinds_named, object_of, stands_for
+from tedg_fast.hypergraph.expander import (
+    Expander,
+    Named,
+    Object,
+    kinds_named,
+    object_of,
+    stands_for,
+)
 from tedg_fast.hypergraph.limits import MAX_VARIABLES
 from tedg_fast.hypergraph.names import listed
 from tedg_fast.hypergraph.parse import ExpressionError, parse

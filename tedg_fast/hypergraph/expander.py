@@ -66,7 +66,7 @@ def name_of(node: ast.expr) -> str:
 
 
 def _about(node: Expression, object: Object) -> Expression:
-    setattr(node, "object", object)
+    node.object = object  # type: ignore[attr-defined]  # see object_of
     return node
 
 

@@ -108,7 +108,7 @@ def as_dict(observation: Observation) -> dict[str, np.ndarray]:
 def _space(shape: tuple[int, ...], dtype: np.dtype) -> spaces.Box:
     if dtype.kind == "f":
         return spaces.Box(-np.inf, np.inf, shape, dtype.type)
-    if dtype == bool:
+    if dtype.kind == "b":
         return spaces.Box(0, 1, shape, np.bool_)  # type: ignore[arg-type]  # it takes them
     limits = np.iinfo(dtype)
     return spaces.Box(limits.min, limits.max, shape, dtype.type)

@@ -102,7 +102,8 @@ class Situation:
         return Choice(action, winner, tuple(self.proposals(priority)))
 
     def proposals(self, priority: float) -> Iterator[tuple[int, int]]:
-        """Allowed actions that instances of this priority propose, each with the instance's place."""
+        """Allowed actions that instances of this priority propose, each with the instance's
+        place."""
         for place, instance in enumerate(self.instances):
             if self.priority(instance.rule) == priority:
                 yield from ((place, a) for a in instance.actions if self.allowed[a])

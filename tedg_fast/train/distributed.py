@@ -200,7 +200,8 @@ class Ranks(World):
     def average_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
         # One buffer and one collective: the latency of many small ones would be the price.
         used = [parameter for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([*(parameter.grad.flatten() for parameter in used), loss.reshape(1)])
+        gradients = [parameter.grad.flatten() for parameter in used if parameter.grad is not None]
+        flat = torch.cat([*gradients, loss.reshape(1)])
         *averaged, mean_loss = self._mean_in_place(flat)().split([*(p.numel() for p in used), 1])
         for parameter, average in zip(used, averaged):
             parameter.grad = average.view_as(parameter)
@@ -213,8 +214,8 @@ class Ranks(World):
     def _moments(self, *values: Tensor) -> Tensor:
         """Mean and variance over all ranks, which hold equally many values, of each of ``values``
         [N] → [N, 2] in float64."""
-        own = [part.cpu().double() for part in values]
-        own = torch.stack([torch.stack([part.mean(), part.var(correction=0)]) for part in own])
+        parts = [part.cpu().double() for part in values]
+        own = torch.stack([torch.stack([part.mean(), part.var(correction=0)]) for part in parts])
         means, variances = self.stack(own).unbind(2)
         mean = means.mean(0)
         return torch.stack([mean, (variances + (means - mean).square()).mean(0)], 1)

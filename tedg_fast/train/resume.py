@@ -89,8 +89,8 @@ class Source:
         before = len(self.state["ranks"])
         if before != ranks:
             notes.append(
-                f"resumed on another number of ranks than {self.path} was made on, {ranks} here and "
-                f"{before} there, so this run is not bit for bit the uninterrupted one; the games "
+                f"resumed on another number of ranks than {self.path} was made on, {ranks} here "
+                f"and {before} there, so this run is not bit for bit the uninterrupted one; the games "
                 "are dealt out anew"
             )
         return notes
@@ -130,7 +130,8 @@ def find_checkpoint(path: Path) -> Source | V3Checkpoint:
 def check_takeover(
     source: Source | V3Checkpoint, config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph
 ) -> None:
-    """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from ``source``."""
+    """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from
+    ``source``."""
     if isinstance(source, V3Checkpoint):
         if not isinstance(hypergraph, V3Hypergraph):
             raise CheckpointError(
@@ -203,7 +204,7 @@ def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
 
 def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by the names of their flags."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= flat_settings(value, f"{prefix}{name}.")
