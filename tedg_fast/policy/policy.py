@@ -20,8 +20,10 @@ from tedg_fast.policy.manager import Manager, ManagerKind, Reading
 from tedg_fast.policy.no_manager import NoManager
 from tedg_fast.policy.nodes import NodeTables
 
-# A router that begins with the advice need not learn when to listen, which took it 100,000 steps. A
-# fifth is where warmup's alignment and its reward for routing entropy balance (entropy about 1.1).
+
+# The part of the advice that a router begins with. One that begins with nothing needs about 100,000
+# steps to learn when to follow it. With a fifth, warmup's alignment loss and its reward for routing
+# entropy are in balance (entropy about 1.1).
 _ADVICE_WEIGHT = {"advised": 0.2, "learned": 0.0, "advice": 1.0}
 
 

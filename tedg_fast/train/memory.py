@@ -10,7 +10,7 @@ from tedg_fast.train.config import TrainConfig
 from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.model import grounder_of
 
-# Rounded up: a run of 32 games in two workers takes 445 MiB (bench/results/endurance.md).
+# Rounded up: a run of 32 games in two workers takes 445 MiB (bench/results/earlier_rules/endurance.md).
 _TRAINER = 300e6
 _WORKER = 50e6
 _GAME = 4e6

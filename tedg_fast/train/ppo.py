@@ -128,8 +128,9 @@ class PPO:
         segments = segments.to(self.policy.device)
         minibatches = self._minibatches(len(segments))
         counts = batch.counts(segments)
-        # What the sums over pairs and over rows with an observation after them are divided by: of
-        # whole minibatches, at least 1, shared out over the ranks.
+        # Some losses are means over pairs of rows, others over the rows that an observation follows.
+        # Their sums over this rank's part are divided by the whole minibatch's count (at least 1)
+        # over the number of ranks: the mean over the ranks is then the minibatch's mean.
         counts = torch.stack([counts[chosen].sum(0) for chosen in minibatches]).float()
         divisors = self.world.mean(counts).clamp_min(1 / self.world.size)
         history = [

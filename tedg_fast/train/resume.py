@@ -14,6 +14,7 @@ from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require, require_like
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.limits import flat_settings
 from tedg_fast.train.model import load_rules, stored_rules
 from tedg_fast.train.platform import platform
 from tedg_fast.train.run_folder import RunFolder
@@ -200,14 +201,3 @@ def _refuse_rewind(source: Source, folder: RunFolder) -> None:
 
 def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
     return {name: torch.empty_like(tensor, device="cpu") for name, tensor in state.items()}
-
-
-def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by the names of their flags."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

@@ -24,7 +24,8 @@ from tedg_fast.train.tracking import WandbRun
 SCORE_WINDOW = 100
 """Episodes of the moving means."""
 _JSON_PAUSE = 100
-"""The JSON file grows with the run; it rests for so many times as long as its writing took."""
+"""How many times as long as its last writing took the JSON file is left alone: it grows with the
+run, and writing it is to take at most a hundredth of the time."""
 
 
 class RunLog:
