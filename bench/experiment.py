@@ -14,8 +14,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 import record
+
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 

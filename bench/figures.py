@@ -66,8 +66,8 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
     ("docs/throughput.md", "APPO in the same run ({},", [_speed("Sample Factory's APPO")]),
     ("docs/throughput.md", "and {} times V3's own trainer on another machine ({})",
      [TRAINING._replace(column="times V3"), _speed("V3's own trainer")]),
-    ("docs/throughput.md", "own network and rules](../bench/results/earlier_rules/throughput_v3.md) "
-     "at {} steps a second",
+    ("docs/throughput.md", "and rules](../bench/results/earlier_rules/throughput_v3.md) at {} "
+     "steps a second",
      [Cell("earlier_rules/throughput_v3", "training, games ready", "steps/s")]),
     ("docs/throughput.md", "same losses, {} times slower",
      [Cell("earlier_rules/against_plain", "plain, graph for every sample", "ours is faster by")]),
@@ -116,9 +116,7 @@ def with_figures(page: str, text: str) -> str:
         values = iter(map(cell, cells))
         text = re.sub(
             pattern,
-            lambda found: "".join(
-                group + next(values, "") for group in found.groups()  # noqa: B023
-            ),
+            lambda found: "".join(group + next(values, "") for group in found.groups()),
             text,
         )
     return text

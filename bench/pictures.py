@@ -12,9 +12,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import record
 from playwright.sync_api import sync_playwright
 
-import record
 from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.report.command import ReportConfig, report
 from tedg_fast.watch.command import WatchConfig, watch

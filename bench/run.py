@@ -18,7 +18,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-
 import record
 
 HERE = Path(__file__).resolve().parent
@@ -119,7 +118,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "benchmark.json"
         status = pytest.main([
-            str(HERE), "-q", "-p", "no:cacheprovider", "--import-mode=prepend",
+            str(HERE), "-q", "-p", "no:cacheprovider",
             "--benchmark-quiet", "--benchmark-max-time=1.0", "--benchmark-min-rounds=7",
             "--benchmark-warmup=on", "--benchmark-warmup-iterations=2", "-rs",
             f"--benchmark-json={report}", *arguments,

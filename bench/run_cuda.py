@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,7 @@ def main() -> int:
     timer = Timer(options.device)
     source = torch.randn((1 if options.small else 256) << 20, device=options.device)
     target = torch.empty_like(source)
-    copy_rate = 2 * source.numel() * 4 / timer.median([lambda: target.copy_(source)])
+    copy_rate = 2 * source.numel() * 4 / timer.median([partial(target.copy_, source)])
     del source, target
     path = options.out or RESULTS / f"kernels_{options.device}.md"
     on_cuda = options.device == "cuda"

@@ -4,8 +4,8 @@
 
 Each loop's instructions are read from the disassembly and multiplied by how often the warps of a
 block go round it, which follows from the graph: no GPU is needed. What a branch skips is counted as
-if it ran, so the sums are bounds from above. Tiles are counted in all, the general path an edge. Needs nvcc and nvdisasm (the package
-nvidia-cuda-nvdisasm has one).
+if it ran, so the sums are bounds from above. Tiles are counted in all, the general path an edge.
+Needs nvcc and nvdisasm (the package nvidia-cuda-nvdisasm has one).
 """
 
 import argparse
@@ -168,7 +168,6 @@ def window_rounds(kernel: str, shape: Shape, value_bytes: int) -> dict[str, int]
                 if name.startswith("in "):
                     for loop in ("edges", "scores", "exponentials", "weights", "mean", "pairs"):
                         add(name.replace("in ", f"{loop} of "), times)
-                    of_pairs = name.replace("in ", "pairs of ")
                     of_products = name.replace("in ", "")
                     add(f"chunks of {of_products}", times * math.ceil(chunks / lanes))
                     add(f"sum of {of_products}", times * int(math.log2(lanes)))

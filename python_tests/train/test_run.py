@@ -11,8 +11,8 @@ from importlib import resources
 import pytest
 import torch
 from command import SHORT, refused, tedg_train
-from run_results import forget_timings
 from exact import differences
+from run_results import forget_timings
 from small_rules import rule, written
 
 from tedg_fast.errors import STOPPING
@@ -21,6 +21,7 @@ from tedg_fast.nethack.facts.observation import NO_RULE, instances_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train import checkpoint, limits
 from tedg_fast.train.config import TrainConfig, to_dict
+
 
 def series(folder):
     return json.loads((folder / "logs" / "training_log.json").read_text())

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy.policy import V3_ROUTING, V3Policy
-from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
-from tedg_fast.policy import Policy, Routing, player_of
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
@@ -30,7 +31,7 @@ class Setting(NamedTuple):
 
     def overridden(self, max_steps: int | None, character: str | None) -> "Setting":
         """These, but for what is given."""
-        given = {"max_steps": max_steps, "character": character}
+        given: dict[str, Any] = {"max_steps": max_steps, "character": character}
         return self._replace(**{name: value for name, value in given.items() if value is not None})
 
     def but(self, other: "Setting") -> list[str]:
@@ -96,7 +97,10 @@ class ByTheRules(Agent):
     """What the rules that apply propose: the highest priority, equals by chance; nothing is
     learned."""
 
-    def __post_init__(self):
+    rules: Hypergraph
+    _grounder: Grounder = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
         object.__setattr__(self, "_grounder", Grounder(self.rules, 0))
 
     def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
@@ -110,8 +114,9 @@ class Trained(Agent):
     policy: Policy | V3Policy
     routing: Routing
     greedy: bool
+    _player: Player = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         with torch.inference_mode():
             object.__setattr__(self, "_player", player_of(self.policy, self.routing))
 
@@ -154,7 +159,7 @@ def _built_in(name: str, hypergraph: str | None, model: Agent | None) -> Agent:
     by += "" if model is None else f", the games that {model.name} was trained in"
     if name != "rules":
         return Chance(name, rules, name == "random-allowed", {}, games=games, by=by)
-    if not rules.names_actions:
+    if not isinstance(rules, Hypergraph):
         raise CheckpointError(f"{hypergraph} is V3's: its rules name no actions to play by")
     asked = Asking("contested")  # elsewhere they do the same without being asked
     origin = {"hypergraph": rules.digest}

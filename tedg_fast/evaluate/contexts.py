@@ -17,7 +17,8 @@ from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.train.health import expert_name
 
 CONTEXTS = ("HP low", "monster adjacent", "unexplored nearby")
-"""HP below two fifths; a monster on a neighbouring square; unseen ground at most four steps away."""
+"""HP below two fifths; a monster on a neighbouring square; unseen ground at most four steps
+away."""
 LOW_HP, NEAR = 0.4, 4
 ALL = "all of them together"
 SHUFFLES = 200

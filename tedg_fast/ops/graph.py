@@ -232,7 +232,7 @@ def _flatten_with_keys(graph: Graph) -> tuple[list[tuple[Any, Tensor | None]], t
     return list(zip(keys, tensors, strict=True)), counts
 
 
-def _unflatten(tensors: Iterable[Tensor | None], counts: Iterable[int]) -> Graph:
+def _unflatten(tensors: Iterable[Any], counts: Iterable[int]) -> Graph:
     graph = object.__new__(Graph)
     graph._fill(
         dict(zip(_TENSORS, tensors, strict=True)), **dict(zip(_COUNTS, counts, strict=True))

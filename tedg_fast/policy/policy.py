@@ -9,17 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.nethack.facts.features import NUM_FEATURES
 from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.facts.observation import CROP, Observation
-from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import concat_embedding, route
 from tedg_fast.policy.effects import EffectPredictor
 from tedg_fast.policy.inputs import PolicyInput
 from tedg_fast.policy.manager import Manager, ManagerKind, Reading
 from tedg_fast.policy.no_manager import NoManager
 from tedg_fast.policy.nodes import NodeTables
-
 
 # The part of the advice that a router begins with. One that begins with nothing needs about 100,000
 # steps to learn when to follow it. With a fifth, warmup's alignment loss and its reward for routing
@@ -123,7 +122,7 @@ class Policy(nn.Module):
             raise ValueError(f"num_experts is {num_experts}; the policy needs at least 1 expert")
         hidden = config.hidden_size
         if config.graph:
-            self.manager = Manager(
+            self.manager: Manager | NoManager = Manager(
                 hypergraph,
                 hidden_size=hidden,
                 heads=config.gat_heads,
@@ -147,8 +146,9 @@ class Policy(nn.Module):
         alone = self.direct or config.router == "advice"
         leads_by = 1.0 if alone else 1 / math.sqrt(num_experts)
         self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 12 / leads_by))
-        self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        nn.init.zeros_(self.critic[-1].weight)  # expects nothing yet, of any state
+        last = nn.Linear(hidden, 1)
+        self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), last)
+        nn.init.zeros_(last.weight)  # expects nothing yet, of any state
 
     @property
     def device(self) -> torch.device:

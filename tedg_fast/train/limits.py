@@ -107,7 +107,8 @@ def check_config(config: "TrainConfig", ranks: int = 1) -> None:
     name = config.exp_name
     if not name or Path(name).name != name or name == ".." or len(name.encode()) > 255:
         raise ConfigError(
-            f"--exp-name is {name!r}; it must be a plain folder name of at most 255 bytes, without '/'"
+            f"--exp-name is {name!r}; it must be a plain folder name of at most 255 bytes, "
+            "without '/'"
         )
     check_character(config.character)
     check_device(config.device)
@@ -160,7 +161,7 @@ def check_character(character: str) -> None:
 
 def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings by the names of their flags, as in ``ppo.clip``."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= flat_settings(value, f"{prefix}{name}.")

@@ -136,9 +136,9 @@ class Source:
         before = len(self.state["ranks"])
         if before != ranks:
             notes.append(
-                f"resumed on another number of ranks than {self.path} was made on, {ranks} here and "
-                f"{before} there, so this run is not bit for bit the uninterrupted one; the games "
-                "are dealt out anew"
+                f"resumed on another number of ranks than {self.path} was made on, {ranks} here "
+                f"and {before} there, so this run is not bit for bit the uninterrupted one; the "
+                "games are dealt out anew"
             )
         return notes
 

@@ -8,9 +8,9 @@ PARTS = (
     "games", "policy", "advantages", "inputs", "network", "losses", "backward", "optimizer",
     "waiting", "checkpoint", "logging", "display",
 )  # fmt: skip
-"""``games`` is waiting for them, ``policy`` all else in a rollout. The update follows, in the order in
-which a gradient step goes through it, then waiting for other ranks, then what is done between two
-iterations."""
+"""``games`` is waiting for them, ``policy`` all else in a rollout. The update follows, in the order
+in which a gradient step goes through it, then waiting for other ranks, then what is done between
+two iterations."""
 
 
 class Stopwatch:

@@ -29,7 +29,7 @@ class WandbRun:
         import wandb
 
         identity, files = folder.path / "wandb_id.txt", folder.path / "wandb"
-        ours = {
+        ours: dict[str, tuple[str, Any]] = {
             "WANDB_PROJECT": ("project", PROJECT),
             "WANDB_NAME": ("run_name", folder.path.name),
             "WANDB_RUN_ID": ("run_id", identity.read_text().strip() if identity.exists() else None),

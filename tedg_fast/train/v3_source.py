@@ -60,7 +60,7 @@ class V3Source:
             )
 
     def restore(self, trainer: "Trainer") -> None:
-        """Give a new trainer V3's weights, what it has of Adam's state, and its count of episodes."""
+        """Give a new trainer V3's weights, what it has of Adam's state, and its episode count."""
         self.v3.load_weights(trainer.policy)
         optimizer = trainer.ppo.optimizer
         optimizer.load_state_dict(self.v3.adam_state_dict(trainer.policy, optimizer))
