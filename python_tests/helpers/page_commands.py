@@ -8,7 +8,7 @@ from command import SHORT, run
 
 from tedg_fast import cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENTRIES = {
     "tedg-eval": cli.eval_, "tedg-report": cli.report, "tedg-rules": cli.rules,
     "tedg-train": cli.train, "tedg-watch": cli.watch,
