@@ -1,12 +1,14 @@
 """The numbers on the pages, taken from the records: ``python bench/figures.py`` writes them in.
 
 ``FIGURES`` lists passages of the pages with a {} for each number, and which cell of a record's
-tables the number is. A test holds that the pages say what the records do; after a new measurement
-this puts the new numbers in. A passage may be broken over lines on its page.
+tables the number is; ``TABLES`` lists pages that show a record's first table. A test holds that the
+pages say what the records do; after a new measurement this puts the new numbers in. A passage may
+be broken over lines on its page.
 """
 
 import re
 import sys
+from itertools import dropwhile, takewhile
 from typing import NamedTuple
 
 from record import RESULTS
@@ -74,6 +76,29 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
 ]  # fmt: skip
 
 
+TABLES = {"docs/kernels.md": "kernels"}
+"""Page → the record whose first table stands there, between two comments."""
+
+
+def first_table(record: str) -> str:
+    """The record's first table, its lines as they are."""
+    lines = (RESULTS / f"{record}.md").read_text(encoding="utf-8").splitlines()
+    table = dropwhile(lambda line: not line.startswith("|"), lines)
+    return "\n".join(takewhile(lambda line: line.startswith("|"), table))
+
+
+def with_table(page: str, text: str) -> str:
+    """The ``text`` of a page with the table that it shows. Raises ``Missing``."""
+    if page not in TABLES:
+        return text
+    begin = f"<!-- the first table of bench/results/{TABLES[page]}.md -->\n"
+    end = "<!-- end -->"
+    if text.count(begin) != 1 or end not in text.partition(begin)[2]:
+        raise Missing(f"{page} does not have once: {begin.strip()} … {end.strip()}")
+    before, _, rest = text.partition(begin)
+    return before + begin + first_table(TABLES[page]) + "\n" + end + rest.partition(end)[2]
+
+
 def cell(wanted: Cell) -> str:
     """A cell as the pages write it. ``row`` is what a row begins with, its cells joined by commas.
 
@@ -105,6 +130,7 @@ NUMBER = r"[\d,.]*\d(?: ± [\d,.]*\d)?(?: %)?"
 
 def with_figures(page: str, text: str) -> str:
     """The ``text`` of a page with its numbers as the records have them. Raises ``Missing``."""
+    text = with_table(page, text)
     for name, passage, cells in FIGURES:
         if name != page:
             continue
@@ -123,7 +149,7 @@ def with_figures(page: str, text: str) -> str:
 
 
 def main() -> None:
-    for page in sorted({page for page, *_ in FIGURES}):
+    for page in sorted({page for page, *_ in FIGURES} | set(TABLES)):
         path = ROOT / page
         text = path.read_text(encoding="utf-8")
         new = with_figures(page, text)

@@ -14,7 +14,7 @@ import record
 from tedg_fast.hypergraph import load_hypergraph
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted({page for page, *_ in figures.FIGURES})
+PAGES = sorted({page for page, *_ in figures.FIGURES} | set(figures.TABLES))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -30,6 +30,15 @@ def test_a_number_that_is_no_records_is_replaced():
     assert figures.with_figures("README.md", text.replace(chance, "77 ± 2")) == text
     with pytest.raises(figures.Missing, match="does not have once: .*uniformly random"):
         figures.with_figures("README.md", text.replace("uniformly random actions", "chance"))
+
+
+def test_a_table_that_is_no_records_is_replaced():
+    text = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    table = figures.first_table("kernels")
+    assert text.count(table) == 1
+    assert figures.with_figures("docs/kernels.md", text.replace(table, "| 99 |")) == text
+    with pytest.raises(figures.Missing, match="does not have once: <!-- the first table"):
+        figures.with_figures("docs/kernels.md", text.replace("<!-- end -->", ""))
 
 
 def test_cells_are_found_and_written_as_on_the_pages(tmp_path, monkeypatch):

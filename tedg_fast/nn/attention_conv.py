@@ -194,7 +194,7 @@ class AttentionConv(MessagePassing):
                     )
         if found[1] is None:
             found[1] = num_targets(edge_index)
-        sources = source.shape[-3]
+        sources = source.features.shape[-3]
         return sources, sources if found[1] is None else found[1]
 
     def _walk(self, edge_index: Any, size: tuple[int, int]) -> tuple[Adjacency, Tensor | None]:
