@@ -64,6 +64,10 @@ def test_what_no_test_runs_says_how_long_it_takes(command):
         assert SAYS_HOW_LONG.search(command), f"add a comment with minutes or hours: {command}"
 
 
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
 def test_the_kernels_example_on_the_front_page():
     (code,) = blocks(ROOT / "README.md", "python")
     names = {}
