@@ -60,6 +60,6 @@ def test_nothing_there():
 
 def test_an_agent_of_v3s_hypergraph_has_no_such_games(tmp_path):
     rules = small_hypergraph(tmp_path / "v3")
-    agent = LoadedAgent(Chance("v3", rules, use_mask=True, origin={}))
-    with pytest.raises(ValueError, match="^v3 plays by V3's hypergraph, .* play it with tedg-eval$"):
+    agent = LoadedAgent(Chance("old", rules, use_mask=True, origin={}))
+    with pytest.raises(ValueError, match="^old plays by V3's hypergraph, .* with tedg-eval$"):
         agent.environment(1)

@@ -16,7 +16,8 @@ from tedg_fast.train.distributed import World
 from tedg_fast.train.rollout import Played
 
 MOST_RANKS = 16
-"""Of more only the slowest and the fastest are shown and logged."""
+"""Ranks that are shown and logged one by one; of a larger number only the slowest and the fastest
+are."""
 STRAGGLES = 0.8
 """A rank straggles whose speed is below this share of the median."""
 

@@ -16,7 +16,8 @@ from tedg_fast.train.health import expert_name
 from tedg_fast.watch.moments import Applied, Moment, Rule
 
 MOST_RULES = 10
-"""Of more only the weightiest are drawn; the picture says how many are left out."""
+"""How many rules are drawn at most, those that get most attention; the picture says how many are
+left out."""
 MOST_INSTANCES = 4
 """Of one rule; its box says how many are left out."""
 MOST_UNHEARD = 12
