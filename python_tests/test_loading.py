@@ -8,7 +8,6 @@ from v3_files import small_hypergraph
 
 import tedg_fast
 from tedg_fast.evaluate.agents import Chance
-from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.loading import LoadedAgent
 from tedg_fast.nethack.gym import NAME
 from tedg_fast.train.checkpoint import CheckpointError
@@ -60,7 +59,7 @@ def test_nothing_there():
 
 
 def test_an_agent_of_v3s_hypergraph_has_no_such_games(tmp_path):
-    rules = V3Hypergraph.load(small_hypergraph(tmp_path / "v3"))
-    agent = LoadedAgent(Chance("v3", rules, use_mask=True, origin={}))
-    with pytest.raises(ValueError, match="^v3 plays by V3's hypergraph, .* play it with tedg-eval$"):
+    rules = small_hypergraph(tmp_path / "v3")
+    agent = LoadedAgent(Chance("old", rules, use_mask=True, origin={}))
+    with pytest.raises(ValueError, match="^old plays by V3's hypergraph, .* with tedg-eval$"):
         agent.environment(1)
