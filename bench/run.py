@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "benchmark.json"
         status = pytest.main([
-            str(HERE), "-q", "-n", "0", "-p", "no:cacheprovider", "--import-mode=prepend",
+            str(HERE), "-q", "-o", "addopts=", "-p", "no:cacheprovider", "--import-mode=prepend",
             "--benchmark-quiet", "--benchmark-max-time=1.0", "--benchmark-min-rounds=7",
             "--benchmark-warmup=on", "--benchmark-warmup-iterations=2", "-rs",
             f"--benchmark-json={report}", *arguments,
