@@ -113,12 +113,25 @@ def lone_table(results: list[dict]) -> list[str]:
 def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "benchmark.json"
-        status = pytest.main([
-            str(HERE), "-q", "-o", "addopts=", "-p", "no:cacheprovider", "--import-mode=prepend",
-            "--benchmark-quiet", "--benchmark-max-time=1.0", "--benchmark-min-rounds=7",
-            "--benchmark-warmup=on", "--benchmark-warmup-iterations=2", "-rs",
-            f"--benchmark-json={report}", *arguments,
-        ])
+        status = pytest.main(
+            [
+                str(HERE),
+                "-q",
+                "-o",
+                "addopts=",
+                "-p",
+                "no:cacheprovider",
+                "--import-mode=prepend",
+                "--benchmark-quiet",
+                "--benchmark-max-time=1.0",
+                "--benchmark-min-rounds=7",
+                "--benchmark-warmup=on",
+                "--benchmark-warmup-iterations=2",
+                "-rs",
+                f"--benchmark-json={report}",
+                *arguments,
+            ]
+        )
         if not report.exists() or report.stat().st_size == 0:
             return int(status) or 1
         results = json.loads(report.read_text())["benchmarks"]

@@ -25,9 +25,9 @@ def sources(tmp_path_factory):
     for name in ("build_support", "csrc", "kernels", "tedg_fast"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in (
-        "pyproject.toml", "setup.py", "README.md", "constraints.txt", "CMakeLists.txt", "MANIFEST.in",
-        "CHANGELOG.md", "LICENSE",
-    ):
+        "pyproject.toml", "setup.py", "README.md", "constraints.txt", "CMakeLists.txt",
+        "MANIFEST.in", "CHANGELOG.md", "LICENSE",
+    ):  # fmt: skip
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -64,7 +64,12 @@ def test_an_sdist_has_all_that_a_wheel_is_built_from(sources, tmp_path):
         names = {name.partition("/")[2] for name in archive.getnames()}
     compiled = re.findall(r"csrc/\S+\.(?:cpp|cu)", (sources / "CMakeLists.txt").read_text())
     assert len(compiled) > 30
-    needed = {"CMakeLists.txt", "constraints.txt", "build_support/tedg_build.py", "csrc/ops/checks.h"}
+    needed = {
+        "CMakeLists.txt",
+        "constraints.txt",
+        "build_support/tedg_build.py",
+        "csrc/ops/checks.h",
+    }
     assert {*compiled, *needed} <= names
     assert not any(name.endswith(".so") for name in names)
 

@@ -41,9 +41,7 @@ def grounder_of(
     return V3Grounder if isinstance(hypergraph, V3Hypergraph) else Grounder
 
 
-def build_policy(
-    hypergraph: Hypergraph | V3Hypergraph, config: TrainConfig
-) -> Policy | V3Policy:
+def build_policy(hypergraph: Hypergraph | V3Hypergraph, config: TrainConfig) -> Policy | V3Policy:
     """A new policy over the hypergraph, drawn from ``config.seed``, on ``config.device``."""
     torch.manual_seed(config.seed)
     if isinstance(hypergraph, V3Hypergraph):

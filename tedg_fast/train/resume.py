@@ -90,8 +90,8 @@ class Source:
         if before != ranks:
             notes.append(
                 f"resumed on another number of ranks than {self.path} was made on, {ranks} here "
-                f"and {before} there, so this run is not bit for bit the uninterrupted one; the games "
-                "are dealt out anew"
+                f"and {before} there, so this run is not bit for bit the uninterrupted one; the "
+                "games are dealt out anew"
             )
         return notes
 
