@@ -116,7 +116,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000, help="of the trainer, at least")
     parser.add_argument(
-        "--plain-steps", type=int, default=8192,
+        "--plain-steps",
+        type=int,
+        default=8192,
         help="of the plain loop, at least",
     )
     arguments = parser.parse_args()

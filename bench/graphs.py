@@ -73,9 +73,7 @@ def _batch(nodes: Tensor, edges: Tensor, shared: float, num_shared: int) -> Grap
     generator = torch.Generator().manual_seed(0)
     starts = [torch.nn.functional.pad(count.cumsum(0), (1, 0)) for count in (nodes, edges)]
     size = nodes.repeat_interleave(edges)
-    source, target = (
-        (torch.rand(len(size), generator=generator) * size).long() for _ in range(2)
-    )
+    source, target = ((torch.rand(len(size), generator=generator) * size).long() for _ in range(2))
     if num_shared:
         hub = -1 - torch.randint(0, num_shared, (len(size),), generator=generator)
         source = torch.where(torch.rand(len(size), generator=generator) < shared, hub, source)

@@ -26,9 +26,7 @@ class PlainGames:
     """Games in a process each, and what the policy sees of them."""
 
     def __init__(self, hypergraph: Hypergraph, num_envs: int):
-        self.envs = AsyncVectorEnv(
-            [make_game] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP
-        )
+        self.envs = AsyncVectorEnv([make_game] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
         self.num_envs = num_envs
         self.grounder = Grounder(hypergraph, num_envs)
 

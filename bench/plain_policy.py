@@ -176,4 +176,3 @@ class PlainPolicy:
             + settings.overlap_coef * overlap
             + config.effect_coef * effects
         )
-

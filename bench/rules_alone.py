@@ -74,9 +74,7 @@ class RuleGames:
             last[:] = actions
             game.step(int(actions[0]))
             done = game.terminated or game.truncated
-            while len(marks) < len(self.steps) and (
-                done or game.length >= self.steps[len(marks)]
-            ):
+            while len(marks) < len(self.steps) and (done or game.length >= self.steps[len(marks)]):
                 alive = game.length >= self.steps[len(marks)] and not game.terminated
                 marks.append((game.true_score, bool(alive), game.depth))
             if done:

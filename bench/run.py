@@ -117,12 +117,22 @@ def main() -> int:
     header = record.header()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "benchmark.json"
-        status = pytest.main([
-            str(HERE), "-q", "-p", "no:cacheprovider",
-            "--benchmark-quiet", "--benchmark-max-time=1.0", "--benchmark-min-rounds=7",
-            "--benchmark-warmup=on", "--benchmark-warmup-iterations=2", "-rs",
-            f"--benchmark-json={report}", *arguments,
-        ])
+        status = pytest.main(
+            [
+                str(HERE),
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "--benchmark-quiet",
+                "--benchmark-max-time=1.0",
+                "--benchmark-min-rounds=7",
+                "--benchmark-warmup=on",
+                "--benchmark-warmup-iterations=2",
+                "-rs",
+                f"--benchmark-json={report}",
+                *arguments,
+            ]
+        )
         if not report.exists() or report.stat().st_size == 0:
             return int(status) or 1
         results = json.loads(report.read_text())["benchmarks"]

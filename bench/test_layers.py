@@ -69,9 +69,7 @@ def run(module, data, direction):
     if direction == "forward":
         return lambda: forward(module, data)
     parameters = [value for _, value in sorted(module.named_parameters())]
-    weight = torch.randn(
-        forward(module, data).shape, generator=torch.Generator().manual_seed(1)
-    )
+    weight = torch.randn(forward(module, data).shape, generator=torch.Generator().manual_seed(1))
     return lambda: torch.autograd.grad(module(*data), parameters, weight)
 
 

@@ -28,9 +28,7 @@ def ours(batch):
 
 
 def fused(graph, x, score_src, score_dst, bias):
-    out, _ = gat_attention(
-        x[None], score_src[None], score_dst[None], graph, edge_bias=bias
-    )
+    out, _ = gat_attention(x[None], score_src[None], score_dst[None], graph, edge_bias=bias)
     return out[0]
 
 

@@ -87,13 +87,17 @@ def test_route(compare, name, shape, direction):
 @pytest.mark.parametrize("shape", list(SHAPES))
 @pytest.mark.parametrize("name", ["tedg_fast", "eager", "torch.compile"])
 def test_routing_losses(compare, name, shape, direction):
-    choices = {"tedg_fast": lambda: routing_losses, "eager": lambda: eager_losses,
-               "torch.compile": lambda: compiled(eager_losses)}
+    choices = {
+        "tedg_fast": lambda: routing_losses,
+        "eager": lambda: eager_losses,
+        "torch.compile": lambda: compiled(eager_losses),
+    }
     scores, experts, _ = problem(shape)
     inputs = [torch.softmax(scores, -1), experts]
     moved = bytes_of(direction, sum(x.numel() * 4 for x in inputs), 0)
-    compare("routing_losses", shape, direction, name, choices[name](), routing_losses, inputs,
-            moved)
+    compare(
+        "routing_losses", shape, direction, name, choices[name](), routing_losses, inputs, moved
+    )
 
 
 @pytest.mark.parametrize("direction", ["forward", "forward+backward"])

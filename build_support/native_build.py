@@ -35,7 +35,13 @@ class CMakeBuild(build_ext):
         # A folder of its own for every build: nothing of an earlier one can leak in.
         with tempfile.TemporaryDirectory(prefix="tedg-build-") as folder:
             configure = [
-                "cmake", "-G", "Ninja", "-S", str(ROOT), "-B", folder,
+                "cmake",
+                "-G",
+                "Ninja",
+                "-S",
+                str(ROOT),
+                "-B",
+                folder,
                 f"-DTEDG_TORCH_DIR={location.folder}",
                 f"-DTEDG_OUTPUT_DIR={output}",
                 f"-DPython_EXECUTABLE={sys.executable}",
@@ -59,4 +65,3 @@ class CMakeBuild(build_ext):
 
     def get_output_mapping(self) -> dict[str, str]:
         return {}
-

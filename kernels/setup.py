@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +23,13 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "tedg_fast/__init__.py")
 
 class KernelsBuild(CMakeBuild):
     grounding = False
+
+
+class Wheel(bdist_wheel):
+    """The libraries are loaded by torch, not by Python: one wheel serves every version of it."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
 
 
 class Modules(build_py):
@@ -38,5 +46,5 @@ setup(
     package_dir={"tedg_fast": "../tedg_fast"},
     package_data={"tedg_fast": ["py.typed"], "tedg_fast.ops": ["*.so"]},
     ext_modules=EXTENSIONS,
-    cmdclass={"build_ext": KernelsBuild, "build_py": Modules},
+    cmdclass={"build_ext": KernelsBuild, "build_py": Modules, "bdist_wheel": Wheel},
 )

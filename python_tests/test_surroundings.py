@@ -90,9 +90,13 @@ def test_nobody_reads_the_output(run, name):
 def test_more_games_than_files_are_refused(run, name, tmp_path):
     code, _, errors = run(name, "ulimit -n 64", more=["--num-envs", "128", "--episodes", "128"])
     assert code == 2
-    assert errors.strip().splitlines()[-1].endswith(
-        "128 games in one process need 160 open files and only 64 are allowed: raise ulimit -n, "
-        "play fewer games (--num-envs) or take more processes (--num-workers)"
+    assert (
+        errors.strip()
+        .splitlines()[-1]
+        .endswith(
+            "128 games in one process need 160 open files and only 64 are allowed: raise "
+            "ulimit -n, play fewer games (--num-envs) or take more processes (--num-workers)"
+        )
     )
     assert not list(tmp_path.iterdir())
 

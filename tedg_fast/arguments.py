@@ -21,12 +21,16 @@ def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any
 
 
 def parsed_command(
-    kinds: Mapping[str, Callable[..., Any]], arguments: Sequence[str], program: str, description: str
+    kinds: Mapping[str, Callable[..., Any]],
+    arguments: Sequence[str],
+    program: str,
+    description: str,
 ) -> Any:
     """The configuration of the command that the first of ``arguments`` names; as ``parsed``."""
     cli = tyro.extras.subcommand_cli_from_dict
     return _read(
-        lambda: cli(dict(kinds), prog=program, args=list(arguments), description=description), program
+        lambda: cli(dict(kinds), prog=program, args=list(arguments), description=description),
+        program,
     )
 
 

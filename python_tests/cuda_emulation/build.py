@@ -32,19 +32,41 @@ def _compile_all(folder: Path, jobs: list[tuple]) -> list[str]:
 def library(folder: Path) -> Path:
     """All ops as CPU ops of torch.ops.tedg, their kernels run by the emulated device."""
     torch_folder = Path(torch.__file__).parent
-    ops = [*(ROOT / "csrc/cuda").glob("*.cpp"), ROOT / "csrc/ops/schemas.cpp",
-           HERE / "device_stream.cpp"]
-    defines = ["-DTEDG_DISPATCH_KEY=CPU", "-DUSE_CUDA", "-DTEDG_CUDA_ARCHITECTURES=\"emulated\"",
-               "-DTORCH_TARGET_VERSION=0x020a000000000000",
-               "-isystem", str(torch_folder / "include")]
-    jobs = [(kernels, "-O1", *SANITIZERS, *EMULATION, "-fvisibility=hidden")
-            for kernels in (ROOT / "csrc/cuda/kernels").glob("*.cu")]
+    ops = [
+        *(ROOT / "csrc/cuda").glob("*.cpp"),
+        ROOT / "csrc/ops/schemas.cpp",
+        HERE / "device_stream.cpp",
+    ]
+    defines = [
+        "-DTEDG_DISPATCH_KEY=CPU",
+        "-DUSE_CUDA",
+        '-DTEDG_CUDA_ARCHITECTURES="emulated"',
+        "-DTORCH_TARGET_VERSION=0x020a000000000000",
+        "-isystem",
+        str(torch_folder / "include"),
+    ]
+    jobs = [
+        (kernels, "-O1", *SANITIZERS, *EMULATION, "-fvisibility=hidden")
+        for kernels in (ROOT / "csrc/cuda/kernels").glob("*.cu")
+    ]
     jobs += [(op, "-O0", *SANITIZERS, *EMULATION, *defines, "-fvisibility=hidden") for op in ops]
     jobs.append((HERE / "cuda_emulation.cpp", "-O1", *EMULATION))
     objects = _compile_all(folder, jobs)
     target = folder / "libtedg_emulated.so"
-    subprocess.run(["g++", "-shared", "-Wl,-Bsymbolic", *SANITIZERS, "-o", str(target), *objects,
-                    f"-L{torch_folder / 'lib'}", "-ltorch_cpu"], check=True)
+    subprocess.run(
+        [
+            "g++",
+            "-shared",
+            "-Wl,-Bsymbolic",
+            *SANITIZERS,
+            "-o",
+            str(target),
+            *objects,
+            f"-L{torch_folder / 'lib'}",
+            "-ltorch_cpu",
+        ],
+        check=True,
+    )
     return target
 
 

@@ -22,7 +22,12 @@ HUB_PAIRS = 31  # as in gat_tile.cuh
 PART_EDGES, WINDOW_KEYS = 256, 1024  # as in gat_window.cuh and gat_general.cuh
 WINDOW_WARPS = 8
 MANGLED = {"float32": "f", "bfloat16": "13__nv_bfloat16", "float16": "6__half", "float64": "d"}
-STORAGE = {"float32": "float", "bfloat16": "__nv_bfloat16", "float16": "__half", "float64": "double"}
+STORAGE = {
+    "float32": "float",
+    "bfloat16": "__nv_bfloat16",
+    "float16": "__half",
+    "float64": "double",
+}
 # The general path's kernels: their files, and whose rows they take.
 WINDOWS = {"window_forward": ("forward", "target"), "window_targets": ("backward", "target"),
            "window_sources": ("backward", "source")}  # fmt: skip
@@ -46,7 +51,6 @@ class Shape:
         source = torch.randint(0, 530, (3500,), generator=generator)
         degrees = (torch.bincount(v, minlength=530).tolist() for v in (target, source))
         return Shape(*degrees, width=64)
-
 
     @staticmethod
     def ragged() -> "Shape":

@@ -14,8 +14,13 @@ import pytest
 from cuda_emulation import build
 
 TESTS = Path(__file__).parents[1]
-FILES = ("test_cuda.py", "test_cuda_inputs.py", "test_gat_attention.py", "test_routing.py",
-         "test_losses.py")
+FILES = (
+    "test_cuda.py",
+    "test_cuda_inputs.py",
+    "test_gat_attention.py",
+    "test_routing.py",
+    "test_losses.py",
+)
 OPTIONS = "detect_leaks=0:max_malloc_fill_size=1073741824:malloc_fill_byte=255"
 
 
@@ -38,10 +43,24 @@ def test_kernels_agree_with_the_reference(library, order):
     # The sanitizer must find the C++ library's throw when it starts, long before torch loads it.
     preload = " ".join(path_of(name) for name in ("libasan.so", "libstdc++.so.6"))
     environment = {
-        **os.environ, "LD_PRELOAD": preload, "ASAN_OPTIONS": OPTIONS, "PYTHONPATH": str(TESTS)
+        **os.environ,
+        "LD_PRELOAD": preload,
+        "ASAN_OPTIONS": OPTIONS,
+        "PYTHONPATH": str(TESTS),
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-               "-p", "cuda_emulation.plugin", f"--emulated-library={library}",
-               f"--thread-order={order}", *(str(TESTS / "ops" / name) for name in FILES)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "cuda_emulation.plugin",
+        f"--emulated-library={library}",
+        f"--thread-order={order}",
+        *(str(TESTS / "ops" / name) for name in FILES),
+    ]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-6000:] + result.stderr[-6000:]

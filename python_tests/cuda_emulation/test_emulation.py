@@ -5,8 +5,15 @@ import subprocess
 import pytest
 from cuda_emulation import build
 
-SUM = {"read": "87360", "barrier": "43680", "mask": "424560", "copy": "87360",
-       "warp_barrier": "76448", "own_output": "87360", "two_groups": "87360"}
+SUM = {
+    "read": "87360",
+    "barrier": "43680",
+    "mask": "424560",
+    "copy": "87360",
+    "warp_barrier": "76448",
+    "own_output": "87360",
+    "two_groups": "87360",
+}
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +22,7 @@ def program(tmp_path_factory):
 
 
 def run(program, name, order):
-    return subprocess.run(
-        [program, name, str(order)], capture_output=True, text=True, timeout=60
-    )
+    return subprocess.run([program, name, str(order)], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize("order", [0, 1])

@@ -31,9 +31,7 @@ def test_information_of_small_tables():
     # H(X) + H(Y) − H(X, Y) of the joint distribution (1/2, 1/4, 0, 1/4).
     h_x = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     h_xy = 1.5 * math.log(2)
-    assert mutual_information(np.array([[2, 1], [0, 1]])) == pytest.approx(
-        h_x + math.log(2) - h_xy
-    )
+    assert mutual_information(np.array([[2, 1], [0, 1]])) == pytest.approx(h_x + math.log(2) - h_xy)
 
 
 def test_an_expert_that_follows_the_context_stands_out():

@@ -60,7 +60,11 @@ def test_the_command_says_so(path, tmp_path, monkeypatch, capsys):
 
 def test_a_lost_worker_takes_no_counts_along(tmp_path):
     with VectorEnv(
-        small(tmp_path, *RULES), num_envs=2, num_workers=1, run_seed=1, max_steps=50,
+        small(tmp_path, *RULES),
+        num_envs=2,
+        num_workers=1,
+        run_seed=1,
+        max_steps=50,
         every_step=True,
     ) as env:
         env.start()

@@ -49,7 +49,6 @@ class Compared:
                             f"the oracle says {theirs[place]}")  # fmt: skip
         assert self.native.left_out[0] == self.left_out
 
-
     def _bound(self) -> list[tuple[str, int]]:
         """Kind and place of what the instances are about, in their order."""
         rows = instances_of(self.out)[0]

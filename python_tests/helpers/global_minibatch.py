@@ -55,7 +55,11 @@ def play(world, policy):
 
     normaliser = Remembering(GAMES, CONFIG.reward_clip, world)
     with make_env(
-        num_envs=GAMES, num_workers=1, max_steps=40, decide="contested", next_episode=world.rank,
+        num_envs=GAMES,
+        num_workers=1,
+        max_steps=40,
+        decide="contested",
+        next_episode=world.rank,
         number_step=2,
     ) as env:
         env.start()

@@ -61,9 +61,7 @@ def applying(rules: list[PlainRule], look: Look) -> list[Found]:
         for objects in product(*(range(len(facts.objects[kind])) for _, kind in each)):
             if len(each) == 2 and each[0][1] == each[1][1] and objects[0] == objects[1]:
                 continue
-            scope = {
-                name: (kind, facts.objects[kind][i]) for (name, kind), i in zip(each, objects)
-            }
+            scope = {name: (kind, facts.objects[kind][i]) for (name, kind), i in zip(each, objects)}
             if not all(evaluation.of(text, scope) for text in rules[number].when):
                 continue
             places = {name: (kind, i) for (name, kind), i in zip(each, objects)}

@@ -73,9 +73,7 @@ def test_eight_directions_become_one_rule(tmp_path):
 
 
 def test_some_directions_are_named(tmp_path):
-    flee = dict(
-        name="flee_{}", conditions={"state": [], "scene": ["escape_{}"]}, actions=["{}"]
-    )
+    flee = dict(name="flee_{}", conditions={"state": [], "scene": ["escape_{}"]}, actions=["{}"])
     graph = converted(tmp_path, *copies(("north", "west"), **flee))
     assert 'direction.name in ("north", "west")' in [c.text for c in graph.conditions]
     graph = converted(tmp_path, *copies(("east",), **flee))

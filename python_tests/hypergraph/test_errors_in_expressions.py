@@ -63,7 +63,7 @@ ABOUT_A_MONSTER = {
     ),
     "string alone": (
         "'newt'",
-        'the string \'newt\' stands alone; compare a word with it: x.name == "newt"',
+        "the string 'newt' stands alone; compare a word with it: x.name == \"newt\"",
     ),
     "word of another list": (
         "m.name == me.hunger",
@@ -154,7 +154,7 @@ ABOUT_A_MONSTER = {
     "kind alone": ("me", "'me' is an object; name an attribute of it: me.…"),
     "free kind in a rule": (
         "monster.hostile",
-        '\'monster\' is a kind, of which there may be many; declare a variable (each = "x: '
+        "'monster' is a kind, of which there may be many; declare a variable (each = \"x: "
         'monster") or use count, any, total, most, nearest',
     ),
     "unknown object": ("mm.hostile", "unknown name 'mm'; did you mean 'm'?"),
@@ -178,8 +178,7 @@ ABOUT_A_MONSTER = {
     ),
     "total of a truth": (
         "total(monster.hostile, monster.adjacent) > 1",
-        "total needs a number; 'monster.adjacent' is a truth; a truth is combined by and, "
-        "or, not",
+        "total needs a number; 'monster.adjacent' is a truth; a truth is combined by and, or, not",
     ),
     "nearest alone": (
         "nearest(monster.hostile)",

@@ -139,7 +139,7 @@ CHANGED = {
     "shown_by no list": (
         '["told.killed"]',
         '"told.killed"',
-        '12: effect \'killed\', shown_by: is "told.killed"; expected a list of strings',
+        "12: effect 'killed', shown_by: is \"told.killed\"; expected a list of strings",
     ),
     "unused effect": (
         'effects  = ["moved"]',
@@ -204,11 +204,11 @@ def test_changed_files(name, tmp_path):
         (b"", "the file is empty; expected rules in TOML"),
         (b" \n ", "the file is empty; expected rules in TOML"),
         (b"\xff\xfe", "1: byte 0 is not UTF-8; a rule file is TOML in UTF-8"),
-        (b"a = 1\nb = \"\xff\"", "2: byte 11 is not UTF-8; a rule file is TOML in UTF-8"),
+        (b'a = 1\nb = "\xff"', "2: byte 11 is not UTF-8; a rule file is TOML in UTF-8"),
         (b"[]", "1: column 2: not valid TOML (Invalid initial character for a key part)"),
         (b"{}", "1: column 1: not valid TOML (Invalid statement)"),
         (b"\xef\xbb\xbfa = 1", "1: column 1: not valid TOML (Invalid statement)"),
-        (b"a = \"\x00\"", "1: column 6: not valid TOML (Illegal character '\\x00')"),
+        (b'a = "\x00"', "1: column 6: not valid TOML (Illegal character '\\x00')"),
         (b"a = [1,\n", "1: column 8: not valid TOML (Invalid value)"),
         (b"a = " + b"[" * 100_000, "not usable TOML (nested too deeply)"),
         (b"a = " + b"9" * 10_000, "not usable TOML (a number too long)"),

@@ -50,7 +50,7 @@ CHANGED = {
     "priority in words": (
         "priority = 10",
         'priority = "high"',
-        '26: rule \'attack\', priority: is "high"; expected a number from -20 to 20',
+        "26: rule 'attack', priority: is \"high\"; expected a number from -20 to 20",
     ),
     "priority not a number": (
         "priority = 10",
@@ -60,7 +60,7 @@ CHANGED = {
     "decide in words": (
         "decide   = true",
         'decide   = "yes"',
-        '27: rule \'attack\', decide: is "yes"; expected true or false',
+        "27: rule 'attack', decide: is \"yes\"; expected true or false",
     ),
     "each without a kind": (
         '"m: monster"\nwhen',
@@ -100,8 +100,7 @@ CHANGED = {
     "variable never used": (
         '["m: monster", "d: direction"]',
         '["n: monster", "d: direction"]',
-        '35: rule \'back_off\', when[0]: unknown name \'m\'; declare it, as in each = "m: '
-        'monster"',
+        "35: rule 'back_off', when[0]: unknown name 'm'; declare it, as in each = \"m: monster\"",
     ),
     "each is a number": (
         '"m: monster"\nwhen',
@@ -116,13 +115,12 @@ CHANGED = {
     "no variable declared": (
         'each     = "m: monster"\n',
         "\n",
-        '23: rule \'attack\', when[0]: unknown name \'m\'; declare it, as in each = "m: '
-        'monster"',
+        "23: rule 'attack', when[0]: unknown name 'm'; declare it, as in each = \"m: monster\"",
     ),
     "when is text": (
         'when     = ["m.hostile", "m.adjacent", "not hurt", "not dangerous(m)"]',
         'when = "m.hostile"',
-        '23: rule \'attack\', when: is "m.hostile"; expected a list of strings',
+        "23: rule 'attack', when: is \"m.hostile\"; expected a list of strings",
     ),
     "when is empty": (
         'when     = ["m.hostile", "m.adjacent", "not hurt", "not dangerous(m)"]',
@@ -147,14 +145,12 @@ CHANGED = {
     "unknown attribute": (
         '"d.free",',
         '"d.fre",',
-        "36: rule 'back_off', when[1]: unknown attribute 'fre' of direction; did you mean "
-        "'free'?",
+        "36: rule 'back_off', when[1]: unknown attribute 'fre' of direction; did you mean 'free'?",
     ),
     "several lines": (
         '"m.hostile"',
         '"""m.hostile\nand m.adjacent"""',
-        "23: rule 'attack', when[0]: is broken over several lines; write an expression on "
-        "one line",
+        "23: rule 'attack', when[0]: is broken over several lines; write an expression on one line",
     ),
     "named condition without its object": (
         '"not dangerous(m)"',
@@ -205,13 +201,13 @@ CHANGED = {
     ),
     "do answer an unknown key": (
         '"move toward m"',
-        '\'answer "y"\'',
+        "'answer \"y\"'",
         "24: rule 'attack', do: no action sends the key 'y'; the keys are k j > s",
     ),
     "do answer a word": (
         '"move toward m"',
-        '\'answer "yes"\'',
-        '24: rule \'attack\', do: unknown action \'answer "yes"\'; did you mean \'answer "y"\'?',
+        "'answer \"yes\"'",
+        "24: rule 'attack', do: unknown action 'answer \"yes\"'; did you mean 'answer \"y\"'?",
     ),
     "do nothing": (
         '["move d", "run d"]',
@@ -236,7 +232,7 @@ CHANGED = {
     "do toward what has no variable": (
         '"move toward m"',
         '"move toward stairs_down"',
-        '24: rule \'attack\', do: \'stairs_down\' is a kind; declare a variable: each = "x: '
+        "24: rule 'attack', do: 'stairs_down' is a kind; declare a variable: each = \"x: "
         'stairs_down"',
     ),
 }

@@ -22,7 +22,9 @@ def test_resumed_to_120_and_resumed_again(tmp_path, monkeypatch, capsys):
         monkeypatch, "--resume", source, "--hypergraph", files, "--episodes", 120,
         "--results", tmp_path, "--exp-name", "from_v3", *SHORT,
     )  # fmt: skip
-    assert "V3's rules name no actions: its network decides at every step" in capsys.readouterr().out
+    assert (
+        "V3's rules name no actions: its network decides at every step" in capsys.readouterr().out
+    )
     v3 = V3Checkpoint.load(source)
     folder = tmp_path / "from_v3"
     log = json.loads((folder / "logs" / "training_log.json").read_text())

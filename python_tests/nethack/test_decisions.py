@@ -35,9 +35,7 @@ def chooser():
 def test_decisions_are_as_step_by_step(chooser, margin, max_steps):
     """Rewards, lengths, observations and ends against the definition, from each step's own."""
     rules, discount, envs = load_hypergraph(), 0.9, 4
-    plain = [
-        PlainGame(rules, 3, row, envs, max_steps, margin, discount) for row in range(envs)
-    ]
+    plain = [PlainGame(rules, 3, row, envs, max_steps, margin, discount) for row in range(envs)]
     rng = np.random.default_rng(0)
     cut_unasked = died_unasked = long = 0
     with contested_env(num_envs=envs, run_seed=3, margin=margin, max_steps=max_steps) as env:

@@ -86,10 +86,16 @@ def _condition(mask: int) -> Callable[[Stage], None]:
 # object of the kind has it (is true, not 0, the word), where none had it before; the observation is
 # then shown after the action "wait".
 STAGED: dict[str, Callable[[Stage], None]] = {
-    **{f"me.hunger={word}": _stats(nethack.NLE_BL_HUNGER, i)
-       for i, word in enumerate(vocabulary().kind["me"].attribute["hunger"].words) if i != 1},
-    **{f"me.dungeon={word}": _stats(nethack.NLE_BL_DNUM, i)
-       for i, word in enumerate(vocabulary().kind["me"].attribute["dungeon"].words) if i},
+    **{
+        f"me.hunger={word}": _stats(nethack.NLE_BL_HUNGER, i)
+        for i, word in enumerate(vocabulary().kind["me"].attribute["hunger"].words)
+        if i != 1
+    },
+    **{
+        f"me.dungeon={word}": _stats(nethack.NLE_BL_DNUM, i)
+        for i, word in enumerate(vocabulary().kind["me"].attribute["dungeon"].words)
+        if i
+    },
     "me.burden": _stats(nethack.NLE_BL_CAP, 1),
     "me.blind": _condition(nethack.BL_MASK_BLIND),
     "me.confused": _condition(nethack.BL_MASK_CONF),
@@ -105,8 +111,11 @@ STAGED: dict[str, Callable[[Stage], None]] = {
     "me.on=stairs_down": _says("There is a staircase down here."),
     "me.on_kill": _walk_onto_kill,
     "me.on_corpse": lambda stage: (_see_the_kill(stage), stage.show(), stage.walk("east")),
-    "me.on_meal": lambda stage: (_drop(thing("food ration"))(stage), stage.show(),
-                                 stage.walk("east")),
+    "me.on_meal": lambda stage: (
+        _drop(thing("food ration"))(stage),
+        stage.show(),
+        stage.walk("east"),
+    ),
     "me.poison_proof": _stats(nethack.NLE_BL_XP, 3),
     "prompt.kind=more": lambda stage: stage.raw.misc.__setitem__((0, 2), 1),
     "prompt.kind=direction": _says("In what direction? ", prompt=True),

@@ -159,6 +159,7 @@ def test_thousands_of_random_rules(monkeypatch):
     some = (-1, DIRECTION, MONSTER, STAIRS)
     refused = 0
     for _ in range(4000):
+
         def number(low, high):
             return int(rng.integers(low, high))
 

@@ -90,7 +90,7 @@ def test_every_game_has_one_worker_and_every_worker_a_game(num_groups, num_worke
 
 @pytest.mark.parametrize("num_envs, num_groups", [(1, 1), (2, 2), (8, 2), (16, 2), (17, 3)])
 def test_groups_depend_on_the_number_of_environments_alone(num_envs, num_groups):
-    for num_workers in {1, num_envs}:
+    for num_workers in {1, min(num_envs, 3)}:
         with make_env(num_envs=num_envs, num_workers=num_workers) as env:
             assert len(env.groups) == num_groups
             assert max(rows.stop - rows.start for rows in env.groups) <= 8

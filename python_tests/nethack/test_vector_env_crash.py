@@ -53,7 +53,9 @@ def steps_with_a_loss(harm, cause, num_workers=3, **settings):
         expected, result = twin.step(actions), env.step(actions)
 
         assert env.crashes == 1
-        assert result.lost == [f"game worker {pids[1]} {cause}; episodes lost: {lost[0]}, {lost[1]}"]
+        assert result.lost == [
+            f"game worker {pids[1]} {cause}; episodes lost: {lost[0]}, {lost[1]}"
+        ]
         assert result.episodes == []
         assert np.flatnonzero(result.truncated).tolist() == lost
         assert not result.terminated.any()

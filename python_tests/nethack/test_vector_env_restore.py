@@ -91,7 +91,6 @@ def test_logs_that_cannot_be_played_are_refused(played):
         assert any(f"it is {longest} steps long, the limit is {longest}" in m for m in messages)
         impossible = [replace(games[0], actions=b"\x17")]
         assert env.restore(impossible) == [
-            f"episode {games[0].episode} was not restored: its log holds action 23, "
-            "the last is 22"
+            f"episode {games[0].episode} was not restored: its log holds action 23, the last is 22"
         ]
         env.step(allowed_actions(env, np.random.default_rng(0)))

@@ -118,9 +118,7 @@ def test_targets_without_features():
 )
 @pytest.mark.parametrize("loops", [True, False])
 def test_edge_features(layer, fill_value, loops):
-    mine, theirs = pair(
-        layer, 12, 5, 2, edge_dim=3, fill_value=fill_value, add_self_loops=loops
-    )
+    mine, theirs = pair(layer, 12, 5, 2, edge_dim=3, fill_value=fill_value, add_self_loops=loops)
     index = edges(8, 8, 30)
     attr = torch.randn(index.shape[1], 3)
     same(mine, theirs, torch.randn(8, 12), index, attr)
@@ -143,9 +141,7 @@ def test_attention_weights(layer):
     mine, theirs = pair(layer, 12, 5, 2, edge_dim=3)
     index = edges(8, 8, 30)
     x, attr = torch.randn(8, 12), torch.randn(index.shape[1], 3)
-    results = [
-        module(x, index, attr, return_attention_weights=True) for module in (mine, theirs)
-    ]
+    results = [module(x, index, attr, return_attention_weights=True) for module in (mine, theirs)]
     (out, (walked, weight)), (their_out, (their_walked, their_weight)) = results
     close(out, their_out)
     assert torch.equal(walked, their_walked)

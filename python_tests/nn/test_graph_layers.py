@@ -275,7 +275,10 @@ X, INDEX = torch.zeros(4, 3), torch.tensor([[0, 1], [1, 2]])
             lambda conv: conv(3, 2)(X, Graph(INDEX, 5, 4)),
             "edge_index is for 5 sources and 4 targets, x for 4 and 4",
         ),
-        (lambda conv: conv(3, 2)(X, INDEX, torch.zeros(2, 1)), "edge_attr needs a layer with edge_"),
+        (
+            lambda conv: conv(3, 2)(X, INDEX, torch.zeros(2, 1)),
+            "edge_attr needs a layer with edge_",
+        ),
         (
             lambda conv: conv(3, 2, edge_dim=1)(X, INDEX, torch.zeros(3, 1)),
             r"edge_attr must have shape \[2, D\], one row an edge, got \[3, 1\]",

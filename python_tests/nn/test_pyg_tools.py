@@ -141,7 +141,6 @@ def test_other_aggregations(layer, aggr):
 def test_subclasses_with_messages_of_their_own(layer):
     outputs = []
     for module in (ours, theirs):
-
         conv = getattr(module, layer)
 
         def message(self, x_j, alpha, conv=conv):

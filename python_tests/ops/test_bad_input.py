@@ -74,8 +74,10 @@ def test_a_device_without_kernels_checks_too():
 def raw_arguments(graph, tensors):
     return {
         **tensors,
-        **{name: getattr(graph, name) for name in
-           ("rowptr", "col", "t_rowptr", "t_target", "t_edge", "relation")},
+        **{
+            name: getattr(graph, name)
+            for name in ("rowptr", "col", "t_rowptr", "t_target", "t_edge", "relation")
+        },
         "negative_slope": 0.2,
     }
 

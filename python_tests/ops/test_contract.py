@@ -83,7 +83,8 @@ def problems(dtype=torch.float64, batch=4):
         "expert_overlap": (expert_overlap, {"alpha": weights, "expert_logits": experts}),
         "routing_losses": (routing_losses, {"alpha": weights, "expert_logits": experts}),
         "concat_embedding": (
-            lambda table: concat_embedding(weights, index, table), {"table": normal(5, 3)}
+            lambda table: concat_embedding(weights, index, table),
+            {"table": normal(5, 3)},
         ),
     }
 
@@ -148,8 +149,9 @@ def test_a_second_derivative_is_refused(name):
     leaves = {n: value.clone().requires_grad_() for n, value in tensors.items()}
     out = function(**leaves)
     first = out if isinstance(out, torch.Tensor) else out[0]
-    grads = torch.autograd.grad(first.square().sum(), list(leaves.values()), create_graph=True,
-                                allow_unused=True)
+    grads = torch.autograd.grad(
+        first.square().sum(), list(leaves.values()), create_graph=True, allow_unused=True
+    )
     with pytest.raises(RuntimeError, match="second derivative is not implemented"):
         sum(g.square().sum() for g in grads if g is not None).backward()
 
@@ -189,32 +191,92 @@ def opcheck_cases():
     return {
         "build_graph": (torch.tensor([[3, 0, 3], [1, 0, 1]]), 4, 2),
         "batch_graph": (
-            torch.tensor([0, 2, 2, 3]), torch.tensor([0, 3, 3, 4]),
+            torch.tensor([0, 2, 2, 3]),
+            torch.tensor([0, 3, 3, 4]),
             torch.tensor([1, -2, 0, -1], dtype=torch.int32),
-            torch.tensor([0, 0, 0, 0], dtype=torch.int32), 3, 2,
+            torch.tensor([0, 0, 0, 0], dtype=torch.int32),
+            3,
+            2,
         ),
         "gat_attention": (
-            leaf(x), leaf(src), leaf(dst), *graph_tensors(graph), leaf(bias), 0.2, mask
+            leaf(x),
+            leaf(src),
+            leaf(dst),
+            *graph_tensors(graph),
+            leaf(bias),
+            0.2,
+            mask,
         ),
         "gat_attention_backward": (
-            out, lse, x, src, dst, *graph_tensors(graph), bias, 0.2, mask, lse
+            out,
+            lse,
+            x,
+            src,
+            dst,
+            *graph_tensors(graph),
+            bias,
+            0.2,
+            mask,
+            lse,
         ),
         "gat_attention_weights": (
-            src, dst, lse, graph.rowptr, graph.col, graph.edge_id, graph.relation, bias, 0.2, mask
+            src,
+            dst,
+            lse,
+            graph.rowptr,
+            graph.col,
+            graph.edge_id,
+            graph.relation,
+            bias,
+            0.2,
+            mask,
         ),
         "gat_attention_edges": (
-            leaf(x), leaf(src), leaf(dst), leaf(own), *walk, *transpose, *scored
+            leaf(x),
+            leaf(src),
+            leaf(dst),
+            leaf(own),
+            *walk,
+            *transpose,
+            *scored,
         ),
         "gat_attention_edges_backward": (
-            out, lse, x, src, dst, own, *walk, *transpose, graph.relation, bias, 0.2, mask, 0.3,
-            seed, lse,
+            out,
+            lse,
+            x,
+            src,
+            dst,
+            own,
+            *walk,
+            *transpose,
+            graph.relation,
+            bias,
+            0.2,
+            mask,
+            0.3,
+            seed,
+            lse,
         ),
         "gat_attention_edges_weights": (
-            src, dst, own, lse, *walk, graph.relation, bias, 0.2, mask, 0.3, seed
+            src,
+            dst,
+            own,
+            lse,
+            *walk,
+            graph.relation,
+            bias,
+            0.2,
+            mask,
+            0.3,
+            seed,
         ),
         "gatv2_scores": (*ends, *walk, *transpose, 0.2),
         "gatv2_scores_backward": (
-            torch.randn(2, 23, 3), *(t.detach() for t in ends), *walk, *transpose, 0.2
+            torch.randn(2, 23, 3),
+            *(t.detach() for t in ends),
+            *walk,
+            *transpose,
+            0.2,
         ),
         "route": (leaf(scores), leaf(experts), True, 0.5, torch.rand(5, 9) > 0.5),
         "route_backward": (alpha, experts[:, 0], scores, experts, False, 0.5, None),

@@ -43,13 +43,12 @@ ROUTING += [] if EMULATED else [(4096, 4, 23), (40000, 4, 23), (256, 64, 121)]
 ATTENTION = {
     "one sample": dict(batch=1, sources=60, targets=50, edges=500, heads=8, width=64),
     "tiles": dict(batch=32, sources=20, targets=17, edges=150, heads=2, width=64),
-    "tiles of several slices": dict(
-        batch=64, sources=9, targets=12, edges=70, heads=1, width=100
-    ),
+    "tiles of several slices": dict(batch=64, sources=9, targets=12, edges=70, heads=1, width=100),
     "tiles of odd rows": dict(batch=16, sources=12, targets=9, edges=60, heads=4, width=15),
     "tiles with hubs": dict(batch=16, sources=30, targets=3, edges=300, heads=4, width=24),
-    "many relations": dict(batch=64, sources=9, targets=9, edges=60, heads=1, width=16,
-                           relations=40),
+    "many relations": dict(
+        batch=64, sources=9, targets=9, edges=60, heads=1, width=16, relations=40
+    ),
 }
 if not EMULATED:
     ATTENTION |= {
@@ -80,9 +79,7 @@ def poison() -> None:
 
 
 def moved(arguments, device=None):
-    return {
-        name: None if v is None else v.to(device or DEVICE) for name, v in arguments.items()
-    }
+    return {name: None if v is None else v.to(device or DEVICE) for name, v in arguments.items()}
 
 
 def attention(graph, function):
@@ -95,8 +92,10 @@ def check(native, truth, arguments, dtype):
     (Sums over thousands of terms that cancel keep the error of the terms, not of the sum.)
     """
     arguments = moved(arguments)
-    wide = {n: v.double() if v is not None and v.is_floating_point() else v
-            for n, v in arguments.items()}
+    wide = {
+        n: v.double() if v is not None and v.is_floating_point() else v
+        for n, v in arguments.items()
+    }
     expected, expected_grads = gradients(truth, wide)
     poison()
     actual, grads = gradients(native, arguments)
@@ -131,8 +130,9 @@ def test_attention(name, masked, dtype):
     shape = {"relations": 3, **ATTENTION[name]}
     graph, arguments = attention_problem(**shape, masked=masked, dtype=dtype, seed=fresh_seed())
     graph = graph.to(DEVICE)
-    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
-          arguments, dtype)
+    check(
+        attention(graph, gat_attention), attention(graph, reference.gat_attention), arguments, dtype
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 64])
@@ -142,8 +142,9 @@ def test_attention_over_hubs(batch, dtype):
     _, arguments = attention_problem(
         batch=batch, sources=70, targets=60, heads=1, width=40, dtype=dtype, seed=fresh_seed()
     )
-    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
-          arguments, dtype)
+    check(
+        attention(graph, gat_attention), attention(graph, reference.gat_attention), arguments, dtype
+    )
 
 
 def ragged_graph(graphs=12, nodes=60):
@@ -172,8 +173,14 @@ def test_attention_over_many_small_graphs(own, dropout_p, dtype):
     graph = ragged_graph().to(DEVICE)
     generator = torch.Generator().manual_seed(fresh_seed())
     _, arguments = attention_problem(
-        batch=1, sources=graph.num_sources, targets=graph.num_targets, edges=0, heads=2, width=20,
-        dtype=dtype, seed=fresh_seed(),
+        batch=1,
+        sources=graph.num_sources,
+        targets=graph.num_targets,
+        edges=0,
+        heads=2,
+        width=20,
+        dtype=dtype,
+        seed=fresh_seed(),
     )
     if own is not None:
         batch = [] if own == "shared" else [1]
@@ -181,8 +188,12 @@ def test_attention_over_many_small_graphs(own, dropout_p, dtype):
     options = {"dropout_p": dropout_p}
     if dropout_p > 0:
         options["dropout_seed"] = torch.tensor(-5, device=DEVICE)
-    check(lambda **t: gat_attention(graph=graph, **t, **options),
-          lambda **t: reference.gat_attention(graph=graph, **t, **options), arguments, dtype)
+    check(
+        lambda **t: gat_attention(graph=graph, **t, **options),
+        lambda **t: reference.gat_attention(graph=graph, **t, **options),
+        arguments,
+        dtype,
+    )
 
 
 @dtypes
@@ -206,8 +217,9 @@ def test_weights_over_hubs_with_scores_of_edges_and_dropout(dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("shape", [(40, 5, 20, 7, 4), (3, 0, 2, 300, 40), (0, 3, 2, 5, 4),
-                                   (4, 2, 0, 5, 4)])
+@pytest.mark.parametrize(
+    "shape", [(40, 5, 20, 7, 4), (3, 0, 2, 300, 40), (0, 3, 2, 5, 4), (4, 2, 0, 5, 4)]
+)
 def test_concat_embedding(shape, dtype):
     batch, features, count, classes, width = shape
     generator = torch.Generator().manual_seed(fresh_seed())
@@ -215,9 +227,12 @@ def test_concat_embedding(shape, dtype):
     index = index.to(torch.uint8).to(DEVICE)
     beside = torch.randn(batch, features, generator=generator).to(dtype).to(DEVICE)
     table = torch.randn(classes, width, generator=generator).to(dtype)
-    check(lambda table: concat_embedding(beside, index, table),
-          lambda table: reference.concat_embedding(beside.to(table.dtype), index, table),
-          {"table": table}, dtype)
+    check(
+        lambda table: concat_embedding(beside, index, table),
+        lambda table: reference.concat_embedding(beside.to(table.dtype), index, table),
+        {"table": table},
+        dtype,
+    )
 
 
 @dtypes
@@ -237,11 +252,20 @@ def test_attention_over_a_batch_of_graphs(dtype):
     batch = GraphBatch(node_start, edge_start, source, target, draw(0, 3, len(size)), 2)
     graph = batch.to(DEVICE).graph
     _, arguments = attention_problem(
-        batch=1, sources=graph.num_sources, targets=graph.num_targets, heads=4, width=8, edges=0,
-        relations=3, masked=True, dtype=dtype, seed=seed,
+        batch=1,
+        sources=graph.num_sources,
+        targets=graph.num_targets,
+        heads=4,
+        width=8,
+        edges=0,
+        relations=3,
+        masked=True,
+        dtype=dtype,
+        seed=seed,
     )
-    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
-          arguments, dtype)
+    check(
+        attention(graph, gat_attention), attention(graph, reference.gat_attention), arguments, dtype
+    )
 
 
 @dtypes
@@ -276,7 +300,10 @@ def test_routing(shape, mapping, dtype):
         def call(router_logits, expert_logits):
             allowed = mask.to(router_logits.device)
             alpha, logits = function(
-                router_logits, expert_logits, mapping=mapping, temperature=0.7,
+                router_logits,
+                expert_logits,
+                mapping=mapping,
+                temperature=0.7,
                 action_mask=allowed,
             )
             assert (logits[~allowed] == torch.finfo(logits.dtype).min).all()
@@ -284,13 +311,20 @@ def test_routing(shape, mapping, dtype):
 
         return call
 
-    check(masked(route), masked(reference.route),
-          {"router_logits": scores, "expert_logits": experts_logits}, dtype)
+    check(
+        masked(route),
+        masked(reference.route),
+        {"router_logits": scores, "expert_logits": experts_logits},
+        dtype,
+    )
     check(sparsemax, reference.sparsemax, {"x": scores}, dtype)
     target = torch.softmax(normal(batch, experts), -1)
-    check(lambda **t: fenchel_young_loss(mapping, **t),
-          lambda **t: reference.fenchel_young_loss(mapping, **t),
-          {"scores": scores, "target": target}, dtype)
+    check(
+        lambda **t: fenchel_young_loss(mapping, **t),
+        lambda **t: reference.fenchel_young_loss(mapping, **t),
+        {"scores": scores, "target": target},
+        dtype,
+    )
     alpha = reference.routing_map(mapping, scores.float()).to(dtype)
     arguments = {"alpha": alpha, "expert_logits": experts_logits}
     check(routing_losses, reference.routing_losses, arguments, dtype)
@@ -377,8 +411,14 @@ def test_an_index_out_of_range_is_never_followed(batch):
         broken[which][3] = wrong
         with pytest.raises(RuntimeError, match="trap: an index is out of range"):
             torch.ops.tedg.gat_attention(
-                tensors["x"], tensors["score_src"], tensors["score_dst"], *broken, None, None,
-                0.2, None,
+                tensors["x"],
+                tensors["score_src"],
+                tensors["score_dst"],
+                *broken,
+                None,
+                None,
+                0.2,
+                None,
             )
 
 
@@ -389,5 +429,9 @@ def test_the_last_row_is_found_whatever_their_number(rows):
         batch=1, sources=7, targets=rows, heads=2, width=8, edges=3 * rows, relations=2
     )
     graph = graph.to(DEVICE)
-    check(attention(graph, gat_attention), attention(graph, reference.gat_attention), arguments,
-          torch.float32)
+    check(
+        attention(graph, gat_attention),
+        attention(graph, reference.gat_attention),
+        arguments,
+        torch.float32,
+    )

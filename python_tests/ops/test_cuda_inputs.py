@@ -17,8 +17,9 @@ SHAPES = pytest.mark.parametrize("shape", [TILES, {**TILES, "batch": 1}], ids=["
 
 def check_attention(graph, arguments, dtype=torch.float32):
     graph = graph.to(DEVICE)
-    check(attention(graph, gat_attention), attention(graph, reference.gat_attention),
-          arguments, dtype)
+    check(
+        attention(graph, gat_attention), attention(graph, reference.gat_attention), arguments, dtype
+    )
 
 
 @SHAPES
@@ -134,4 +135,3 @@ def test_a_compiled_function_runs_the_same_kernels():
     assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
     for name, grad in grads.items():
         torch.testing.assert_close(grad, expected_grads[name], msg=name)
-

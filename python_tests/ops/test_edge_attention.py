@@ -57,9 +57,7 @@ def test_dropout_keeps_its_share_and_the_mean():
     graph = Graph([list(range(count)), [0] * count], count, 1)
     zeros = torch.zeros(2, count, 3)
     for p in (0.1, 0.5, 0.9):
-        weights = gat_attention_weights(
-            zeros, zeros[:, :1], graph, dropout_p=p, dropout_seed=11
-        )
+        weights = gat_attention_weights(zeros, zeros[:, :1], graph, dropout_p=p, dropout_seed=11)
         kept = (weights != 0).double().mean((0, 1))
         # Five standard deviations of a share of 8,000 draws.
         assert (kept - (1 - p)).abs().max() < 5 * (p * (1 - p) / 8000) ** 0.5
@@ -105,9 +103,7 @@ def test_an_edge_of_minus_infinity_takes_no_part():
     )
     rest = Graph(edges[:, ~removed], 7, 5)
     for slope in (0.2, 0.0):
-        out = gat_attention(
-            graph=graph, score_edge=score, negative_slope=slope, **arguments
-        )
+        out = gat_attention(graph=graph, score_edge=score, negative_slope=slope, **arguments)
         wanted = gat_attention(
             graph=rest, score_edge=score[~removed], negative_slope=slope, **arguments
         )

@@ -26,8 +26,10 @@ def test_losses_of_logits_of_any_length(function, scale):
     alpha = torch.softmax(torch.randn(5, 3, generator=generator), -1)
     leaves = alpha.clone().requires_grad_(), experts.clone().requires_grad_()
     wide = alpha.double().requires_grad_(), experts.double().requires_grad_()
-    truth = reference.expert_overlap if function is expert_overlap else (
-        lambda *t: sum(reference.routing_losses(*t))
+    truth = (
+        reference.expert_overlap
+        if function is expert_overlap
+        else (lambda *t: sum(reference.routing_losses(*t)))
     )
     loss, wanted = function(*leaves), truth(*wide)
     close(loss, wanted, torch.float32)

@@ -77,8 +77,14 @@ class Draw:
 
 
 def attention_call(draw):
-    shape = {"batch": draw.size(4), "sources": draw.size(), "targets": draw.size(),
-             "edges": draw.size(20), "heads": draw.size(4), "width": draw.size(40)}
+    shape = {
+        "batch": draw.size(4),
+        "sources": draw.size(),
+        "targets": draw.size(),
+        "edges": draw.size(20),
+        "heads": draw.size(4),
+        "width": draw.size(40),
+    }
     graph, _ = attention_problem(**shape, relations=2)
     b, n, m = shape["batch"], graph.num_sources, graph.num_targets
     h, d = shape["heads"], shape["width"]
@@ -95,8 +101,14 @@ def attention_call(draw):
 
 
 def edge_attention_call(draw):
-    shape = {"batch": draw.size(4), "sources": draw.size(), "targets": draw.size(),
-             "edges": draw.size(20), "heads": draw.size(20), "width": draw.size(40)}
+    shape = {
+        "batch": draw.size(4),
+        "sources": draw.size(),
+        "targets": draw.size(),
+        "edges": draw.size(20),
+        "heads": draw.size(20),
+        "width": draw.size(40),
+    }
     graph, _ = attention_problem(**shape, relations=2)
     b, n, m, e = shape["batch"], graph.num_sources, graph.num_targets, graph.num_edges
     h, d = shape["heads"], shape["width"]
@@ -109,12 +121,8 @@ def edge_attention_call(draw):
     dropout = draw.random.choice((0.0, 0.4, 1.0)), torch.tensor(draw.size(99))
     out, lse = raw.gat_attention_edges(x, src, dst, own, *arrays, *scored, *dropout)
     grads = draw.tensor(b, m, h, d), draw.maybe(torch.randn(b, m, h, dtype=lse.dtype))
-    raw.gat_attention_edges_backward(
-        *grads, x, src, dst, own, *arrays, *scored, *dropout, lse
-    )
-    raw.gat_attention_edges_weights(
-        src, dst, own, lse, *arrays[:3], arrays[6], *scored, *dropout
-    )
+    raw.gat_attention_edges_backward(*grads, x, src, dst, own, *arrays, *scored, *dropout, lse)
+    raw.gat_attention_edges_weights(src, dst, own, lse, *arrays[:3], arrays[6], *scored, *dropout)
     ends = x, draw.tensor(b, m, h, d), draw.tensor(h, d), draw.maybe(draw.tensor(e, h, d))
     scores = raw.gatv2_scores(*ends, *arrays[:6], 0.2)
     raw.gatv2_scores_backward(scores, *ends, *arrays[:6], 0.2)

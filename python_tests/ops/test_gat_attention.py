@@ -24,8 +24,15 @@ def check(graph, arguments, dtype, **options):
 @pytest.mark.parametrize("relations", [0, 3])
 def test_equals_the_reference(dtype, masked, relations):
     graph, arguments = attention_problem(
-        batch=3, sources=40, targets=30, edges=300, heads=4, width=64, masked=masked,
-        relations=relations, dtype=dtype,
+        batch=3,
+        sources=40,
+        targets=30,
+        edges=300,
+        heads=4,
+        width=64,
+        masked=masked,
+        relations=relations,
+        dtype=dtype,
     )
     check(graph, arguments, dtype)
 
@@ -121,9 +128,7 @@ def test_minus_infinity_takes_no_part_and_nan_spreads():
 def test_inputs_need_not_be_contiguous():
     graph, arguments = attention_problem(relations=2, masked=True)
     expected = gat_attention(graph=graph, **arguments)
-    loose = {
-        name: torch.stack([value, value], -1)[..., 0] for name, value in arguments.items()
-    }
+    loose = {name: torch.stack([value, value], -1)[..., 0] for name, value in arguments.items()}
     assert not loose["x"].is_contiguous()
     for actual, wanted in zip(gat_attention(graph=graph, **loose), expected, strict=True):
         assert torch.equal(actual, wanted)

@@ -63,9 +63,7 @@ def test_attention_is_the_softmax_of_the_scores(with_edges):
             t["x_src"], *zeros, graph, score_edge=scores, negative_slope=1.0, **options
         )
 
-    compare(
-        lambda **t: gatv2_attention(graph=graph, **t, **options), truth, tensors, torch.float64
-    )
+    compare(lambda **t: gatv2_attention(graph=graph, **t, **options), truth, tensors, torch.float64)
 
 
 def test_a_masked_source_may_hold_anything():

@@ -140,9 +140,7 @@ def test_fenchel_young_gradient_is_the_residual(mapping):
 
 def test_fenchel_young_is_kl_for_softmax_and_zero_at_the_target():
     scores, target = torch.randn(6, 4), torch.softmax(torch.randn(6, 4), -1)
-    kl = torch.nn.functional.kl_div(
-        torch.log_softmax(scores, -1), target, reduction="batchmean"
-    )
+    kl = torch.nn.functional.kl_div(torch.log_softmax(scores, -1), target, reduction="batchmean")
     close(fenchel_young_loss("softmax", scores, target), kl, torch.float32)
     zero = sparsemax_loss(scores, sparsemax(scores))
     assert abs(zero.item()) < 1e-6

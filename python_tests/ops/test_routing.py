@@ -75,6 +75,7 @@ def test_masked_actions_get_the_lowest_value_and_no_gradient(dtype):
 def test_only_one_output_used():
     arguments = route_problem(6, 4, 9, False, torch.float64)
     for index in (0, 1):
+
         def native(index=index, **tensors):
             return route(**tensors, mapping="sparsemax")[index]
 
@@ -133,8 +134,9 @@ def test_sparsemax_is_a_projection(scores):
 @pytest.mark.parametrize("dim", [0, 1, 2, -1, -2])
 def test_sparsemax_dimensions(dim):
     x = torch.randn(3, 4, 5, dtype=torch.float64)
-    compare(lambda x: sparsemax(x, dim), lambda x: reference.sparsemax(x, dim), {"x": x},
-            torch.float64)
+    compare(
+        lambda x: sparsemax(x, dim), lambda x: reference.sparsemax(x, dim), {"x": x}, torch.float64
+    )
 
 
 def test_sparsemax_of_empty_shapes():

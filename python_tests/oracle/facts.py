@@ -148,8 +148,7 @@ def _me(scene: Scene, memory: Memory) -> dict[str, float]:
         "on_kill": memory.killed_here(scene.position, scene.time)
         and not memory.here.marks[scene.position] & MARKS["STALE"],
         "on_corpse": memory.fresh_corpse(scene.position, scene.time),
-        "on_meal": memory.on_meal
-        and not memory.here.marks[scene.position] & MARKS["TASTED"],
+        "on_meal": memory.on_meal and not memory.here.marks[scene.position] & MARKS["TASTED"],
         "poison_proof": memory.poison_proof,
         "may_have_food": not memory.no_meal,
         "still": memory.still,

@@ -20,11 +20,7 @@ class Ground:
     def spread(self, reached: int) -> int:
         """A set and all that is at most one step from it."""
         upright = self.upright
-        return (
-            reached
-            | straight(reached) & self.passable
-            | slanted(reached & upright) & upright
-        )
+        return reached | straight(reached) & self.passable | slanted(reached & upright) & upright
 
     def around(self, start: int, far: int) -> list[int]:
         """[k]: what is at most k steps from a square, as far as that grows."""

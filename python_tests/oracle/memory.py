@@ -283,6 +283,7 @@ class Memory:
     def _note_shunned(self, scene: Scene) -> None:
         """Remembers where monsters to be walked round are: out of sight they are not shown. Who
         stands next to the square sees that they are gone."""
+
         def spared(square: int) -> bool:
             return self.spares(int(scene.glyphs[square]), scene.time)
 

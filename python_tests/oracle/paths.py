@@ -107,11 +107,10 @@ class Paths:
         closed = level.on(Terrain.CLOSED_DOOR)
         beside = _Neighbours(passable)
         # A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
-        through = (
-            (beside.north | beside.northwest | beside.northeast)
-            & (beside.south | beside.southwest | beside.southeast)
-            | (beside.west | beside.northwest | beside.southwest)
-            & (beside.east | beside.northeast | beside.southeast)
+        through = (beside.north | beside.northwest | beside.northeast) & (
+            beside.south | beside.southwest | beside.southeast
+        ) | (beside.west | beside.northwest | beside.southwest) & (
+            beside.east | beside.northeast | beside.southeast
         )
         # A door with a way on one side only seldom leads nowhere.
         two_sides = (
@@ -184,6 +183,7 @@ def _ground(scene: Scene, memory: Memory) -> Ground:
 
 def _near_void(level: Level) -> int:
     """Squares within reach of parts of the map that are blank and wide enough to hold a room."""
+
     def grown(squares: int, steps: int) -> int:
         for _ in range(steps):
             squares = (squares | straight(squares) | slanted(squares)) & _MAP

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from email.parser import Parser
 from pathlib import Path
 
@@ -21,9 +22,12 @@ def sources(tmp_path_factory):
     """A copy of what the two are built from, native libraries included."""
     folder = tmp_path_factory.mktemp("sources")
     ignore = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
-    for name in ("build_support", "kernels", "tedg_fast"):
+    for name in ("build_support", "csrc", "kernels", "tedg_fast"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    for name in ("pyproject.toml", "setup.py", "README.md", "constraints.txt"):
+    for name in (
+        "pyproject.toml", "setup.py", "README.md", "constraints.txt", "CMakeLists.txt",
+        "MANIFEST.in", "CHANGELOG.md", "LICENSE",
+    ):  # fmt: skip
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -50,6 +54,31 @@ def test_what_each_needs(sources, tmp_path):
     assert kernels["name"] == "tedg_fast_kernels" and kernels["needs"] == {"torch", "numpy"}
     assert whole["name"] == "tedg_fast" and {"torch", "numpy", "nle", "gymnasium"} <= whole["needs"]
     assert whole["version"] == kernels["version"] == tedg_fast.__version__
+
+
+def test_an_sdist_has_all_that_a_wheel_is_built_from(sources, tmp_path):
+    command = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", tmp_path]
+    subprocess.run(command, cwd=sources, check=True)
+    (path,) = tmp_path.glob("tedg_fast-*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    compiled = re.findall(r"csrc/\S+\.(?:cpp|cu)", (sources / "CMakeLists.txt").read_text())
+    assert len(compiled) > 30
+    needed = {
+        "CMakeLists.txt",
+        "constraints.txt",
+        "build_support/tedg_build.py",
+        "csrc/ops/checks.h",
+    }
+    assert {*compiled, *needed} <= names
+    assert not any(name.endswith(".so") for name in names)
+
+
+def test_the_kernels_wheel_serves_every_python(sources, tmp_path):
+    command = [sys.executable, "setup.py", "-q", "bdist_wheel", "--skip-build", "-d", tmp_path]
+    subprocess.run(command, cwd=sources / "kernels", check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert re.fullmatch(r"tedg_fast_kernels-.*-py3-none-linux_\w+\.whl", wheel.name)
 
 
 def test_the_kernels_alone_are_a_package(sources, tmp_path):

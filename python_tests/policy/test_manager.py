@@ -55,9 +55,7 @@ def test_equals_its_description(kind, num_experts):
     reading = read(manager, observation)
     fast = (reading.h_logic, reading.proposals, reading.advice_scores, reading.score)
     rows = [
-        plain_reading(
-            manager, HYPERGRAPH, observation[b : b + 1], objects=kind != "no-objects"
-        )
+        plain_reading(manager, HYPERGRAPH, observation[b : b + 1], objects=kind != "no-objects")
         for b in range(10)
     ]
     h_logic, proposals, advice, score = zip(*rows)

@@ -1,6 +1,5 @@
 """What plays gives what the policy's own forward pass gives, for as long as parameters stay."""
 
-
 import pytest
 import torch
 from real_states import HYPERGRAPH, real_states

@@ -95,8 +95,7 @@ def test_curves_by_episode_or_by_step_do_not_overlap(opened, width, columns, ove
     assert len({round(box[2]) for box in boxes}) == columns
     for i, (*_, x, y, w, h) in enumerate(boxes):
         assert all(
-            x + w <= a or a + c <= x or y + h <= b or b + d <= y
-            for *_, a, b, c, d in boxes[:i]
+            x + w <= a or a + c <= x or y + h <= b or b + d <= y for *_, a, b, c, d in boxes[:i]
         )
 
 

@@ -211,7 +211,9 @@ def test_v3_as_an_earlier_run(runs):
     assert v3.scores("last_observation_score", 100).mean() == pytest.approx(13.84, abs=0.01)
     assert v3.signal("alpha_entropy", 100) == pytest.approx(1.385, abs=1e-3)
     arms = arms_of([ours, v3])
-    text = "\n".join(t.markdown() for t in tables_of([ours, v3], arms, verdicts_of(arms, [ours, v3])))
+    text = "\n".join(
+        t.markdown() for t in tables_of([ours, v3], arms, verdicts_of(arms, [ours, v3]))
+    )
     row = cells(text, "V3 (legacy_v3), episodes 401–500")
     assert row[2] == "–"
     assert "last-observation score (0 after a death)" in compare(arms[0], arms[1]).sentence

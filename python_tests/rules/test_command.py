@@ -140,12 +140,11 @@ def test_every_command_gives_examples(capsys):
 
 
 def test_checking_needs_no_torch():
-    code = (
-        "import sys; from tedg_fast.cli import rules; rules();"
-        "assert 'torch' not in sys.modules"
-    )
+    code = "import sys; from tedg_fast.cli import rules; rules();assert 'torch' not in sys.modules"
     path = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.toml")
-    subprocess.run([sys.executable, "-c", code, "check", str(path)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", code, "check", str(path)], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def test_the_entry_point_is_installed():

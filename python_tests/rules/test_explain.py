@@ -169,9 +169,7 @@ def test_values_of_parts(tmp_path):
         "total(monster.pet, monster.level) >= 0",
     ]  # fmt: skip
     each = ["d: direction", "m: monster"]
-    rules = small(
-        tmp_path, rule("r", "search", texts), rule("s", "search", ["d.toward(m)"], each)
-    )
+    rules = small(tmp_path, rule("r", "search", texts), rule("s", "search", ["d.toward(m)"], each))
     game = GroundedGame(rules, 3, 0, 10, CHARACTER)
     situation = Situation(rules, game.grounder, game.observation)
     pet = situation.things.name("monster", 0)

@@ -76,7 +76,7 @@ def remarks_on(tmp_path, *rules):
     ],
 )  # fmt: skip
 def test_rules_that_never_apply(content, reason, tmp_path):
-    used = rule("uses", ONE + 'when = ["close(m)", "hurt"]', "answer \"y\"")
+    used = rule("uses", ONE + 'when = ["close(m)", "hurt"]', 'answer "y"')
     assert remarks_on(tmp_path, rule("r", content), used) == [(0, f"can never apply: {reason}")]
 
 
@@ -91,11 +91,11 @@ def test_rules_that_never_apply(content, reason, tmp_path):
         'when = ["me.blind or hurt", "not me.blind"]',
         'when = ["not (me.blind and hurt)", "me.blind"]',
         'when = ["me.depth != 3", "me.depth != 4", "me.depth > 2"]',
-        "when = ['prompt.kind in (\"none\", \"eat_here\")']",
+        'when = [\'prompt.kind in ("none", "eat_here")\']',
     ],
 )
 def test_rules_that_may_apply(content, tmp_path):
-    used = rule("uses", ONE + 'when = ["close(m)", "hurt"]', "answer \"y\"", -5)
+    used = rule("uses", ONE + 'when = ["close(m)", "hurt"]', 'answer "y"', -5)
     assert remarks_on(tmp_path, rule("r", content), used) == []
 
 

@@ -94,5 +94,3 @@ def test_what_is_learned_does_not_depend_on_the_number_of_cores(monkeypatch):
         return json.dumps([TrainConfig().num_envs])
 
     assert settings(1) == settings(2) == settings(64)
-
-

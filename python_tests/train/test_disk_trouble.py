@@ -189,5 +189,3 @@ def test_keeps_the_newest_numbered_checkpoints(tmp_path):
         "best_model.pth", "model_00003.pth", "model_00004.pth", "model_00009.pth",
         "model_final.pth", "model_latest.pth",
     ]  # fmt: skip
-
-

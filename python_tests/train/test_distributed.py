@@ -150,9 +150,7 @@ def test_stopped_on_one_rank_all_stop_and_go_on_bit_for_bit(whole, tmp_path, mon
 
 
 def test_a_run_of_one_process_goes_on_in_two_ranks(tmp_path, monkeypatch):
-    tedg_train(
-        monkeypatch, "--results", tmp_path, "--exp-name", "run", "--episodes", 4, *RUN
-    )
+    tedg_train(monkeypatch, "--results", tmp_path, "--exp-name", "run", "--episodes", 4, *RUN)
     folder = tmp_path / "run"
     before = checkpoint.load(folder / "checkpoints" / "model_final.pth")
     again = ["--resume", folder, "--episodes", before["completed"] + 4, "--quiet"]
@@ -177,7 +175,9 @@ def test_a_rank_that_hangs_ends_the_run_in_time_with_one_line(tmp_path):
         ranks.append(
             subprocess.Popen(
                 command(1, "hang", 8, *first, launcher=[sys.executable], seconds=8),
-                stderr=subprocess.PIPE, text=True, env=ENVIRONMENT | address | {"RANK": str(rank)},
+                stderr=subprocess.PIPE,
+                text=True,
+                env=ENVIRONMENT | address | {"RANK": str(rank)},
             )  # fmt: skip
         )
     try:
@@ -206,8 +206,6 @@ def test_bad_input_is_one_line_of_one_rank(tmp_path):
     code, _, errors = finished(command(0, "nowhere", 0, *bad))
     assert code == 1, "torchrun's"
     (line,) = [line for line in errors.splitlines() if line.startswith("tedg-train")]
-    assert line == (
-        "tedg-train: --num-envs is 5; 2 ranks share it, so it must be a multiple of 2"
-    )
+    assert line == ("tedg-train: --num-envs is 5; 2 ranks share it, so it must be a multiple of 2")
     assert errors.count("exitcode  : 2") >= 1
     assert not list(tmp_path.iterdir())

@@ -125,7 +125,9 @@ def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
         collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
         collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     signals = ppo.update(rollout, SETTINGS)
-    unchanged = [name for name, value in policy.named_parameters() if torch.equal(before[name], value)]
+    unchanged = [
+        name for name, value in policy.named_parameters() if torch.equal(before[name], value)
+    ]
     assert not unchanged
     assert signals["alignment_loss"] > 0.01 and signals["effect_loss"] > 0
     assert signals["first_ratio_error"] < 1e-5

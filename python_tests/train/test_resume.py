@@ -64,9 +64,7 @@ def test_number_of_workers_and_pace_of_saving_change_no_bit(whole, half, monkeyp
         (["--decide", "always"], "decide is contested there and always here"),
     ],
 )
-def test_other_settings_are_taken_and_it_says_that_exactness_ends(
-    half, monkeypatch, change, words
-):
+def test_other_settings_are_taken_and_it_says_that_exactness_ends(half, monkeypatch, change, words):
     tedg_train(monkeypatch, "--resume", half, "--episodes", 11, *change)
     (note,) = notes(half)
     assert "not bit for bit the uninterrupted one" in note

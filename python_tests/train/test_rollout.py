@@ -52,7 +52,9 @@ def collect(policy, rollouts=2, **settings):
 
 
 def contents(rollout):
-    observation = {f"observation.{name}": array for name, array in vars(rollout.observation).items()}
+    observation = {
+        f"observation.{name}": array for name, array in vars(rollout.observation).items()
+    }
     arrays = {
         name: np.asarray(value)
         for name, value in vars(rollout).items()

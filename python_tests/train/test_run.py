@@ -88,9 +88,7 @@ def test_log_holds_every_episode_and_signal(trained):
 
 def test_mask_and_conditions_act_in_real_games(trained):
     """Fault (g): atoms that name no node, and a mask that never masks."""
-    with VectorEnv(
-        load_hypergraph(), num_envs=2, num_workers=1, run_seed=0, max_steps=50
-    ) as env:
+    with VectorEnv(load_hypergraph(), num_envs=2, num_workers=1, run_seed=0, max_steps=50) as env:
         env.start()
         assert not env.observation.action_mask.all()
         assert env.observation.active_bits.any(axis=1).all()
@@ -121,9 +119,7 @@ def test_a_killed_worker_costs_its_own_games_only(tmp_path, monkeypatch):
         send(env, group, actions)
 
     monkeypatch.setattr(VectorEnv, "send", send_after_a_murder)
-    tedg_train(
-        monkeypatch, "--results", tmp_path, "--episodes", 12, "--num-workers", 2, *SHORT
-    )
+    tedg_train(monkeypatch, "--results", tmp_path, "--episodes", 12, "--num-workers", 2, *SHORT)
     log = series(tmp_path / "quick_manager")
     assert killed
     assert len(log["episodes"]["number"]) >= 12
@@ -220,7 +216,9 @@ def test_cuda_without_cuda(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "empty"), ("[", ":1: "), ("name = 'x'\n[[rule]]", "it begins with format"),
+        ("", "empty"),
+        ("[", ":1: "),
+        ("name = 'x'\n[[rule]]", "it begins with format"),
         ('format = "tedg-rules"', "'version' is missing"),
         ('{"format": "tedg-hypergraph"}', "tedg-rules convert"),
     ],

@@ -150,7 +150,9 @@ def test_resume_auto_begins_and_goes_on(trained, tmp_path, monkeypatch, capsys):
 def test_no_graph_has_nothing_to_align_with():
     config = TrainConfig(policy=TrainConfig().policy.__class__(graph=False))
     assert config.settings_at(0).alignment_coef == 0.0 < TrainConfig().settings_at(0).alignment_coef
-    assert any("nothing for a router to align with" in remark for remark in ineffective_flags(config))
+    assert any(
+        "nothing for a router to align with" in remark for remark in ineffective_flags(config)
+    )
 
 
 def test_flags_without_effect_are_said():
@@ -164,7 +166,12 @@ def test_flags_without_effect_are_said():
 
 
 def test_numbers_are_plain():
-    assert [plain(n) for n in (1, 10**9, 0.001, float("inf"))] == ["1", "1,000,000,000", "0.001", "inf"]
+    assert [plain(n) for n in (1, 10**9, 0.001, float("inf"))] == [
+        "1",
+        "1,000,000,000",
+        "0.001",
+        "inf",
+    ]
 
 
 @pytest.mark.parametrize(

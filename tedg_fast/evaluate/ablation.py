@@ -126,7 +126,9 @@ def _check(config: AblateConfig) -> None:
         raise ConfigError(f"--arms lacks {FULL}, with which the others are compared")
     low, high = RANGES["num_workers"]
     if not low <= config.parallel <= high:
-        raise ConfigError(f"--parallel is {config.parallel}; it must lie in {plain(low)} … {plain(high)}")
+        raise ConfigError(
+            f"--parallel is {config.parallel}; it must lie in {plain(low)} … {plain(high)}"
+        )
     for name, of in (("eval_episodes", "episodes"), ("eval_seed", "seed")):
         low, high = RANGES[of]
         value = getattr(config, name)

@@ -39,9 +39,7 @@ class Relation:
     control_95: float
 
 
-def expert_use(
-    leading: np.ndarray, usage: np.ndarray, contexts: np.ndarray
-) -> dict[str, Any]:
+def expert_use(leading: np.ndarray, usage: np.ndarray, contexts: np.ndarray) -> dict[str, Any]:
     """What the experts were used for, as plain values: in S decisions ``leading`` [S], the expert
     of the largest α; ``usage`` [K], mean α; ``contexts`` bool [S, len(CONTEXTS)] as ``contexts_of``
     gives them, [S, 0] where they are not known.

@@ -167,9 +167,9 @@ def _entry(agent: Agent, games: Setting, played: Played, seconds: float) -> dict
         "games": games._asdict(),
         "seconds": seconds,
         "summary": summarise(played.episodes) if episodes else None,
-        "experts": None if played.trace is None else expert_use(
-            played.trace.leading, played.trace.usage, played.trace.contexts
-        ),
+        "experts": None
+        if played.trace is None
+        else expert_use(played.trace.leading, played.trace.usage, played.trace.contexts),
         "lost": played.lost,
         "left_out": dict(zip(("objects", "instances"), played.left_out)),
         "episodes": {

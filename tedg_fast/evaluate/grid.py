@@ -71,9 +71,7 @@ def _agents(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())["agents"] if path.exists() else {}
 
 
-def measure(
-    run: Run, evaluation: dict[str, Any] | None, others: dict[str, Any]
-) -> dict[str, Any]:
+def measure(run: Run, evaluation: dict[str, Any] | None, others: dict[str, Any]) -> dict[str, Any]:
     """Of one run: scores over its last ``WINDOW`` episodes, and over those before each of
     ``STEPS``; health; what its final policy did in the evaluation's games, and by how much its
     true score there exceeds that of ``others`` in the same games; every episode."""
@@ -125,9 +123,7 @@ def _gains(evaluation: dict[str, Any], other: dict[str, Any]) -> list[int]:
     return [mine[number] - theirs[number] for number in sorted(mine.keys() & theirs.keys())]
 
 
-def over_seeds(
-    runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]]
-) -> dict[str, Any]:
+def over_seeds(runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """Of one arm: means over its seeds with their 95 % intervals, and its difference from the
     full system over common seeds; the worst of its health; the mean use of its experts."""
     evaluations = [run["evaluation"] for run in runs.values() if run["evaluation"]]
@@ -239,7 +235,8 @@ def report(record: dict[str, Any]) -> str:
         ),
         "## Use of the experts",
         "Share of decisions that each expert leads, and mutual information (millinats) of the "
-        "leading expert and the context, with the 95th percentile of the shifted control in brackets.",
+        "leading expert and the context, with the 95th percentile of the shifted control in "
+        "brackets.",
         _expert_table(arms),
     ]  # fmt: skip
     return "\n\n".join(lines) + "\n"

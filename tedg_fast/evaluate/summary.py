@@ -34,9 +34,7 @@ def summarise(episodes: dict[int, Episode]) -> dict[str, Any]:
     return summary
 
 
-def compare(
-    one: dict[int, Episode], other: dict[int, Episode]
-) -> dict[str, float | int | None]:
+def compare(one: dict[int, Episode], other: dict[int, Episode]) -> dict[str, float | int | None]:
     """True score of one agent less another's over their common games: ``games``, ``mean``,
     ``half_width`` (95 %) and ``p`` of Student's paired test (None where two games are lacking)."""
     common = sorted(one.keys() & other.keys())

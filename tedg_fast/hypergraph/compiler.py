@@ -63,8 +63,7 @@ def compile_expression(
     type = compiler.value(tree)
     if len(compiler.code) > MAX_PROGRAM or stack_height(compiler.code) > MAX_STACK:
         raise ExpressionError(
-            f"needs more than {MAX_PROGRAM} instructions or {MAX_STACK} values at once;"
-            " simplify it"
+            f"needs more than {MAX_PROGRAM} instructions or {MAX_STACK} values at once; simplify it"
         )
     return type, np.array(compiler.code, dtype=np.int32).reshape(-1, 4)
 

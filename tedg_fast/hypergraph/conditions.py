@@ -131,9 +131,7 @@ def _in_order(trees: Mapping[str, ast.expr], fail: Callable[[str, str], NoReturn
 
 
 def _names_in(tree: ast.expr, known: Mapping[str, object]) -> set[str]:
-    return {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in known
-    }
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in known}
 
 
 def _objects_in_order(tree: ast.expr) -> list[Object]:

@@ -178,9 +178,7 @@ def _lifted(operators: Iterable[Mapping]) -> list[_Rule]:
         way = next((m[1] for c in conditions if (m := _WAY.search(c))), None)
 
         def general(names: Sequence[str], way: str | None = way) -> tuple[str, ...]:
-            return tuple(
-                re.sub(rf"(^|_){way}$", r"\1{}", n) if way else n for n in names
-            )
+            return tuple(re.sub(rf"(^|_){way}$", r"\1{}", n) if way else n for n in names)
 
         (name,) = general((old["name"],))
         parts = general(conditions), general(old["actions"]), general(old["effects"])

@@ -212,9 +212,7 @@ class Expander:
                     )
         return ast.Tuple(members, ast.Load())
 
-    def call(
-        self, node: ast.Call, scope: Scope, ranges: tuple[str, ...], nesting: int
-    ) -> ast.expr:
+    def call(self, node: ast.Call, scope: Scope, ranges: tuple[str, ...], nesting: int) -> ast.expr:
         name = ast.unparse(node.func)
         if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
             raise ExpressionError(f"'{ast.unparse(node)}': arguments have neither names nor stars")

@@ -117,9 +117,7 @@ class Hypergraph:
     operators: tuple[Operator, ...]
     effects: tuple[Effect, ...]
     digest: str
-    constants: np.ndarray = field(
-        default_factory=lambda: np.zeros(0), compare=False, repr=False
-    )
+    constants: np.ndarray = field(default_factory=lambda: np.zeros(0), compare=False, repr=False)
     text: str = field(default="", compare=False, repr=False)
 
     @property

@@ -100,9 +100,7 @@ def parse_template(
     raise TemplateError(f"unknown action '{text}'{_action_hint(text, keyboard.names)}")
 
 
-def _variable(
-    name: str, variables: Mapping[str, str], vocabulary: Vocabulary
-) -> tuple[int, str]:
+def _variable(name: str, variables: Mapping[str, str], vocabulary: Vocabulary) -> tuple[int, str]:
     if name in vocabulary.objects and name not in variables:
         raise TemplateError(f"'{name}' is a kind; declare a variable: each = \"x: {name}\"")
     if name not in variables:

@@ -50,7 +50,9 @@ class V3Checkpoint:
         weights = _entry(path, content, _WEIGHTS, dict)
         for name, tensor in weights.items():
             if not (isinstance(name, str) and _is_ordinary(tensor)):
-                raise LegacyError(f"{path}: {_WEIGHTS}[{name!r}] is no ordinary tensor under a name")
+                raise LegacyError(
+                    f"{path}: {_WEIGHTS}[{name!r}] is no ordinary tensor under a name"
+                )
         episode = _entry(path, content, "episode", int)
         if isinstance(episode, bool) or episode < -1:
             raise LegacyError(f"{path}: episode is {episode}; expected an index, or -1")

@@ -1,6 +1,6 @@
 """The games as a gymnasium ``VectorEnv``, registered as "tedg_fast/NetHack-v0".
 
-    env = gymnasium.make_vec("tedg_fast/NetHack-v0", num_envs=32)
+env = gymnasium.make_vec("tedg_fast/NetHack-v0", num_envs=32)
 """
 
 from dataclasses import fields
@@ -72,9 +72,7 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
         """Begin the first games of ``seed``, a number; a random one if not given."""
         super().reset(seed=seed)
         self.close_extras()
-        self._games = self._opened(
-            int(self.np_random.integers(1 << 32)) if seed is None else seed
-        )
+        self._games = self._opened(int(self.np_random.integers(1 << 32)) if seed is None else seed)
         self._games.start()
         return as_dict(self._games.observation), {}
 

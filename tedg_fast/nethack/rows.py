@@ -12,7 +12,9 @@ class Rows:
 
     def __getitem__(self, index: Any) -> Self:
         """The same rows of every field, as numpy indexing gives them (views for slices)."""
-        return type(self)(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
+        return type(self)(
+            **{name: getattr(self, name)[index] for name in self.__dataclass_fields__}
+        )
 
     def __setitem__(self, index: Any, other: Self) -> None:
         for name in self.__dataclass_fields__:
@@ -25,4 +27,6 @@ class Rows:
 
     def copy(self) -> Self:
         """The same values in memory of their own."""
-        return type(self)(**{name: getattr(self, name).copy() for name in self.__dataclass_fields__})
+        return type(self)(
+            **{name: getattr(self, name).copy() for name in self.__dataclass_fields__}
+        )

@@ -142,9 +142,7 @@ class GATConv(AttentionConv):
         """
         lin_src, lin_dst = self.lin_src or self.lin, self.lin_dst or self.lin
         assert lin_src is not None and lin_dst is not None  # the layer has one or the other
-        return self._run(
-            x, lin_src, lin_dst, edge_index, edge_attr, size, return_attention_weights
-        )
+        return self._run(x, lin_src, lin_dst, edge_index, edge_attr, size, return_attention_weights)
 
     def _scores(
         self, source: Nodes, target: Nodes | None, graph: Graph, edge_attr: Tensor | None

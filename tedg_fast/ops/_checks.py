@@ -214,9 +214,7 @@ def embedding(features: Tensor, index: Tensor, table: Tensor) -> None:
     like("features", features, (len(index), features.shape[1]), "table", table)
 
 
-def gatv2(
-    x_src: Tensor, x_dst: Tensor, att: Tensor, graph: Graph, x_edge: Tensor | None
-) -> None:
+def gatv2(x_src: Tensor, x_dst: Tensor, att: Tensor, graph: Graph, x_edge: Tensor | None) -> None:
     is_graph(graph)
     floating("x_src", x_src)
     if x_src.dim() != 4 or x_src.shape[1] != graph.num_sources:

@@ -181,7 +181,9 @@ def _(router_logits, expert_logits, sparse, temperature, action_mask):
 
 @torch.library.register_fake("tedg::route_backward")
 def _(grad_alpha, grad_logits, router_logits, expert_logits, *rest):
-    return router_logits.new_empty(router_logits.shape), expert_logits.new_empty(expert_logits.shape)
+    return router_logits.new_empty(router_logits.shape), expert_logits.new_empty(
+        expert_logits.shape
+    )
 
 
 def _route_setup(ctx, inputs, output):

@@ -98,8 +98,10 @@ def _class_loss(
     known = (target >= 0) & (target < count)
     _demand(
         (known | ~counted).all(),
-        lambda: f"target must hold classes in [0, {count}) or ignore_index, {ignore_index}, got "
-        f"{target[counted & ~known][0].item()}",
+        lambda: (
+            f"target must hold classes in [0, {count}) or ignore_index, {ignore_index}, got "
+            f"{target[counted & ~known][0].item()}"
+        ),
     )
     # What stands in a row that counts nowhere, be it NaN, must not reach the sum or a gradient.
     rows = rows.masked_fill(~counted.unsqueeze(-1), 0)
@@ -120,8 +122,10 @@ def _check_distribution(target: Tensor) -> None:
     fits = ~(((sums - 1).abs() > tolerance) | (target < 0).any(-1))
     _demand(
         fits.all(),
-        lambda: "target must hold rows that are >= 0 and sum to 1, got one with sum "
-        f"{sums[~fits][0].item():.6g} and smallest entry {target[~fits][0].min().item():.6g}",
+        lambda: (
+            "target must hold rows that are >= 0 and sum to 1, got one with sum "
+            f"{sums[~fits][0].item():.6g} and smallest entry {target[~fits][0].min().item():.6g}"
+        ),
     )
 
 

@@ -82,9 +82,7 @@ def gatv2_attention(
     Raises:
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
-    scores = gatv2_scores(
-        x_src, x_dst, att, graph, x_edge=x_edge, negative_slope=negative_slope
-    )
+    scores = gatv2_scores(x_src, x_dst, att, graph, x_edge=x_edge, negative_slope=negative_slope)
     return gat_attention(
         x_src,
         x_src.new_zeros(x_src.shape[:3]),

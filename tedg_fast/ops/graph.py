@@ -196,9 +196,7 @@ def _arrays(edge_index: Tensor, num_sources: int, num_targets: int) -> tuple[Ten
     return _build_by_sorting(edge_index, num_sources, num_targets)
 
 
-def _build_by_sorting(
-    edge_index: Tensor, num_sources: int, num_targets: int
-) -> tuple[Tensor, ...]:
+def _build_by_sorting(edge_index: Tensor, num_sources: int, num_targets: int) -> tuple[Tensor, ...]:
     """The definition of ``torch.ops.tedg.build_graph``."""
     source, target = edge_index
     edge_id = torch.argsort(target, stable=True)

@@ -91,8 +91,7 @@ class GraphBatch:
             edges[name] = value = _integers(name, value)
             if value.shape != (count,):
                 raise ValueError(
-                    f"{name} must have shape [{count}], one number an edge, "
-                    f"got {list(value.shape)}"
+                    f"{name} must have shape [{count}], one number an edge, got {list(value.shape)}"
                 )
         for name, value in {"edge_start": edge_start, **edges}.items():
             if value.device != node_start.device:

@@ -147,9 +147,7 @@ class SceneReader:
 
         Raises ValueError for rules, actions and objects that there are not, and for other shapes.
         """
-        built = self._build(
-            observation.instances, observation.objects, observation.active_bits
-        )
+        built = self._build(observation.instances, observation.objects, observation.active_bits)
         return {name: torch.from_numpy(array) for name, array in built.items()}
 
     def __call__(self, observation: Observation) -> Scenes:

@@ -131,9 +131,7 @@ def not_compared(arms: Sequence[Arm]) -> list[str]:
     return remarks
 
 
-def verdicts_of(
-    arms: Sequence[Arm], runs: Sequence[Run], earlier: bool = False
-) -> list[Verdict]:
+def verdicts_of(arms: Sequence[Arm], runs: Sequence[Run], earlier: bool = False) -> list[Verdict]:
     """Every arm against the first, and each against its own beginning (or that of the runs it went
     on from), against playing at random and, if ``earlier`` runs are asked for, against V3."""
     verdicts = [compare(arm, arms[0]) for arm in arms[1:] if not unlike_games(arm, arms[0])]

@@ -31,7 +31,8 @@ def _lines(path: Path, rules: Hypergraph) -> Iterator[str]:
     yield (
         f"{path}: {rules.num_operators} rules (at most {MAX_RULES}), {rules.num_conditions}"
         f" conditions, {len(named)} named expressions, {rules.num_effects} effects; the longest"
-        f" condition takes {max(lengths)} of {MAX_PROGRAM} instructions, all together {sum(lengths)};"
-        f" a state has at most {INSTANCES} instances of rules and an observation {OBJECTS} objects;"
+        f" condition takes {max(lengths)} of {MAX_PROGRAM} instructions, all together"
+        f" {sum(lengths)}; a state has at most {INSTANCES} instances of rules and an observation"
+        f" {OBJECTS} objects;"
         f" {len(remarks) or 'no'} warning{'' if len(remarks) == 1 else 's'}"
     )

@@ -32,9 +32,7 @@ class Part:
     members: "Part | None" = None
 
 
-def resolved(
-    condition: Condition, names: Sequence[str], vocabulary: Vocabulary
-) -> ast.expr:
+def resolved(condition: Condition, names: Sequence[str], vocabulary: Vocabulary) -> ast.expr:
     """The expression of a condition, without named conditions, its objects called `names`."""
     tree = parse(condition.text)
     objects = {

@@ -35,9 +35,7 @@ class GroundedGame:
         self._draws = draws_of(seed, number, max_steps)
         self._screen = _empty(_SCREEN_KEYS)
         self._raw = RawObservation(**_empty(OBSERVATION_KEYS))
-        self.game = Game(
-            self._raw, max_steps=max_steps, character=character, screen=self._screen
-        )
+        self.game = Game(self._raw, max_steps=max_steps, character=character, screen=self._screen)
         self.grounder = Grounder(rules, 1, decide=decide, margin=margin, use_mask=use_mask)
         self.observation = self.grounder.spec.empty(1)
         self.game.start(*episode_seeds(seed, number))

@@ -201,6 +201,4 @@ class Review:
     def prompt(self) -> Mapping[str, Cases]:
         """Each word of prompt.kind -> that the prompt is this one."""
         words = self.vocabulary.kind["prompt"].attribute["kind"].words
-        return {
-            word: self.reasoner.cases(parse(f'prompt.kind == "{word}"')) for word in words
-        }
+        return {word: self.reasoner.cases(parse(f'prompt.kind == "{word}"')) for word in words}

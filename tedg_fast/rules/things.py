@@ -63,7 +63,7 @@ def truth(value: float) -> str:
 
 
 def _where(facts: Mapping[str, float]) -> str:
-    """"2 north, 3 east": squares from the player; at equal numbers "3 northeast"."""
+    """ "2 north, 3 east": squares from the player; at equal numbers "3 northeast"."""
     south, east = int(facts["south"]), int(facts["east"])
     rows, columns = ("south" if south > 0 else "north"), ("east" if east > 0 else "west")
     if abs(south) == abs(east):

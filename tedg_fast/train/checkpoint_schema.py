@@ -67,7 +67,8 @@ STATE = {
             "unbegun": [Count()],
             "games": [
                 {
-                    "episode": Count(), "actions": TensorOf(torch.uint8, 1),
+                    "episode": Count(),
+                    "actions": TensorOf(torch.uint8, 1),
                     "observation_hash": str,
                 }
             ],

@@ -78,9 +78,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _train(arguments: Sequence[str], world: World) -> None:
     restarted = world.restarted()
-    command, source, hypergraph, words = world.first(
-        lambda: _prepared(arguments, world, restarted)
-    )
+    command, source, hypergraph, words = world.first(lambda: _prepared(arguments, world, restarted))
     _require_one_platform(world)
     config = command.settings
     folder = RunFolder(config.results, config.exp_name)
@@ -185,7 +183,9 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
         lines.insert(0, f"stopped by {signal.Signals(stop.number).name}, and saved")
     with contextlib.suppress(OSError):  # the terminal may be closed
         # Where nobody reads what we print, the terminal may still show this.
-        print("\n".join(lines), file=sys.stderr if signal.SIGPIPE in stops else sys.stdout, flush=True)
+        print(
+            "\n".join(lines), file=sys.stderr if signal.SIGPIPE in stops else sys.stdout, flush=True
+        )
     if stop is not None and trainer.world.size == 1:
         sys.exit(stop.exit_code)
 

@@ -70,12 +70,16 @@ def ineffective_flags(config: TrainConfig) -> list[str]:
     if not use.manager and policy.router == "advised":
         remarks.append("--no-manager: the router is a network alone, as --policy.router learned")
     if not policy.graph:
-        remarks.append("--policy.no-graph: without advice there is nothing for a router to align with")
+        remarks.append(
+            "--policy.no-graph: without advice there is nothing for a router to align with"
+        )
         for name in ("gat_heads", "gat_head_size", "manager", "proposals"):
             if getattr(policy, name) != PolicyConfig.__dataclass_fields__[name].default:
                 remarks.append(f"{flag(f'policy.{name}')} has no effect: there is no graph network")
         if config.ppo.effect_coef not in (0, PPOConfig.effect_coef):
-            remarks.append("--ppo.effect-coef has no effect: without the graph nothing predicts them")
+            remarks.append(
+                "--ppo.effect-coef has no effect: without the graph nothing predicts them"
+            )
     if config.ppo.segment_decisions == 1 and use.temporal and last != "warmup":
         remarks.append(
             "with --ppo.segment-decisions 1 no minibatch has two decisions in a row: the temporal "

@@ -84,7 +84,9 @@ def check_config(config: "TrainConfig", ranks: int = 1) -> None:
             high *= ranks
         for number in value if isinstance(value, tuple) else (value,):
             if number is not None and not low <= number <= high:
-                raise ConfigError(f"{flag(name)} is {number}; it must lie in {plain(low)} … {plain(high)}")
+                raise ConfigError(
+                    f"{flag(name)} is {number}; it must lie in {plain(low)} … {plain(high)}"
+                )
     segment = config.ppo.segment_decisions
     for name in ("ppo.rollout_decisions", "ppo.minibatch_size"):
         if numbers[name] % segment:

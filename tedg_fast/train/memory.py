@@ -16,9 +16,7 @@ _GAME = 4e6
 _FLOAT = 4
 
 
-def needed_memory(
-    config: TrainConfig, hypergraph: Rules, ranks_here: float = 1.0
-) -> float:
+def needed_memory(config: TrainConfig, hypergraph: Rules, ranks_here: float = 1.0) -> float:
     """Bytes that a run takes on this machine, where ``ranks_here`` is its share of all ranks."""
     grounder: Any = grounder_of(hypergraph)
     fields = grounder(hypergraph, 1).spec.empty(1)
@@ -33,9 +31,7 @@ def needed_memory(
     return _TRAINER + config.num_workers * _WORKER + games + rows * row + minibatch * learned
 
 
-def check_memory(
-    config: TrainConfig, hypergraph: Rules, ranks_here: float = 1.0
-) -> None:
+def check_memory(config: TrainConfig, hypergraph: Rules, ranks_here: float = 1.0) -> None:
     """Raise ``ConfigError`` where a run needs more memory than can be used now."""
     needed, free = needed_memory(config, hypergraph, ranks_here), free_memory()
     if needed > free:

@@ -73,7 +73,9 @@ class Recorder:
         self.saver.save(self.folder.latest)
         self.log.text.info(
             "run %s: %d episodes done, going to %d",
-            config.exp_name, progress.completed, config.episodes,
+            config.exp_name,
+            progress.completed,
+            config.episodes,
         )
         for note in self.notes:
             self.event("resume", note)

@@ -209,7 +209,7 @@ class TextFile(logging.FileHandler):
 def _append(series: dict[str, list], entry: dict[str, Any]) -> None:
     """One entry more in every series; NaN where a series has none, as after a change of ranks."""
     length = max(map(len, series.values()), default=0)
-    for name in (series | entry):
+    for name in series | entry:
         series.setdefault(name, [math.nan] * length).append(entry.get(name, math.nan))
 
 

@@ -127,9 +127,7 @@ def _curve(axes: Axes, side: int, start: float, end: float, **style: Any) -> flo
     return right
 
 
-def _line(
-    axes: Axes, side: int, start: float, end: float, weight: float, numbered: bool
-) -> None:
+def _line(axes: Axes, side: int, start: float, end: float, weight: float, numbered: bool) -> None:
     """From a name to its port at a box; with its attention, where there is such."""
     shade = str(round(0.7 * (1 - weight), 2))
     right = _curve(axes, side, start, end, color=shade, linewidth=0.5 + 5 * weight)

@@ -218,7 +218,9 @@ class WatchedGame:
     ):
         assert isinstance(agent.rules, Hypergraph)  # V3's are refused
         self.agent, self.hypergraph = agent, agent.rules
-        self._think = _Network(agent, agent.rules) if isinstance(agent, Trained) else _RulesAlone(agent)
+        self._think = (
+            _Network(agent, agent.rules) if isinstance(agent, Trained) else _RulesAlone(agent)
+        )
         self._game = GroundedGame(
             agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask,
             **agent.asked._asdict(),

@@ -144,9 +144,7 @@ class Grounder:
         """
         return _NativeBound(self._native, raw, observation, last, shown)
 
-    def choose(
-        self, observation: Observation, draws: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def choose(self, observation: Observation, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the rules alone would do, for observations with one leading dimension [B].
 
         The highest priority of what applies decides; `draws` float64 [B] in [0, 1) decide among

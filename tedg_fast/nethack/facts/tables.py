@@ -83,7 +83,7 @@ class MonsterTables(NamedTuple):
     `class_of_object` uint8 [65536]: place among the words of `item.class`; `values` float64
     [381, W]: the table attributes in the vocabulary's order; `role` uint8 [381]: place in ROLES;
     `speed_of_role` float64 [14]; `poison_proof_from` float64 [14]: the experience level; `names`,
-    `letters`: the words of `monster.name` and `.letter`. """
+    `letters`: the words of `monster.name` and `.letter`."""
 
     subject: np.ndarray
     class_of_object: np.ndarray

@@ -36,9 +36,7 @@ class WorkerProcess:
         when the worker ends.
     """
 
-    def __init__(
-        self, memory: int, setup: int, shares: Sequence[range], directory: Path
-    ) -> None:
+    def __init__(self, memory: int, setup: int, shares: Sequence[range], directory: Path) -> None:
         self.shares = tuple(shares)
         self._directory = directory
         self._reason: str | None = None
