@@ -21,7 +21,7 @@ from tedg_fast.train.config import from_dict
 from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.files import write_whole
 
-VERSION = 6
+VERSION = 7
 """Raised where a file of before would load and play differently, too."""
 _MAGIC = b"TEDG-CHECKPOINT\n"
 _TRAILER = len(_MAGIC) + hashlib.sha256().digest_size

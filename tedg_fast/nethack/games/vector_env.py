@@ -20,7 +20,7 @@ import numpy as np
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import require_actions
-from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder, by_rule
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
 from tedg_fast.nethack.games.seats import Seats
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
@@ -144,7 +144,8 @@ class VectorEnv:
             grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask
         )
         # Built here, too, so that a hypergraph it refuses is the caller's error, not a worker's.
-        self.spec = make_grounder(1).spec
+        grounder_here = make_grounder(1)
+        self.spec, self._rules = grounder_here.spec, grounder_here.rules
         self.observation = self.spec.empty(num_envs)
         self.final_observation = self.spec.empty(num_envs)
 
@@ -153,8 +154,9 @@ class VectorEnv:
         self.groups = tuple(slice(rows.start, rows.stop) for rows in ranges)
         self._in_flight: list[int] = []  # groups, in the order they were sent
 
-        memory = create_memory(num_envs, max_steps, self.spec)
-        self._state = map_memory(memory, num_envs, max_steps, self.spec)
+        layout = (num_envs, max_steps, self.spec, len(self._rules))
+        memory = create_memory(*layout)
+        self._state = map_memory(memory, *layout)
         self._state.discount[:] = 1
         stride = number_step * num_envs
         setup = WorkerSetup(
@@ -373,7 +375,8 @@ class VectorEnv:
     def _finished_episode(self, row: int) -> Episode:
         *numbers, ending, killer = self._state.record[row].item()
         cause = killer.decode(errors="ignore")  # it may have been cut within a character
-        return Episode(*numbers, ENDINGS[ending], cause)
+        decided = by_rule(self._rules, self._state.decided[row])
+        return Episode(*numbers, ENDINGS[ending], cause, decided)
 
     def _require_open(self) -> None:
         if self._pool.closed:
