@@ -2,8 +2,8 @@
 
     python bench/games_at_once.py [--games 32 128 512] [--episodes 100] [-- flags for tedg-train]
 
-A run ends when its first episodes by number have ended. Were those counted that end first, many games
-side by side would give the mean of the shortest. What is learned on the way differs, for an
+A run ends when its first episodes by number have ended. Were those counted that end first, many
+games side by side would give the mean of the shortest. What is learned on the way differs, for an
 update comes after so many decisions in every game; so means are compared, by the interval of the
 differences of equally numbered games. Writes bench/results/games_at_once.md and .json.
 """

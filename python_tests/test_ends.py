@@ -98,8 +98,8 @@ def test_an_evaluation_keeps_what_it_has_played(trained, tmp_path, number):
     assert numbers == list(range(len(numbers))) and numbers
 
 
-# When groups of games have been waited for so many times, something takes the folders that the games
-# have their files in, and puts files in their places.
+# When groups of games have been waited for so many times, something takes the folders that the
+# games have their files in, and puts files in their places.
 TAKEN_AWAY = """
 import glob, os, shutil
 from tedg_fast.nethack.games.vector_env import VectorEnv

@@ -1,4 +1,4 @@
-"""What ends a command before its end: input that it refuses, machines that fail, requests to stop."""
+"""What ends a command early: input that it refuses, a machine that fails, requests to stop."""
 
 import signal
 

@@ -67,8 +67,8 @@ class Grounder {
   // An action ended the game: it counts, and there is nothing more to take in.
   void end(int game, int64_t last_action) { count(*games_[game], last_action); }
 
-  // A game's steps so far: [Decider][rule], by the strongest rule that proposed what was played, and
-  // after all rules the steps that none did.
+  // A game's steps so far: [Decider][rule], by the strongest rule that proposed what was played,
+  // and after all rules the steps that none did.
   const std::vector<int64_t>& decided(int game) const { return games_[game]->decided; }
 
   // Of the observation taken in last, whose raw row must still be there:

@@ -59,7 +59,6 @@ def covers(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
     return False
 
 
-@torch.compiler.assume_constant_result  # asks the device, which cannot be traced
 @functools.cache
 def _has_code(index: int) -> bool:
     """Whether the library has code for a CUDA device; warns if not."""
@@ -73,3 +72,8 @@ def _has_code(index: int) -> bool:
         stacklevel=2,
     )
     return False
+
+
+if CUDA_LOADED:  # elsewhere it would load torch's compiler for nothing, a second for every command
+    # It asks the device, which cannot be traced.
+    _has_code = torch.compiler.assume_constant_result(_has_code)

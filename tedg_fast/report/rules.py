@@ -16,17 +16,16 @@ def rules_tables(arms: Sequence[Arm]) -> list[Table]:
     if not counted:
         return []
     total = sum((alone + asked for _, (alone, asked, _) in counted), Counter())
-    header = [
-        name if len(counted) == 1 else f"{arm.name}: {name}" for arm, _ in counted for name in COLUMNS
-    ]
+    several = len(counted) > 1
+    header = [f"{arm.name}: {name}" if several else name for arm, _ in counted for name in COLUMNS]
     rows = [
         (rule, *(cell for _, counts in counted for cell in _cells(rule, *counts)))
         for rule, _ in total.most_common()
     ]
     note = (
-        "Of the episodes by which a run is judged. A step counts for the strongest rule that proposed "
-        "what was played, whether the rules carried it out by themselves or the network was asked; "
-        "decisions are the steps in which it was."
+        "Of the episodes by which a run is judged. A step counts for the strongest rule that "
+        "proposed what was played, whether the rules carried it out by themselves or the network "
+        "was asked; decisions are the steps in which it was."
     )
     return [Table("Which rules decided", note, ("rule", *header), tuple(rows))]
 
