@@ -21,6 +21,7 @@ import numpy as np
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import require_actions
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder, by_rule
+from tedg_fast.nethack.games.character import unplayable
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
 from tedg_fast.nethack.games.seats import Seats
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
@@ -69,7 +70,7 @@ class VectorEnv:
     hypergraph : grounds the observations.
     run_seed : with an episode's number it determines that episode's seeds.
     max_steps : game steps after which an episode is truncated.
-    character : NLE's character string.
+    character : NLE's character string, as "mon-hum-neu-mal", or "@" for any.
     next_episode : the number of the first episode, and of those that follow
     number_step : how far apart they are, for several VectorEnvs to share them.
     unbegun : lower numbers that are to be played, too.
@@ -98,9 +99,9 @@ class VectorEnv:
         and in results their rows are zero.
     crashes : workers lost so far.
 
-    Raises ValueError for sizes below 1, more workers or groups than environments, more than
-    `MAX_GROUPS` groups, a negative seed or episode number, or what the grounder refuses;
-    WorkerError if games cannot be started at all. After a WorkerError or an interrupt the
+    Raises ValueError for a character that NetHack does not have, sizes below 1, more workers or
+    groups than environments, more than `MAX_GROUPS` groups, a negative seed or episode number, or
+    what the grounder refuses; WorkerError if games cannot be started at all. After a WorkerError or an interrupt the
     environment is closed.
     """
 
@@ -137,6 +138,8 @@ class VectorEnv:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
             if name in ("num_workers", "num_groups") and value > num_envs:
                 raise ValueError(f"{name} ({value}) exceeds num_envs ({num_envs})")
+        if problem := unplayable(character):
+            raise ValueError(problem)
         if num_groups > MAX_GROUPS:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
         self.num_envs = num_envs
