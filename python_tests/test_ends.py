@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -129,7 +128,7 @@ def test_games_that_cannot_go_on_end_a_command_in_one_line_and_nothing_is_lost(
     assert "Traceback" not in errors
     last = errors.strip().splitlines()[-1]
     assert f"a game worker, with its files in {folder}" in last and "failed: " in last
-    assert re.search("Not a directory|File exists", last), last
+    assert "File exists" in last
     if name == "eval_":
         assert last.endswith("; the games above are those played to their end before")
         (entry,) = json.loads(out.read_text())["agents"].values()
