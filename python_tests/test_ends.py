@@ -10,6 +10,7 @@ import pytest
 from command import SHORT
 
 from tedg_fast.errors import STOPPING
+from tedg_fast.train import checkpoint
 
 COMMANDS = {
     "train": ["--exp-name", "new", "--episodes", "100000", *SHORT],
@@ -26,7 +27,7 @@ def trained(short_runs):
     return short_runs / "two"
 
 
-def started(name, folder, tmp_path, *, more=(), before=""):
+def started(name, folder, tmp_path, *, more=(), before="", environment=None):
     """The command's process, in ``tmp_path``."""
     places = {"RUN": str(folder), "OUT": str(tmp_path / "report")}
     arguments = [places.get(word, word) for word in COMMANDS[name]]
@@ -34,7 +35,7 @@ def started(name, folder, tmp_path, *, more=(), before=""):
     return subprocess.Popen(
         [sys.executable, "-c", code, *more, *arguments], cwd=tmp_path,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
     )  # fmt: skip
 
 
@@ -94,6 +95,55 @@ def test_an_evaluation_keeps_what_it_has_played(trained, tmp_path, number):
     (entry,) = json.loads(out.read_text())["agents"].values()
     numbers = entry["episodes"]["number"]
     assert numbers == list(range(len(numbers))) and numbers
+
+
+# When groups of games have been waited for so many times, something takes the folders that the
+# games have their files in, and puts files in their places.
+TAKEN_AWAY = """
+import glob, os, shutil
+from tedg_fast.nethack.games.vector_env import VectorEnv
+receive_any, steps = VectorEnv.receive_any, []
+def receiving(*arguments):
+    steps.append(1)
+    if len(steps) == {step}:
+        for folder in glob.glob(os.environ["TMPDIR"] + "/tedg-games-*/*"):
+            shutil.rmtree(folder, ignore_errors=True)
+            open(folder, "w").close()
+    return receive_any(*arguments)
+VectorEnv.receive_any = receiving
+"""
+
+
+@pytest.mark.parametrize("name", ["train", "eval_"])
+def test_games_that_cannot_go_on_end_a_command_in_one_line_and_nothing_is_lost(
+    trained, tmp_path, name
+):
+    folder, out = tmp_path / "temporary", tmp_path / "out.json"
+    folder.mkdir()
+    code, text, errors = ended(started(
+        name, trained, tmp_path, before=TAKEN_AWAY.format(step=250),
+        more=["--out", str(out)] if name == "eval_" else [], environment={"TMPDIR": str(folder)},
+    ))  # fmt: skip
+    assert code == 1, errors
+    assert "Traceback" not in errors
+    last = errors.strip().splitlines()[-1]
+    assert f"a game worker, with its files in {folder}" in last and "failed: " in last
+    assert "File exists" in last
+    if name == "eval_":
+        assert last.endswith("; the games above are those played to their end before")
+        (entry,) = json.loads(out.read_text())["agents"].values()
+        assert entry["episodes"]["number"] == list(range(len(entry["episodes"]["number"])))
+        assert len(entry["episodes"]["number"]) > 3
+    else:
+        run = tmp_path / "results" / "new"
+        assert last.endswith(
+            "; what was done until then is saved, go on with: tedg-train --resume results/new"
+        )
+        log = json.loads((run / "logs" / "training_log.json").read_text())
+        saved = checkpoint.load(run / "checkpoints" / "model_latest.pth")
+        assert saved["completed"] == len(log["episodes"]["number"]) > 3
+        assert saved["env_steps"] == log["updates"]["env_steps"][-1]
+    assert not list(folder.glob("tedg-games-*")), "nothing is left behind"
 
 
 @pytest.mark.parametrize("name", ["train", "eval_"])

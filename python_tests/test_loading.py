@@ -53,6 +53,15 @@ def test_the_same_seed_is_the_same_game_also_of_a_random_role():
     assert not all(np.array_equal(first[name], other[name]) for name in first)
 
 
+def test_a_character_that_there_is_not_is_refused_and_no_step_comes_before_a_reset():
+    with pytest.raises(ValueError, match="character is 'monk'; expected role-race-alignment-"):
+        gymnasium.make_vec(NAME, num_envs=2, num_workers=1, character="monk")
+    env = gymnasium.make_vec(NAME, num_envs=2, num_workers=1)
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset"):
+        env.step(np.zeros(2, np.int64))
+    env.close()
+
+
 def test_nothing_there():
     with pytest.raises(CheckpointError, match="no checkpoint at nowhere"):
         tedg_fast.load("nowhere")

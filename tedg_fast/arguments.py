@@ -46,7 +46,8 @@ def _read(read: Callable[[], T], program: str) -> T:
 
 
 def _one_line(box: str) -> str:
-    """What tyro says between its title and the next rule, whatever its box is drawn with."""
+    """What tyro says between its title and the next rule, whatever its box is drawn with, and the
+    first flag that it thinks was meant."""
     parts: list[list[str]] = [[]]
     for line in box.splitlines():
         inner = line.strip("│ ")
@@ -55,4 +56,6 @@ def _one_line(box: str) -> str:
         elif not inner.startswith(("╭", "╰")):
             parts[-1].append(inner)
     words = parts[0] if "╭" in box or len(parts) == 1 else parts[1]
-    return re.sub(r"\s+", " ", " ".join(words)).strip(" .")
+    said = re.sub(r"\s+", " ", " ".join(words)).strip(" .")
+    meant = re.search(r"Perhaps you meant.*?(--\w[\w.-]*)", box, re.DOTALL)
+    return f"{said}; did you mean {meant[1]}?" if meant else said

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from tedg_fast.errors import STOPPING, BadInput, Stopped
+from tedg_fast.errors import STOPPING, BadInput, Failed, Stopped
 
 LACKS = {
     errno.ENOSPC: "make room, or send it elsewhere",
@@ -27,8 +27,8 @@ LACKS = {
 
 
 def train() -> None:
-    """``tedg-train``: exit code 0 at the end of a run, 1 if its end could not be saved or another
-    rank was lost; else as all commands."""
+    """``tedg-train``: exit code 0 at the end of a run, 1 if its end could not be saved; else as all
+    commands."""
     _run("tedg-train", "tedg_fast.train.command")
 
 
@@ -60,8 +60,8 @@ def rules() -> None:
 def _run(program: str, module: str) -> None:
     """Call ``main`` of the command's module with the command line's arguments.
 
-    Exit code 2 for bad input, 1 where the machine lacks what is needed, 128 + n for a stop by
-    signal n, each with one line on stderr.
+    Exit code 2 for bad input, 1 where the machine lacks what is needed or took it away (as another
+    rank, or the games), 128 + n for a stop by signal n, each with one line on stderr.
     """
     _open_streams()
     # OpenMP reads this when torch is loaded. Threads that spin while they wait for work slow down
@@ -80,6 +80,8 @@ def _run(program: str, module: str) -> None:
         sys.stdout.flush()
     except BadInput as error:
         _end(program, str(error), 2)
+    except Failed as error:
+        _end(program, str(error), 1)
     except BrokenPipeError:
         stop = Stopped(signal.SIGPIPE)
         _end(program, stop.words, stop.exit_code)

@@ -1,10 +1,14 @@
-"""What ends a command before its end: input that it refuses, and requests to stop."""
+"""What ends a command early: input that it refuses, a machine that fails, requests to stop."""
 
 import signal
 
 
 class BadInput(ValueError):
     """Something that cannot be used; the message, one line, says what, why, and what to do."""
+
+
+class Failed(RuntimeError):
+    """The machine took away what a command needs to go on; the message, one line, says what."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -16,7 +16,7 @@ Grounder::Grounder(int num_games, Tables tables, Matcher matcher, Asking asking)
       matcher_(std::move(matcher)),
       asking_(asking) {
   for (int game = 0; game < num_games; ++game) {
-    games_.push_back(std::make_unique<Game>(tables_));
+    games_.push_back(std::make_unique<Game>(tables_, matcher_.num_rules()));
   }
 }
 
@@ -25,6 +25,11 @@ void Grounder::reset(int game) { games_[game]->memory.fresh = true; }
 int Grounder::take_in(int game, const RawRow& raw, int64_t last_action) {
   Game& state = *games_[game];
   const bool begins = state.memory.fresh;
+  if (begins) {
+    std::fill(state.decided.begin(), state.decided.end(), 0);
+  } else {
+    count(state, last_action);
+  }
   if (std::memcmp(state.message, raw.message, kMessage) != 0) {
     std::memcpy(state.message, raw.message, kMessage);
     state.told = reader_.read(raw.message);
@@ -42,31 +47,38 @@ int Grounder::take_in(int game, const RawRow& raw, int64_t last_action) {
   seen_ = &state;
 
   const uint32_t offered = scene.prompt ? scene.told.offered : 0;
-  const int applying = matcher_.match(*facts_, offered, instances_.data(), kInstances);
-  constexpr Instance kEmpty{Instance::kNoRule, {0xff, 0xff}, {0xff, 0xff, 0xff, 0xff}};
-  if (applying < kInstances) std::fill(instances_.begin() + applying, instances_.end(), kEmpty);
+  const int applying = matcher_.match(*facts_, offered, state.instances.data(), kInstances);
+  if (applying < kInstances) {
+    std::fill(state.instances.begin() + applying, state.instances.end(), Instance{});
+  }
   left_out_instances_ += std::max(applying - kInstances, 0);
   for (int kind = 0; kind < Kind::COUNT; ++kind) left_out_objects_ += facts_->left_out(kind);
   allowed_ = asking_.masks ? allowed_actions(view) : (1u << Action::NUM_ACTIONS) - 1;
 
   const bool asks = asking_.always || begins || ++state.uncontested >= kLongestStretch;
-  rule_action_ = asks ? kContested
-                      : uncontested_action(matcher_, instances_.data(), kInstances, allowed_,
-                                           asking_.margin);
-  if (rule_action_ == kContested) state.uncontested = 0;
-  return rule_action_;
+  state.rule_action = asks ? kContested
+                           : uncontested_action(matcher_, state.instances.data(), kInstances,
+                                                allowed_, asking_.margin);
+  if (state.rule_action == kContested) state.uncontested = 0;
+  return state.rule_action;
+}
+
+void Grounder::count(Game& state, int64_t action) {
+  const int decider = action == state.rule_action ? Decider::RULES : Decider::ASKED;
+  const int rule = proposer(matcher_, state.instances.data(), kInstances, action);
+  ++state.decided[decider * (matcher_.num_rules() + 1) + rule];
 }
 
 void Grounder::write(const ObservationRow& out) {
   write_conditions(out.active_bits);
-  std::copy(instances_.begin(), instances_.end(), out.instances);
-  write_objects(instances_.data(), out.objects);
+  std::copy(seen_->instances.begin(), seen_->instances.end(), out.instances);
+  write_objects(seen_->instances.data(), out.objects);
   write_features(*view_, out.features);
   seen_->memory.map().write_crop(tables_, scene_->position, out.crop);
   for (int action = 0; action < Action::NUM_ACTIONS; ++action) {
     out.action_mask[action] = allowed_ >> action & 1;
   }
-  *out.rule_action = static_cast<int8_t>(rule_action_);
+  *out.rule_action = static_cast<int8_t>(seen_->rule_action);
 }
 
 void Grounder::write_conditions(uint8_t* out) const {

@@ -45,6 +45,11 @@ struct Asking {
 // So many states after the last that asked for a decision, one asks in any case.
 inline constexpr int kLongestStretch = 512;
 
+// Who decided a step: the rules by themselves, or whoever was asked.
+struct Decider {
+  enum Value : int { RULES, ASKED, COUNT };
+};
+
 class Grounder {
  public:
   Grounder(int num_games, Tables tables, Matcher matcher, Asking asking);
@@ -59,6 +64,12 @@ class Grounder {
   // Takes in one observation of a game. Returns what the rules carry out by themselves, or
   // kContested where a decision is asked for: as a game begins, and where `Asking` says so.
   int take_in(int game, const RawRow& raw, int64_t last_action);
+  // An action ended the game: it counts, and there is nothing more to take in.
+  void end(int game, int64_t last_action) { count(*games_[game], last_action); }
+
+  // A game's steps so far: [Decider][rule], by the strongest rule that proposed what was played,
+  // and after all rules the steps that none did.
+  const std::vector<int64_t>& decided(int game) const { return games_[game]->decided; }
 
   // Of the observation taken in last, whose raw row must still be there:
   void write(const ObservationRow& out);       // the policy's view of it,
@@ -75,12 +86,17 @@ class Grounder {
     Paths paths;
     int rounds = 0;       // of searching, on this level
     int uncontested = 0;  // states since the last that asked for a decision
+    std::array<Instance, kInstances> instances;  // of the observation taken in last
+    int rule_action = -1;                        // and what the rules made of it
+    std::vector<int64_t> decided;
     uint8_t message[kMessage] = {};  // the last one, and what it told
     Told told;
 
-    explicit Game(const Tables& tables) : memory(tables) {}
+    Game(const Tables& tables, int num_rules)
+        : memory(tables), decided(Decider::COUNT * (num_rules + 1)) {}
   };
 
+  void count(Game& state, int64_t action);
   void write_objects(const Instance* instances, ObjectRow* out);
 
   Tables tables_;
@@ -94,9 +110,7 @@ class Grounder {
   std::optional<Scene> scene_;
   Ways ways_;
   std::optional<View> view_;
-  std::array<Instance, kInstances> instances_;
   uint32_t allowed_ = 0;
-  int rule_action_ = -1;
   int64_t left_out_objects_ = 0, left_out_instances_ = 0;
 };
 

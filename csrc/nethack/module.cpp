@@ -329,6 +329,20 @@ PYBIND11_MODULE(_native_grounding, module) {
              tedg::nethack::check_game(grounder, game);
              grounder.reset(static_cast<int>(game));
            })
+      .def("end",
+           [](Grounder& grounder, int64_t game, int64_t last_action) {
+             tedg::nethack::check_game(grounder, game);
+             grounder.end(static_cast<int>(game), last_action);
+           })
+      .def("decided",
+           [](const Grounder& grounder, int64_t game) {
+             tedg::nethack::check_game(grounder, game);
+             const auto& decided = grounder.decided(static_cast<int>(game));
+             const py::ssize_t rows = tedg::nethack::Decider::COUNT;
+             const auto columns = static_cast<py::ssize_t>(decided.size()) / rows;
+             return py::array_t<int64_t>({rows, columns}, decided.data());
+           },
+           "A game's steps by who decided: int64 [2, rules + 1].")
       .def("ground", &tedg::nethack::ground)
       .def("choose", &tedg::nethack::choose_rows)
       .def("facts", [](const Grounder& grounder) { return tedg::nethack::facts_of(grounder.facts()); },

@@ -10,7 +10,7 @@ from tedg_fast.nethack.games.episode import Episode
 
 def episode(number, score, ending="death", killer="jackal"):
     last = 0 if ending == "death" else score
-    return Episode(number, 0.0, 10 * number, score, last, 1, ending, killer)
+    return Episode(number, 0.0, 10 * number, score, last, 1, ending, killer, {})
 
 
 def test_summary():

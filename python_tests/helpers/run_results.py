@@ -44,7 +44,7 @@ def assert_logs_are_complete(folder):
     """JSON, TensorBoard and the final checkpoint tell of the same episodes, once each."""
     log = log_of(folder)
     state = checkpoint.load(folder / "checkpoints" / "model_final.pth")["log"]
-    assert log["episodes"] == state["episodes"]
+    assert log["episodes"] == json.loads(json.dumps(state["episodes"]))  # a tuple is a list there
     assert log["updates"] == _with_null(state["updates"])
     numbers = log["episodes"]["number"]
     assert len(set(numbers)) == len(numbers)

@@ -243,7 +243,7 @@ def test_an_exception_in_a_worker_is_the_callers_in_one_line(tmp_path, monkeypat
         folder.write_text("where the games had their files")
         with pytest.raises(WorkerError) as error:
             env.start()
-    assert "Not a directory" in str(error.value)
+    assert "File exists" in str(error.value) and str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import warnings
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -83,6 +84,29 @@ def test_first_against_last_episodes(runs, reported):
     assert row[1:3] == [f"@{half}", f"@{len(scores)}"]
     assert row[3].split(" ± ")[0] == f"{np.mean(scores[:half]):.1f}"
     assert row[4].split(" ± ")[0] == f"{np.mean(scores[-half:]):.1f}"
+
+
+def test_how_often_each_rule_decided(runs, reported):
+    log = raw(runs / "other")
+    steps, asked = Counter(), Counter()
+    for decided, length in zip(log["episodes"]["decided"], log["episodes"]["length"], strict=True):
+        assert sum(map(sum, decided.values())) == length
+        for rule, (alone, decisions) in decided.items():
+            steps[rule] += alone + decisions
+            asked[rule] += decisions
+    table = reported.split("## Which rules decided")[1].split("\n## ")[0]
+    header = cells(table, "rule ")
+    place = header.index("other: share of steps")
+    assert header[place + 1 : place + 3] == ["other: steps a game", "other: share of decisions"]
+    shown = 0
+    for rule, count in steps.items():
+        row = cells(table, f"{rule} |")
+        games = len(log["episodes"]["length"])
+        assert row[place] == f"{count / steps.total():.1%}"
+        assert row[place + 1] == f"{count / games:.1f}"
+        assert row[place + 2] == f"{asked[rule] / asked.total():.1%}"
+        shown += 1
+    assert shown > 3
 
 
 def test_earlier_runs_and_random_play_stand_beside_ours(reported):

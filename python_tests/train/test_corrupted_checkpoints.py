@@ -131,7 +131,8 @@ def spoil(state, place, chance):
         parent = parent[key]
     key, value = place[-1], parent[place[-1]]
     if chance.random() < 0.3:
-        if isinstance(parent, list) or place[:-1] in NAMES_ARE_FREE:
+        names_are_free = place[:-1] in NAMES_ARE_FREE or "decided" in place[:-1]
+        if isinstance(parent, list) or names_are_free:
             return False
         del parent[key]
         if chance.random() < 0.5:

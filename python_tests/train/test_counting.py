@@ -14,7 +14,7 @@ from tedg_fast.train.counting import in_turn, up_to
 
 
 def episode(number, length=1):
-    return Episode(number, 0.0, length, 10 * number, 0, 1, "death", "jackal")
+    return Episode(number, 0.0, length, 10 * number, 0, 1, "death", "jackal", {})
 
 
 def numbers(episodes):

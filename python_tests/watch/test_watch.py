@@ -127,7 +127,8 @@ def test_keys_resize_and_quit(trained, terminal):
     shown = terminal(trained, "--seed", 3, "--speed", 0.5)
     shown.wait_for("^loading …")
     shown.wait_for(r"step 0, score 0")
-    panels = ("rules that apply", "conditions that hold", "objects", "experts", "actions", "value ")
+    panels = ("rules that apply", "conditions that hold", "objects", "experts", "actions", "value ",
+              "decided so far")  # fmt: skip
     for panel in panels:
         shown.wait_for(panel)
     shown.wait_for(r"survival.*\d+%")
@@ -174,9 +175,20 @@ def test_a_small_terminal_shows_the_player_and_what_the_agent_thinks(trained, si
         assert "@" in above  # the monk
         rule, applied = moment.winner
         shown = f"{agent.rules.operators[rule.number].name} {rule.weight:.0%}  ▶ "
-        for words in (f"step {moment.step}, ", "experts: ", "actions: ", shown[:columns]):
+        told = [f"step {moment.step}, ", "experts: ", "actions: ", shown[:columns]]
+        if rows >= 20:
+            told.append(f"decided so far: {so_far_of(moment)}"[:columns].rstrip())
+        for words in told:
             assert words in below, text
     assert lines[0].startswith("heading")
+
+
+def so_far_of(moment):
+    """How often each rule decided before a moment, as it is shown."""
+    times = {rule: alone + asked for rule, (alone, asked) in moment.decided.items()}
+    assert sum(times.values()) == moment.step
+    most = sorted(times.items(), key=lambda pair: -pair[1])
+    return " · ".join(f"{rule} {count / moment.step:.0%}" for rule, count in most) or "nothing"
 
 
 def test_all_keys_are_named_in_80_columns():
@@ -259,6 +271,7 @@ def test_the_watched_game_is_the_evaluated_one(trained):
     episode = played.episodes[1]
     assert (episode.length, episode.true_score) == (length, scores[-1])
     assert episode.ending == game.moment.ending
+    assert episode.decided == game.moment.decided
 
 
 def test_the_end_shows_the_last_screen_of_the_game(trained):

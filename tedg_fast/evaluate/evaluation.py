@@ -24,9 +24,11 @@ from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
 from tedg_fast.machine import cores
 from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.nethack.games.worker_process import WorkerError
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag, plain
 
+ABOVE = "the games above are those played to their end before"
 TOP_KILLERS = 5
 """Causes of death that the table names."""
 
@@ -98,7 +100,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Play all agents, show the tables, write ``config.out`` → what is written.
 
     Raises ``ConfigError`` and what ``find_agents`` raises, before any game begins, and ``Stopped``
-    when everything that was played until then is shown and written.
+    or ``WorkerError`` when everything that was played until then is shown and written.
     """
     check(config)
     agents = find_agents(config.agents, config.hypergraph, greedy=config.greedy)
@@ -107,7 +109,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         for remark in agent.played_by(games[agent.name]):
             print(remark, file=sys.stderr)
     results: dict[str, tuple[Played, float]] = {}
-    stop: Stopped | None = None
+    stop: Stopped | WorkerError | None = None
     for agent in agents:
         if stop is None:
             results[agent.name] = _play(agent, config, games[agent.name])
@@ -131,9 +133,11 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     show(record)
     if config.out is not None:
         write_whole(Path(config.out), json.dumps(record, allow_nan=False).encode())
-    if stop is not None:
-        stop.words = "stopped; the games above are those played to their end before"
+    if isinstance(stop, Stopped):
+        stop.words = f"stopped; {ABOVE}"
         raise stop
+    if stop is not None:
+        raise WorkerError(f"{stop}; {ABOVE}") from stop
     return record
 
 

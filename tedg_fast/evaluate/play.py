@@ -18,6 +18,7 @@ from tedg_fast.evaluate.contexts import contexts_of
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.games.episode import Episode, draws_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
+from tedg_fast.nethack.games.worker_process import WorkerError
 from tedg_fast.train.model import grounder_of
 
 _DECISIONS_A_DEAL = 100
@@ -53,13 +54,14 @@ class Played:
     """``episodes`` by their numbers; one that is missing was lost with its worker, as ``lost``
     says; ``trace`` is None for an agent without experts; ``left_out`` counts objects and rule
     instances beyond the limits of an observation. Where
-    a ``stop`` came before the end, these are the games before all that were not finished."""
+    a ``stop`` or a failure came before the end, these are the games before all that were not
+    finished."""
 
     episodes: dict[int, Episode]
     lost: list[str]
     trace: Trace | None
     left_out: tuple[int, int] = (0, 0)
-    stop: Stopped | None = None
+    stop: Stopped | WorkerError | None = None
 
 
 def play(
@@ -72,8 +74,8 @@ def play(
 ) -> Played:
     """Play all ``games`` with ``agent``, ``num_envs`` at a time in ``num_workers`` processes.
 
-    ``on_episode`` is called for each game that has ended. A stop is given back with what was played
-    until then. Raises ``WorkerError`` if games cannot be started at all.
+    ``on_episode`` is called for each game that has ended. A stop, or that
+    games cannot go on, is given back with what was played until then.
     """
     num_envs = min(num_envs, games.episodes)
     played = Played({}, [], None)
@@ -94,7 +96,7 @@ def play(
             grounder=grounder_of(agent.rules),
         ) as env:
             _play(agent, games, env, number, record, played, on_episode)
-    except Stopped as stop:
+    except (Stopped, WorkerError) as stop:
         # Those that ended although an earlier one did not are the short ones among many.
         first = next(n for n in range(games.episodes + 1) if n not in played.episodes)
         ended = {n: episode for n, episode in played.episodes.items() if n < first}

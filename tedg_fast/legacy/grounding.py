@@ -63,10 +63,20 @@ class V3Grounder:
 
     left_out = (0, 0)
     """V3's nodes are counted, not listed: nothing is beyond a limit."""
+    rules = ()
+    """None of V3's rules proposes an action."""
 
     def reset(self, game: int) -> None:
         """The game's next observation is the first of a new game."""
         self._step[game] = 0
+
+    def end(self, game: int, last_action: int) -> None:
+        """As ``Grounder.end``."""
+        self._step[game] += 1
+
+    def decided(self, game: int) -> np.ndarray:
+        """As ``Grounder.decided``: every step was asked for, and decided by no rule."""
+        return np.array([[0], [self._step[game] - 1]])
 
     def __call__(
         self,

@@ -77,7 +77,9 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
         return as_dict(self._games.observation), {}
 
     def step(self, actions: np.ndarray) -> tuple[Any, ...]:
-        """Play one action in every game."""
+        """Play one action in every game. Raises gymnasium's ResetNeeded before a ``reset``."""
+        if self._games.episode[0] < 0:
+            raise gymnasium.error.ResetNeeded("no games yet: call reset() before step()")
         result = self._games.step(np.asarray(actions))
         info: dict[str, Any] = {"episodes": result.episodes}
         if result.truncated.any():

@@ -31,7 +31,7 @@ class Scores(NamedTuple):
 
 
 class Nodes(NamedTuple):
-    """One end of the edges: ``features`` [.., N, H, C] are what ``lin`` makes of ``x`` [.., N, F]."""
+    """One end of the edges: ``features`` [.., N, H, C], what ``lin`` makes of ``x`` [.., N, F]."""
 
     x: Tensor
     lin: nn.Module

@@ -74,7 +74,6 @@ def _has_code(index: int) -> bool:
     return False
 
 
-if CUDA_LOADED:
-    # It asks the device, which cannot be traced. Saying so imports the compiler, which takes longer
-    # than all else here.
+if CUDA_LOADED:  # elsewhere it would load torch's compiler for nothing, a second for every command
+    # It asks the device, which cannot be traced.
     _has_code = torch.compiler.assume_constant_result(_has_code)

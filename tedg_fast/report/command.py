@@ -31,6 +31,7 @@ from tedg_fast.report.figures import Picture, pictures
 from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.page import page
 from tedg_fast.report.ranks import ranks_tables
+from tedg_fast.report.rules import rules_tables
 from tedg_fast.report.runs import ReportError, Run, load_run
 from tedg_fast.report.style import styled
 from tedg_fast.report.tables import (
@@ -161,6 +162,7 @@ def tables_of(
         change_table([whole_course(run, runs) for run in runs]),
         *([warmup_table(arms)] if earlier else []),
         outcome_table(arms),
+        *rules_tables(arms),
         *ranks_tables(runs),
     ]
     return [table for table in tables if table.rows]

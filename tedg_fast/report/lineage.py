@@ -34,6 +34,7 @@ def whole_course(run: Run, runs: Sequence[Run]) -> Run:
         updates=_joined(parent.updates, run.updates, before),
         phases=[phase for phase, keep in zip(parent.phases, before) if keep] + run.phases,
         endings=parent.endings[:count] + run.endings,
+        decided=parent.decided[:count] + run.decided,
         events=parent.events + run.events,
     )
 

@@ -30,8 +30,9 @@ class Run:
 
     ``episodes`` holds float series with one entry an episode (``true_score``,
     ``last_observation_score``, ``length``, ``depth``, ``reward``; whatever the log has),
-    ``updates`` those with one entry an update; missing numbers are NaN. ``remarks`` say what is to
-    be known before trusting it.
+    ``updates`` those with one entry an update; missing numbers are NaN. ``decided`` has for each
+    episode what ``Episode.decided`` says, and is empty where the log does not. ``remarks`` say what
+    is to be known before trusting it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Run:
     phases: list[str]
     endings: list[str]
     events: list[dict[str, Any]]
+    decided: list[dict[str, list[int]]] = field(default_factory=list)
     is_v3: bool = False
     remarks: list[str] = field(default_factory=list)
 
@@ -172,6 +174,7 @@ def _run(name: str, path: Path, config: dict[str, Any], log: dict[str, Any]) -> 
         phases=phases,
         endings=endings,
         events=log["events"],
+        decided=log["episodes"].get("decided", []),
     )
 
 
@@ -227,7 +230,7 @@ def _numbers(series: dict[str, list]) -> dict[str, np.ndarray]:
     return {
         name: _floats(values)
         for name, values in series.items()
-        if not any(isinstance(value, str) for value in values)
+        if not any(isinstance(value, str | dict) for value in values)
     }
 
 

@@ -149,17 +149,14 @@ class Explain:
         _print(explained(rules, moment, self.rule, self.until, self.all))
 
     def _check(self) -> None:
-        from tedg_fast.nethack.games.character import can_be_played
+        from tedg_fast.nethack.games.character import unplayable
 
         for name, most in (("seed", 2**32 - 1), ("game", 2**31), ("step", _MOST_STEPS)):
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise RulesError(f"--{name} is {value}; it must lie in 0 … {most}")
-        if not can_be_played(self.character):
-            raise RulesError(
-                f"--character is {self.character!r}; expected role-race-alignment-gender, as"
-                " mon-hum-neu-mal"
-            )
+        if problem := unplayable(self.character):
+            raise RulesError(f"--{problem}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 from nle import nethack
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder, by_rule
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.episode import draws_of, episode_seeds
 from tedg_fast.nethack.games.game import Game
@@ -54,8 +54,15 @@ class GroundedGame:
     def step(self, action: int) -> None:
         """Plays an action. Must not be called once the game is over."""
         self.game.step(action)
-        if not self.over:
+        if self.over:
+            self.grounder.end(0, action)
+        else:
             self._ground(action)
+
+    @property
+    def decided(self) -> dict[str, tuple[int, int]]:
+        """Of the steps so far, as `Episode.decided`."""
+        return by_rule(self.grounder.rules, self.grounder.decided(0))
 
     def screen(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         """The terminal: characters uint8 and colours int8 [24, 80], and the cursor (row,

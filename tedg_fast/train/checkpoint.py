@@ -21,7 +21,7 @@ from tedg_fast.train.config import from_dict
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import ConfigError
 
-VERSION = 6
+VERSION = 7
 """Of the files' format. It goes up whenever older files can no longer be read, and also when they
 could be read but would play differently."""
 _MAGIC = b"TEDG-CHECKPOINT\n"

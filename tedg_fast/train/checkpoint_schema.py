@@ -100,10 +100,13 @@ def require(value: Any, kind: Any, where: str) -> None:
     """Raise ``Mismatch`` unless ``value``, called ``where``, is of the ``kind``.
 
     A kind is a type, a union of types, ``Literal``, ``tuple[…]`` or (kind, …) for a tuple, [kind]
-    for a list, {name: kind} for a dict with exactly these names, or one of the classes above.
+    for a list, {name: kind} for a dict with exactly these names, ``dict[str, …]`` for one with any,
+    or one of the classes above.
     """
     if get_origin(kind) is tuple:
         kind = get_args(kind)
+    elif get_origin(kind) is dict:
+        kind = Each(get_args(kind)[1])
     if isinstance(kind, dict):
         _require_names(value, set(kind), where)
         for name, entry in value.items():

@@ -16,16 +16,16 @@ import tyro
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import STOPPING, Stopped
 from tedg_fast.machine import allow_files
+from tedg_fast.nethack.games.worker_process import WorkerError
 from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.config_file import read_config
 from tedg_fast.train.display import Display
-from tedg_fast.train.distributed import RankLost, World, joined
+from tedg_fast.train.distributed import World, joined
 from tedg_fast.train.flags import ineffective_flags, refuse_contradictions
 from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.memory import check_memory
 from tedg_fast.train.model import Rules, load_rules
 from tedg_fast.train.platform import platform
-from tedg_fast.train.ranks import RanksDiffer
 from tedg_fast.train.resume import AnySource, Source, changed_settings, find_checkpoint
 from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.tracking import Service, check_service, tracked
@@ -67,13 +67,10 @@ class Prepared(NamedTuple):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train as the command line says. Exits with 1 if another rank was lost."""
-    try:
-        with joined() as world:
-            _train(arguments, world)
-    except (RankLost, RanksDiffer) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Train as the command line says. Raises ``RankLost``, ``RanksDiffer`` or ``WorkerError`` where
+    the run cannot go on; what was done until then is saved."""
+    with joined() as world:
+        _train(arguments, world)
 
 
 def _train(arguments: Sequence[str], world: World) -> None:
@@ -107,6 +104,9 @@ def _train(arguments: Sequence[str], world: World) -> None:
                 trainer.run()
         except Stopped as stop:  # nobody reads the output; what was done is saved
             stops.append(stop.number)
+        except WorkerError as error:
+            end = trainer.recorder.saver.unsaved or "what was done until then is saved"
+            raise WorkerError(f"{error}; {end}, go on with: {_resume(trainer)}") from error
     _say_how_it_ended(trainer, stops)
 
 
@@ -160,11 +160,8 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
 
     Not of several ranks: a launcher would take that for a failure, and start them again.
     """
-    program = PROGRAM
-    if trainer.world.size > 1:
-        program = f"torchrun (with {trainer.world.size} ranks as before) -m tedg_fast.train"
     folder, unsaved = trainer.recorder.folder, trainer.recorder.saver.unsaved
-    resume = f"{program} --resume {shlex.quote(str(folder.path))}"
+    resume = _resume(trainer)
     if unsaved:
         print(
             f"{PROGRAM}: {unsaved}; the end of this run is lost, go on from its "
@@ -188,6 +185,14 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
         )
     if stop is not None and trainer.world.size == 1:
         sys.exit(stop.exit_code)
+
+
+def _resume(trainer: Trainer) -> str:
+    """The command that goes on with a run."""
+    program = PROGRAM
+    if trainer.world.size > 1:
+        program = f"torchrun (with {trainer.world.size} ranks as before) -m tedg_fast.train"
+    return f"{program} --resume {shlex.quote(str(trainer.recorder.folder.path))}"
 
 
 def _beginning(source: AnySource | None) -> str:

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tedg_fast.errors import Failed
 from tedg_fast.train.limits import ConfigError
 
 COLLECTIVE_SECONDS = 120.0
@@ -27,7 +28,7 @@ REPORT_SECONDS = 2.0
 T = TypeVar("T")
 
 
-class RankLost(RuntimeError):
+class RankLost(Failed):
     """Another rank died, hangs, or cannot be reached; the message is one line."""
 
 

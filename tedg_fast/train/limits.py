@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tedg_fast.errors import BadInput
-from tedg_fast.nethack.games.character import can_be_played
+from tedg_fast.nethack.games.character import unplayable
 
 if TYPE_CHECKING:
     from tedg_fast.train.config import TrainConfig
@@ -70,9 +70,6 @@ RANGES = {
 
 MAX_ROLLOUT_ROWS = 1 << 22
 """Most decisions of one rank's rollout, ``num_envs`` times ``ppo.rollout_decisions``."""
-
-RANDOM = "@"
-"""NetHack's name for a character of any role."""
 
 
 def check_config(config: "TrainConfig", ranks: int = 1) -> None:
@@ -149,16 +146,9 @@ def check_device(name: str) -> torch.device:
 
 
 def check_character(character: str) -> None:
-    """Raise ``ConfigError`` unless NetHack can play exactly this ``character``.
-
-    ``RANDOM`` leaves the choice to each game's seed.
-    """
-    if character != RANDOM and not can_be_played(character):
-        raise ConfigError(
-            f"--character is {character!r}; expected role-race-alignment-gender in NetHack's "
-            f"three-letter words, in a combination that it allows, as mon-hum-neu-mal, or {RANDOM} "
-            "for any"
-        )
+    """Raise ``ConfigError`` unless NetHack can play exactly this ``character``, or any."""
+    if problem := unplayable(character):
+        raise ConfigError(f"--{problem}")
 
 
 def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tedg_fast.errors import Failed
 from tedg_fast.nethack.games.vector_env import GameState
 from tedg_fast.train.distributed import World
 from tedg_fast.train.rollout import Played
@@ -22,7 +23,7 @@ STRAGGLES = 0.8
 """A rank straggles whose speed is below this share of the median."""
 
 
-class RanksDiffer(RuntimeError):
+class RanksDiffer(Failed):
     """Ranks no longer have the same parameters; the message is one line."""
 
 

@@ -111,7 +111,9 @@ class RunLog:
         for name in ("true_score", "last_observation_score", "reward", "length", "depth"):
             self.episode_events.scalar(f"episode/{name}", getattr(episode, name), number)
         if self.tracker is not None:
-            self.tracker.log("episode", asdict(episode) | {"number": number})
+            series = asdict(episode) | {"number": number}
+            del series["decided"]  # too many of them to be curves
+            self.tracker.log("episode", series)
 
     def update(self, signals: dict[str, float | int | str], env_steps: int) -> None:
         """Record the signals of one update."""

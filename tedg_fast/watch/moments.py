@@ -1,5 +1,6 @@
 """One game, step by step, with everything that the agent's choice came from."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,8 @@ from tedg_fast.train.health import expert_name
 @dataclass(frozen=True)
 class Applied:
     """One instance of a rule: the names of its objects ("newt, 1 east"), the actions that it
-    proposes, and whether it is the strongest of those that proposed what is played."""
+    proposes, and whether the step is its: of those that propose what is played the one of highest
+    priority, the first of equals."""
 
     objects: tuple[str, ...]
     actions: tuple[int, ...]
@@ -50,8 +52,9 @@ class Moment:
     where the agent is not ``asked``, because the rules leave no choice, what it would have made of
     the moment. ``alpha`` [K] is empty for the rules alone, as is ``value`` 0; ``conditions`` are
     the numbers of those that hold, ``rules`` those that apply, the weightiest first; ``objects``
-    the names of what is on the map, monsters first. ``ending`` is empty while the game runs; after
-    its end the screen is the last one and there is no action.
+    the names of what is on the map, monsters first; ``decided`` is as of ``Episode``, of the steps
+    before. ``ending`` is empty while the game runs; after its end the screen is the last one and
+    there is no action.
     """
 
     step: int
@@ -68,7 +71,13 @@ class Moment:
     conditions: tuple[int, ...]
     rules: tuple[Rule, ...]
     objects: tuple[str, ...]
+    decided: dict[str, tuple[int, int]]
     ending: str
+
+    @property
+    def times_decided(self) -> Counter[str]:
+        """How many of the steps before each rule decided, alone or where the agent was asked."""
+        return Counter({rule: sum(counts) for rule, counts in self.decided.items()})
 
     @property
     def winner(self) -> tuple[Rule, Applied] | None:
@@ -99,15 +108,14 @@ class Moment:
 
 @dataclass(frozen=True)
 class _Thought:
-    """What an agent makes of a moment: as in `Moment`; of each instance [I] its weight, how much it
-    adds to the actions that it proposes, and what it attends to: pairs of a name and a weight."""
+    """What an agent makes of a moment: as in `Moment`; of each instance [I] its weight, and what it
+    attends to: pairs of a name and a weight."""
 
     action: int
     probabilities: np.ndarray
     value: float
     alpha: np.ndarray
     weight: np.ndarray
-    strength: np.ndarray
     sources: list[list[tuple[str, float]]]
 
 
@@ -126,10 +134,8 @@ class _Network:
         output = policy(inputs, self.agent.routing)
         probabilities = output.logits.double().softmax(1).numpy()
         alpha = output.alpha[0].numpy()
-        weight, strength, sources = np.zeros(0), np.zeros(0), []
+        weight, sources = np.zeros(0), []
         if self.hears_rules:
-            owner = policy.manager.proposals.owner[inputs.scenes.rule].numpy()
-            strength = output.reading.score.exp().numpy() * alpha[owner]
             weight, sources = self._attention(inputs, situation)
         return _Thought(
             action=int(choose(probabilities, np.array([game.draw]))[0]),
@@ -137,7 +143,6 @@ class _Network:
             value=output.value.item(),
             alpha=alpha,
             weight=weight,
-            strength=strength,
             sources=sources,
         )
 
@@ -190,12 +195,11 @@ class _RulesAlone:
         counts = np.bincount(actions, minlength=len(ACTIONS)) if actions else situation.allowed
         probabilities = np.asarray(counts, float) / np.sum(counts)
         applying = [instance.rule for instance in situation.instances]
-        strength = self.weight[applying]
         times = np.bincount(applying, minlength=len(self.weight))[applying]
         total = 1 + self.weight[list(set(applying))].sum()  # a rule counts once
         return _Thought(
-            choice.action, probabilities, 0.0, np.zeros(0), strength / times / total, strength,
-            [self._sources(rule) for rule in applying],
+            choice.action, probabilities, 0.0, np.zeros(0),
+            self.weight[applying] / times / total, [self._sources(rule) for rule in applying],
         )  # fmt: skip
 
     def _sources(self, rule: int) -> list[tuple[str, float]]:
@@ -269,7 +273,10 @@ class WatchedGame:
         places: dict[int, list[int]] = {}
         for place, instance in enumerate(situation.instances):
             places.setdefault(instance.rule, []).append(place)
-        winner = _strongest(situation.instances, thought)
+        proposing = (
+            place for place, one in enumerate(situation.instances) if thought.action in one.actions
+        )
+        winner = next(proposing, None)
         rules = [
             Rule(
                 number,
@@ -321,18 +328,8 @@ class WatchedGame:
             "cursor": cursor,
             "score": game.true_score,
             "depth": game.depth,
+            "decided": self._game.decided,
         }
-
-
-def _strongest(instances: list[Instance], thought: _Thought) -> int | None:
-    """The place of the one that adds most to the action, of those that propose it; the first of
-    equals."""
-    proposing = [i for i, one in enumerate(instances) if thought.action in one.actions]
-    return max(
-        proposing,
-        key=lambda place: thought.strength[place] / len(instances[place].actions),
-        default=None,
-    )
 
 
 def _means(sources: list[list[tuple[str, float]]]) -> tuple[tuple[str, float], ...]:

@@ -38,7 +38,7 @@ class Source(Protocol):
         """All moments until now, in ``SIZE``."""
 
     def decided(self) -> Counter[str]:
-        """How often each rule proposed what was then played; "no rule" where none did."""
+        """How many of the steps watched each rule decided (``Episode.decided``)."""
 
 
 class GameSource:
@@ -70,9 +70,7 @@ class GameSource:
         return [self._shot(moment, SIZE, heading) for moment in self.moments]
 
     def decided(self) -> Counter[str]:
-        operators = self.game.hypergraph.operators
-        winners = [moment.winner for moment in self.moments[:-1]]
-        return Counter(operators[won[0].number].name if won else "no rule" for won in winners)
+        return self.moments[-1].times_decided
 
 
 class RecordedSource:

@@ -66,6 +66,7 @@ def _wide(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
         Layout(_panel(_rules_title(moment), _rules(moment, hypergraph)), ratio=3),
         Layout(_panel("conditions that hold", _conditions(moment, hypergraph)), ratio=2),
         Layout(_panel("objects", _objects(moment)), ratio=1),
+        Layout(_panel("decided so far", Text(_so_far(moment))), ratio=1),
     )
     return layout
 
@@ -73,11 +74,14 @@ def _wide(moment: Moment, hypergraph: Hypergraph) -> RenderableType:
 def _narrow(moment: Moment, hypergraph: Hypergraph, columns: int, rows: int) -> list[Text]:
     """The map around the player, below it in lines what the agent made of it, the most telling
     first; so many ``rows`` of so many ``columns`` at most."""
+    rules = _rule_lines(moment, hypergraph)
     told = [
         _standing(moment),
         _experts_line(moment),
         _actions_line(moment),
-        *_rule_lines(moment, hypergraph),
+        *rules[:1],
+        Text(f"decided so far: {_so_far(moment)}", "dim"),
+        *rules[1:],
         Text("objects: " + (" · ".join(moment.objects) or "none"), "dim"),
         Text("holds: " + ", ".join(_names_of_conditions(moment, hypergraph)), "dim"),
     ]
@@ -135,6 +139,13 @@ def _rule_lines(moment: Moment, hypergraph: Hypergraph) -> list[Text]:
         line.append(f", {more} more" if more else "", "dim")
         lines.append(line)
     return lines
+
+
+def _so_far(moment: Moment) -> str:
+    """How often each rule decided in the game before this moment, the most frequent first."""
+    times = moment.times_decided
+    shares = [f"{rule} {count / moment.step:.0%}" for rule, count in times.most_common()]
+    return " · ".join(shares) or "nothing"
 
 
 def _panel(title: str, content: RenderableType) -> Panel:

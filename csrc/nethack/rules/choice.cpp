@@ -67,4 +67,13 @@ int uncontested_action(const Matcher& matcher, const Instance* instances, int ca
   return best ? std::countr_zero(proposed) : kContested;
 }
 
+int proposer(const Matcher& matcher, const Instance* instances, int capacity, int64_t action) {
+  for (int i = 0; i < capacity && instances[i].rule < matcher.num_rules(); ++i) {
+    for (const uint8_t own : instances[i].actions) {
+      if (own < Action::NUM_ACTIONS && own == action) return instances[i].rule;
+    }
+  }
+  return matcher.num_rules();
+}
+
 }  // namespace tedg::nethack

@@ -24,4 +24,8 @@ inline constexpr int kContested = -1;
 int uncontested_action(const Matcher& matcher, const Instance* instances, int capacity,
                        uint32_t allowed, double margin);
 
+// The rule of the first instance that proposes an action, and so of the strongest that do; the
+// number of rules where none does.
+int proposer(const Matcher& matcher, const Instance* instances, int capacity, int64_t action);
+
 }  // namespace tedg::nethack

@@ -52,14 +52,14 @@ struct Rule {
   bool decide;  // whether a decision is asked for when it is a candidate
 };
 
-// A rule that applies, to which objects, and the actions that carry it out.
+// A rule that applies, to which objects, and the actions that carry it out. By default none.
 struct Instance {
   static constexpr int kActions = 4;
-  uint16_t rule;
-  uint8_t objects[2];         // places among the objects of their kinds; kNone: fewer
-  uint8_t actions[kActions];  // distinct; kNone: fewer
   static constexpr uint8_t kNone = 0xff;
   static constexpr uint16_t kNoRule = 0xffff;
+  uint16_t rule = kNoRule;
+  uint8_t objects[2] = {kNone, kNone};  // places among the objects of their kinds; kNone: fewer
+  uint8_t actions[kActions] = {kNone, kNone, kNone, kNone};  // distinct; kNone: fewer
 };
 static_assert(sizeof(Instance) == 8);
 

@@ -11,6 +11,7 @@ The work is done in C++ (csrc/nethack/). All tables that come from NLE are compu
 and handed over, so that there is one of each.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -36,6 +37,8 @@ except ModuleNotFoundError as error:
 
 Decide = Literal["contested", "always"]
 MARGIN = 1.5
+BY_NO_RULE = "no rule"
+"""What decided where no rule proposed what was played."""
 
 
 class Bound(Protocol):
@@ -67,7 +70,8 @@ class Grounder:
 
     `decide` says where a decision is asked for: where it is "contested" (above), with a `margin`
     in nats of priority, at least 0, or "always". Without `use_mask` every action is allowed.
-    Raises ValueError for other settings.
+    Raises ValueError for other settings. `rules` are the rules' names, in the order of their
+    numbers.
     """
 
     def __init__(
@@ -85,6 +89,7 @@ class Grounder:
         if not margin >= 0:
             raise ValueError(f"margin must be a number of at least 0, not {margin}")
         self.spec = ObservationSpec(hypergraph.num_conditions)
+        self.rules = tuple(operator.name for operator in hypergraph.operators)
         tables = monster_tables()
         conditions, rules = _compiled(hypergraph)
         self._native = _Native(
@@ -117,6 +122,24 @@ class Grounder:
         Raises IndexError where there is no such game.
         """
         self._native.reset(game)
+
+    def end(self, game: int, last_action: int) -> None:
+        """Counts an action that ended a game, after which there is no observation to take in.
+
+        Raises IndexError where there is no such game.
+        """
+        self._native.end(game, last_action)
+
+    def decided(self, game: int) -> np.ndarray:
+        """How many steps of a game each rule has decided since it began: int64 [2, rules + 1].
+
+        A step counts for the strongest rule of which an instance proposed the action that was
+        played, the first of equals, in the last column where none did. The first row has the steps
+        that the rules carried out by themselves, the second those that were decided by whoever was
+        asked. An action counts with the observation that it led to, or by `end`. Raises IndexError
+        where there is no such game.
+        """
+        return self._native.decided(game)
 
     def __call__(
         self,
@@ -186,6 +209,13 @@ class Grounder:
         """Objects beyond their kind's limit and rule instances beyond an observation's, summed over
         all observations so far."""
         return self._native.left_out
+
+
+def by_rule(rules: Sequence[str], decided: np.ndarray) -> dict[str, tuple[int, int]]:
+    """`Grounder.decided` by the names of the rules that decided a step at all: the steps that each
+    carried out by itself, and the decisions that went to it."""
+    named = zip((*rules, BY_NO_RULE), decided.T.tolist(), strict=True)
+    return {name: (alone, asked) for name, (alone, asked) in named if alone or asked}
 
 
 def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:

@@ -14,8 +14,23 @@ _ROLES = {
 _RACES = {"hum": "law neu cha", "elf": "cha", "dwa": "law", "gno": "neu", "orc": "cha"}
 
 
-def can_be_played(character: str) -> bool:
-    """Whether `character` is exactly one of NetHack's, as "mon-hum-neu-mal"."""
+RANDOM = "@"
+"""Any character, by each game's seed."""
+
+
+def unplayable(character: str) -> str:
+    """In words, that NetHack has no such `character` as "mon-hum-neu-mal", and what was expected;
+    empty if it has, or for `RANDOM`."""
+    if character == RANDOM or _can_be_played(character):
+        return ""
+    return (
+        f"character is {character!r}; expected role-race-alignment-gender in NetHack's "
+        f"three-letter words, in a combination that it allows, as mon-hum-neu-mal, or {RANDOM} "
+        "for any"
+    )
+
+
+def _can_be_played(character: str) -> bool:
     role, race, alignment, gender = (character.split("-") + [""] * 4)[:4]
     races, alignments = (words.split() for words in _ROLES.get(role, ("", "")))
     known = character.count("-") == 3 and race in races and gender in ("mal", "fem")

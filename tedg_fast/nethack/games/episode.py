@@ -22,6 +22,8 @@ class Episode:
     score the game showed while it ran, `last_observation_score` that of the last observation,
     which NLE zeroes once a game is over; `depth` is the deepest dungeon level reached; `ending`
     is one of `ENDINGS`; `killer` says what a death was caused by, in the game's words ("jackal").
+    `decided` has, by the names of the rules, how many steps each carried out by itself and how many
+    decisions went to it (`Grounder.decided`); together they are all steps.
     """
 
     number: int
@@ -32,6 +34,7 @@ class Episode:
     depth: int
     ending: str
     killer: str
+    decided: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)

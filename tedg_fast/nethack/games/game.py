@@ -8,6 +8,7 @@ Two things differ from it. Episodes are cut by our own count (NLE's inner cap lo
 death), and the wall clock is kept out of the game, so that seeds and actions determine it.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -199,5 +200,7 @@ class Game:
         return digest.digest()
 
     def close(self) -> None:
-        """End the game and remove its temporary files; the object is of no use afterwards."""
-        self._nethack.close()
+        """End the game and remove its temporary files, unless something has taken them away; the
+        object is of no use afterwards."""
+        with contextlib.suppress(OSError):
+            self._nethack.close()

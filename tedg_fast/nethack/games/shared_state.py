@@ -61,6 +61,7 @@ class SharedState(Rows):
     follows: np.ndarray  # bool [E]
     shown: np.ndarray  # uint8 [E, ceil(C / 8)]
     record: np.ndarray  # RECORD [E]               worker: valid where an episode ended
+    decided: np.ndarray  # int64 [E, 2, rules + 1] worker: of that episode, see Grounder.decided
     digest: np.ndarray  # uint8 [E, DIGEST_BYTES]  worker: of the raw observation, on request
     # int64 [E, 2]; worker: objects and rule instances left out so far, a share's in its first row.
     left_out: np.ndarray
@@ -68,18 +69,18 @@ class SharedState(Rows):
     last: Observation  # [E, ...]                  worker: the last one where an episode was cut
 
 
-def create_memory(num_envs: int, max_steps: int, spec: ObservationSpec) -> int:
+def create_memory(num_envs: int, max_steps: int, spec: ObservationSpec, num_rules: int) -> int:
     """A file descriptor of zeroed memory, large enough for `map_memory`; the caller closes it."""
     descriptor = os.memfd_create("tedg-games")
-    os.ftruncate(descriptor, _layout(num_envs, max_steps, spec)[1])
+    os.ftruncate(descriptor, _layout(num_envs, max_steps, spec, num_rules)[1])
     return descriptor
 
 
 def map_memory(
-    descriptor: int, num_envs: int, max_steps: int, spec: ObservationSpec
+    descriptor: int, num_envs: int, max_steps: int, spec: ObservationSpec, num_rules: int
 ) -> SharedState:
     """The memory behind `descriptor` as arrays; the descriptor may be closed afterwards."""
-    layout, size = _layout(num_envs, max_steps, spec)
+    layout, size = _layout(num_envs, max_steps, spec, num_rules)
     memory = mmap.mmap(descriptor, size)
     arrays: dict[str, Any] = {
         name: np.ndarray(shape, dtype, buffer=memory, offset=offset)
@@ -93,7 +94,7 @@ def map_memory(
 
 
 def _layout(
-    num_envs: int, max_steps: int, spec: ObservationSpec
+    num_envs: int, max_steps: int, spec: ObservationSpec, num_rules: int
 ) -> tuple[dict[str, tuple[tuple[int, ...], np.dtype, int]], int]:
     """Every array's shape, dtype and offset, and the size of all."""
     fields = spec.fields()
@@ -114,6 +115,7 @@ def _layout(
         "follows": ((), np.dtype(bool)),
         "shown": fields["active_bits"],
         "record": ((), RECORD),
+        "decided": ((2, num_rules + 1), np.dtype(np.int64)),
         "digest": ((DIGEST_BYTES,), np.dtype(np.uint8)),
         "left_out": ((2,), np.dtype(np.int64)),
         **{prefix + name: kind for prefix in _OBSERVATIONS for name, kind in fields.items()},

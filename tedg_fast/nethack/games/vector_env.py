@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from tedg_fast.nethack.actions import require_actions
-from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
+from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder, by_rule
+from tedg_fast.nethack.games.character import unplayable
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
 from tedg_fast.nethack.games.seats import Seats
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
@@ -69,7 +70,7 @@ class VectorEnv:
     hypergraph : what `grounder` grounds the observations by, a `Hypergraph` for the default.
     run_seed : with an episode's number it determines that episode's seeds.
     max_steps : game steps after which an episode is truncated.
-    character : NLE's character string.
+    character : NLE's character string, as "mon-hum-neu-mal", or "@" for any.
     next_episode : the number of the first episode, and of those that follow
     number_step : how far apart they are, for several VectorEnvs to share them.
     unbegun : lower numbers that are to be played, too.
@@ -98,10 +99,10 @@ class VectorEnv:
         and in results their rows are zero.
     crashes : workers lost so far.
 
-    Raises ValueError for sizes below 1, more workers or groups than environments, more than
-    `MAX_GROUPS` groups, a negative seed or episode number, or what the grounder refuses;
-    WorkerError if games cannot be started at all. After a WorkerError or an interrupt the
-    environment is closed.
+    Raises ValueError for a character that NetHack does not have, sizes below 1, more workers or
+    groups than environments, more than `MAX_GROUPS` groups, a negative seed or episode number, or
+    what the grounder refuses; WorkerError if games cannot be started at all. After a WorkerError
+    or an interrupt the environment is closed.
     """
 
     def __init__(
@@ -137,6 +138,8 @@ class VectorEnv:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
             if name in ("num_workers", "num_groups") and value > num_envs:
                 raise ValueError(f"{name} ({value}) exceeds num_envs ({num_envs})")
+        if problem := unplayable(character):
+            raise ValueError(problem)
         if num_groups > MAX_GROUPS:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
         self.num_envs = num_envs
@@ -144,7 +147,8 @@ class VectorEnv:
             grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask
         )
         # Built here, too, so that a hypergraph it refuses is the caller's error, not a worker's.
-        self.spec = make_grounder(1).spec
+        grounder_here = make_grounder(1)
+        self.spec, self._rules = grounder_here.spec, grounder_here.rules
         self.observation = self.spec.empty(num_envs)
         self.final_observation = self.spec.empty(num_envs)
 
@@ -153,8 +157,9 @@ class VectorEnv:
         self.groups = tuple(slice(rows.start, rows.stop) for rows in ranges)
         self._in_flight: list[int] = []  # groups, in the order they were sent
 
-        memory = create_memory(num_envs, max_steps, self.spec)
-        self._state = map_memory(memory, num_envs, max_steps, self.spec)
+        layout = (num_envs, max_steps, self.spec, len(self._rules))
+        memory = create_memory(*layout)
+        self._state = map_memory(memory, *layout)
         self._state.discount[:] = 1
         stride = number_step * num_envs
         setup = WorkerSetup(
@@ -373,7 +378,8 @@ class VectorEnv:
     def _finished_episode(self, row: int) -> Episode:
         *numbers, ending, killer = self._state.record[row].item()
         cause = killer.decode(errors="ignore")  # it may have been cut within a character
-        return Episode(*numbers, ENDINGS[ending], cause)  # type: ignore[call-arg]  # as in RECORD
+        decided = by_rule(self._rules, self._state.decided[row])
+        return Episode(*numbers, ENDINGS[ending], cause, decided)  # type: ignore[call-arg]  # as in RECORD
 
     def _require_open(self) -> None:
         if self._pool.closed:

@@ -66,7 +66,9 @@ class Share:
     def __init__(self, setup: WorkerSetup, memory: int, first: int, count: int) -> None:
         self._setup = setup
         self._grounder = setup.make_grounder(count)
-        state = map_memory(memory, setup.num_envs, setup.max_steps, self._grounder.spec)
+        state = map_memory(
+            memory, setup.num_envs, setup.max_steps, self._grounder.spec, len(self._grounder.rules)
+        )
         self._state = state = state[first : first + count]
         self._logs = [log.data for log in state.log]
         self._left_out = (0, 0)
@@ -109,6 +111,7 @@ class Share:
             reward += weight * step(action)
             weight *= discount
             if game.terminated:
+                self._grounder.end(index, action)
                 break
             action = take_in(index, action)
             if length == begun + 1:
@@ -140,6 +143,7 @@ class Share:
             ENDINGS.index(game.ending),
             game.killer.encode(),
         )
+        state.decided[index] = self._grounder.decided(index)
         number = int(state.next_episode[index])
         if self._setup.limit is not None and number >= self._setup.limit:
             state.idle[index] = True

@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tedg_fast.errors import Failed
 from tedg_fast.nethack.games.worker import DONE, FAILED
 
 _SECONDS_TO_EXIT = 5.0
 _MAX_MESSAGE = 1 << 16
 
 
-class WorkerError(RuntimeError):
+class WorkerError(Failed):
     """The games cannot go on: a worker raised an exception, or dies each time it is started."""
 
 
@@ -124,7 +125,8 @@ class WorkerProcess:
             text = b"".join(iter(lambda: self._read(_MAX_MESSAGE), b"")).decode().strip()
             self.kill()
             raise WorkerError(
-                f"a game worker failed with {text.splitlines()[-1]!r}"
+                f"a game worker, with its files in {self._directory}, failed: "
+                f"{text.splitlines()[-1]}"
             ) from RuntimeError(text)
         self.kill()
         code = self._process.returncode
