@@ -1,5 +1,5 @@
-// Runs every kernel on small shapes of every kind, for ThreadSanitizer, which needs a program of its
-// own; attention and embeddings are also compared with plain loops in float64. Ends with "done".
+// Runs every kernel on small shapes of every kind, for ThreadSanitizer, which needs a program of
+// its own; attention and embeddings are also compared with plain loops in float64. Ends with "done".
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -212,6 +212,63 @@ void attention(const Shape& s) {
   compare(p, weights);
 }
 
+void gatv2(int batch, int sources, int targets, int edges, int heads, int width, bool with_edges) {
+  printf("gatv2 B=%d N=%d M=%d E=%d H=%d D=%d\n", batch, sources, targets, edges, heads, width);
+  fflush(stdout);
+  Rows rows(sources, targets, edges, 0, true);
+  const int row = heads * width;
+  const auto src = normal(batch * sources * row), dst = normal(batch * targets * row);
+  const auto att = normal(row), own = normal(edges * row), grad = normal(batch * edges * heads);
+  auto score = normal(grad.size()), grad_src = normal(src.size()), grad_dst = normal(dst.size());
+  auto grad_att = normal(row), grad_own = normal(edges * row);
+  GatV2Problem<float> p{};
+  p.batch = batch, p.sources = sources, p.targets = targets, p.edges = edges;
+  p.heads = heads, p.width = width;
+  p.rowptr = rows.rowptr.data(), p.col = rows.col.data(), p.t_rowptr = rows.t_rowptr.data();
+  p.t_target = rows.t_target.data(), p.t_edge = rows.t_edge.data();
+  p.edge_id = rows.edge_id.data();
+  p.slope = 0.2f, p.aligned = width % 4 == 0, p.chunk = batch;
+  p.x_src = src.data(), p.x_dst = dst.data(), p.att = att.data(), p.grad = grad.data();
+  p.x_edge = with_edges ? own.data() : nullptr;
+  p.score = score.data(), p.grad_x_src = grad_src.data(), p.grad_x_dst = grad_dst.data();
+  p.grad_att = grad_att.data(), p.grad_x_edge = grad_own.data();
+  auto part = normal(size_t(batch) * heads * gat_part_numbers(p));
+  auto att_parts = normal(gatv2_att_parts(p) * row);
+  p.part = part.data(), p.att_parts = att_parts.data();
+  gatv2_scores(p, nullptr);
+  gatv2_scores_backward(p, nullptr);
+  std::vector<double> by_src(batch * sources * row), by_dst(batch * targets * row), by_att(row),
+      by_own(edges * row);
+  for (int b = 0; b < batch; ++b) {
+    for (int i = 0; i < targets; ++i) {
+      for (int e = rows.rowptr[i]; e < rows.rowptr[i + 1]; ++e) {
+        for (int head = 0; head < heads; ++head) {
+          const int id = rows.edge_id[e], place = (b * edges + id) * heads + head;
+          double sum = 0;
+          for (int c = head * width; c < (head + 1) * width; ++c) {
+            const int from = (b * sources + rows.col[e]) * row + c;
+            const int to = (b * targets + i) * row + c;
+            const double z = double{src[from]} + dst[to] + (with_edges ? own[id * row + c] : 0);
+            const double by = (z > 0 ? 1.0 : double{p.slope}) * grad[place];
+            sum += att[c] * z * (z > 0 ? 1.0 : double{p.slope});
+            by_src[from] += by * att[c], by_dst[to] += by * att[c], by_att[c] += by * z;
+            by_own[id * row + c] += by * att[c];
+          }
+          expect(score[place], sum, "gatv2's score");
+        }
+      }
+    }
+  }
+  const auto all = [](const std::vector<float>& is, const std::vector<double>& sums,
+                      const char* what) {
+    for (size_t i = 0; i < sums.size(); ++i) expect(is[i], sums[i], what);
+  };
+  all(grad_src, by_src, "grad_x_src");
+  all(grad_dst, by_dst, "grad_x_dst");
+  all(grad_att, by_att, "grad_att");
+  if (with_edges) all(grad_own, by_own, "grad_x_edge");
+}
+
 void routing(int batch, int experts, int actions) {
   printf("routing B=%d K=%d A=%d\n", batch, experts, actions);
   fflush(stdout);
@@ -299,6 +356,8 @@ void everything() {
        }) {
     attention(shape);
   }
+  gatv2(1, 20, 16, 800, 1, 9, false);
+  gatv2(2, 10, 10, 90, 2, 12, true);
   // Weights in registers and in shared memory; all rows of a matrix at a time, some, one.
   for (const auto& [batch, experts, actions] :
        std::vector<std::array<int, 3>>{{9, 4, 23}, {9, 20, 17}, {5, 66, 3}}) {

@@ -1,7 +1,7 @@
 """A pytest plugin that puts the emulated CUDA ops in the place of the CPU ops.
 
 ``pytest -p cuda_emulation.plugin --emulated-library=FILE --dtypes=float32,bfloat16
---thread-order=0|1``; FILE as built by build.py for those dtypes, the only ones that are then tested.
+--thread-order=0|1``; FILE as built by build.py for those dtypes, the only ones that are tested.
 The process needs the address sanitizer's library preloaded.
 """
 

@@ -15,8 +15,8 @@ import pytest
 from cuda_emulation import build
 
 TESTS = Path(__file__).parents[1]
-FILES = ("test_cuda.py", "test_cuda_inputs.py", "test_gat_attention.py", "test_routing.py",
-         "test_losses.py")
+FILES = ("test_cuda.py", "test_cuda_inputs.py", "test_gat_attention.py", "test_gatv2.py",
+         "test_routing.py", "test_losses.py")
 OPTIONS = "detect_leaks=0:max_malloc_fill_size=1073741824:malloc_fill_byte=255"
 
 
@@ -52,5 +52,7 @@ def test_kernels_agree_with_the_reference(tmp_path, dtypes):
     for output, run in [(run.communicate()[0], run) for run in runs]:
         assert run.returncode == 0, output[-8000:]
         # What is skipped needs a real device, or another dtype.
-        passed, skipped = (int(re.search(rf"(\d+) {what}", output)[1]) for what in ("passed", "skipped"))
+        passed, skipped = (
+            int(re.search(rf"(\d+) {what}", output)[1]) for what in ("passed", "skipped")
+        )
         assert passed > 300 > 10 * skipped, output[-300:]
