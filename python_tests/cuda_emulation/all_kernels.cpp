@@ -1,5 +1,5 @@
 // Runs every kernel on small shapes of every kind, for ThreadSanitizer, which needs a program of
-// its own; attention and embeddings are also compared with plain loops in float64. Ends with "done".
+// its own; attention and embeddings are also compared with loops in float64. Ends with "done".
 #include <array>
 #include <cmath>
 #include <cstdio>
