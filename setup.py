@@ -7,6 +7,6 @@ from setuptools import setup
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "build_support"))
 
-from native_build import EXTENSIONS, CMakeBuild  # noqa: E402
+from native_build import EXTENSIONS, CMakeBuild
 
 setup(ext_modules=EXTENSIONS, cmdclass={"build_ext": CMakeBuild})

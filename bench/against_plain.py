@@ -11,11 +11,12 @@ Writes bench/results/against_plain.md and .json. Run it on an idle machine.
 import argparse
 from dataclasses import replace
 
-import torch
-
 import plain_loop
 import record
+import torch
 from plain_policy import PlainPolicy, Rows
+from training import train
+
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Policy, Routing
@@ -25,7 +26,6 @@ from tedg_fast.train.model import build_policy
 from tedg_fast.train.ppo import PPO
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
-from training import train
 
 SMALL = 256
 """Rows of the minibatch of which loss and gradients are compared."""

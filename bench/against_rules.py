@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 import record
+
 from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
 from tedg_fast.evaluate.summary import paired
 from tedg_fast.evaluate.table import interval, p_value
@@ -51,8 +52,8 @@ def report(scores: dict[str, dict[str, list[int]]], first_seed: int) -> list[str
         for place, (name, played) in enumerate(scores.items())
     ]  # fmt: skip
     return [
-        "True score, mean ± half of its 95 % interval: in a row over games (of the gain, over pairs "
-        "of equal games), in the last row over the runs.",
+        "True score, mean ± half of its 95 % interval: in a row over games (of the gain, over "
+        "pairs of equal games), in the last row over the runs.",
         "",
         *record.table(["run", "games' seed", "games", "trained", "rules alone", "gain"], [
             *rows,

@@ -22,15 +22,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import gymnasium
 import numpy as np
+import record
 from nle import nethack
+from raw_nle import make_game, raw_speed
 from sample_factory.algo.runners.runner import AlgoObserver, Runner
 from sample_factory.algo.utils.misc import ExperimentStatus
 from sample_factory.cfg.arguments import parse_full_cfg, parse_sf_args
 from sample_factory.envs.env_utils import register_env
 from sample_factory.train import make_runner
-
-import record
-from raw_nle import make_game, raw_speed
 
 GAME = "nethack"
 PACKAGES = ("sample-factory", "torch", "numpy", "nle", "gymnasium")

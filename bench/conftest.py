@@ -9,8 +9,8 @@ DIRECTIONS = {"forward": forward, "forward+backward": forward_backward}
 def measured(benchmark):
     """measured(op, shape, what, name, call, truth): check call() against truth(), measure, time."""
 
-    def run(op, shape, what, name, call, truth, moved=None):
-        agree(call(), truth(), f"{name} {what}")
+    def run(op, shape, what, name, call, truth, moved=None, tolerance=1e-3):
+        agree(call(), truth(), f"{name} {what}", tolerance)
         benchmark.group = f"{op} | {shape} | {what}"
         benchmark.extra_info["implementation"] = name
         benchmark.extra_info["peak_bytes"] = peak_bytes(call)

@@ -1,7 +1,8 @@
 """The resume experiment in one table: windows of runs beside a uniformly random policy.
 
-    python bench/experiment.py results/quick_manager results/resume_500_from_100 \
-        --random 300 --out bench/results/resume_100_to_500.md
+    python bench/experiment.py results/quick_manager results/resume_500_from_100 --random 300
+
+Writes bench/results/resume_100_to_500.md, or NAME.md with ``--name NAME``.
 
 Scores are means with 95 % confidence intervals (Student's t) over the episodes of one run, so they
 say nothing of other seeds. Episodes are counted in the order in which
@@ -13,8 +14,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 import record
+
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 
@@ -87,8 +88,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="run folders")
     parser.add_argument("--random", type=int, default=300, help="episodes of the random policy")
-    parser.add_argument("--out", type=Path, required=True, help="Markdown file to write")
+    parser.add_argument("--name", default="resume_100_to_500", help="of the record")
     arguments = parser.parse_args()
+    header = record.header()
     scores, signals, remarks = [], [], []
     for run in arguments.runs:
         log = json.loads((run / "logs" / "training_log.json").read_text())
@@ -99,10 +101,9 @@ def main() -> None:
     for masked, name in ((False, "all 23 actions"), (True, "the allowed actions")):
         played = play_randomly(arguments.random, log["config"]["max_steps"], masked)
         scores.append(score_row(f"random over {name}, {arguments.random} games", played))
-    parts = [record.table(HEADER, scores), record.table(("run", *SIGNALS), signals), remarks]
-    text = "\n\n".join(map("\n".join, parts)) + "\n"
-    print(text)
-    arguments.out.write_text(text)
+    lines = ["# From 100 to 500 episodes", "", *header, ""]
+    lines += [*record.table(HEADER, scores), "", *record.table(("run", *SIGNALS), signals)]
+    record.write(arguments.name, [*lines, "", *remarks])
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ part() {
 }
 # tool NAME: whether it is there; a line if not.
 tool() { command -v "$1" >/dev/null || { note "- $1: not on this machine" && false; }; }
-tests=(-m pytest -q -p no:cacheprovider -m cuda python_tests/ops)
+tests=(-m pytest -q -n 0 -p no:cacheprovider -m cuda python_tests/ops)
 
 note "# GPU session of commit $commit, $(date -u '+%F %H:%M') UTC"
 if $dry; then

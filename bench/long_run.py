@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 import record
 
 WINDOW = 500
@@ -63,7 +62,8 @@ def report(runs: dict[str, list[Window]]) -> list[str]:
         values = {field: [getattr(one, field) for one in of_all] for field in vars(of_all[0])}
         rows.append([
             name, values["phase"][0],
-            record.interval(values["true_score"]), record.interval(values["last_observation_score"]),
+            record.interval(values["true_score"]),
+            record.interval(values["last_observation_score"]),
             f"{np.mean(values['alive']):.0%}", f"{np.mean(values['depth']):.1f}",
             record.interval(values["alpha_entropy"], 3), f"{np.mean(values['entropy']):.2f}",
             f"{np.mean(values['alignment_loss']):.2f}", f"{max(values['grad_norm']):.1f}",

@@ -29,14 +29,14 @@ def forward_backward(function: Callable, inputs: list[torch.Tensor]) -> Callable
         outputs = function(*leaves)
         outputs = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
         if not weights:
-            weights.extend(torch.randn(o.shape, generator=generator) for o in outputs)
+            weights.extend(torch.randn(o.shape, generator=generator).to(o.dtype) for o in outputs)
         return torch.autograd.grad(outputs, wanted, weights)
 
     return run
 
 
-def agree(actual, expected, what: str) -> None:
-    """Both give the same numbers within float32 rounding, or the timing would mean nothing.
+def agree(actual, expected, what: str, tolerance: float = 1e-3) -> None:
+    """Both give the same numbers within rounding, or the timing would mean nothing.
 
     An element may be a small rest of large sums, as in a weight's gradient over many nodes, so the
     tensor's root mean square, where it is above 1, is the measure of the error.
@@ -44,10 +44,11 @@ def agree(actual, expected, what: str) -> None:
     actual = [actual] if isinstance(actual, torch.Tensor) else actual
     expected = [expected] if isinstance(expected, torch.Tensor) else expected
     for index, (a, e) in enumerate(zip(actual, expected, strict=True)):
-        atol = 1e-4 * max(1.0, e.double().square().mean().sqrt().item()) if e.numel() else 0.0
+        size = e.double().square().mean().sqrt().item() if e.numel() else 0.0
         torch.testing.assert_close(
-            a.reshape(e.shape), e, rtol=1e-3, atol=atol, msg=lambda t: f"{what}[{index}]: {t}"
-        )
+            a.reshape(e.shape).to(e.dtype), e, rtol=tolerance, atol=tolerance / 10 * max(1.0, size),
+            msg=lambda text: f"{what}[{index}]: {text}",
+        )  # fmt: skip
 
 
 def peak_bytes(run: Callable) -> int:

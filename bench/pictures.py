@@ -1,21 +1,24 @@
 """The README's pictures of a run: a report, a watched game, the graph of a moment.
 
-    python bench/pictures.py results/quick_manager --seed 2 --steps 80 --moment 114
+    python bench/pictures.py results/quick_manager --seed 2 --steps 80 --moment 356
 
-Needs ``pip install -e '.[browser]'`` and a Chromium; writes to bench/results.
+``pictures.json`` says by which rules the pictured agent plays; a test holds that these are the
+packaged ones. Needs ``pip install -e '.[browser]'`` and a Chromium; writes to bench/results.
 """
 
 import argparse
+import json
 import shutil
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+import record
+from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.report.command import ReportConfig, report
 from tedg_fast.watch.command import WatchConfig, watch
 
-RESULTS = Path(__file__).parent / "results"
 WIDTH = 1100
 LAST_FIGURE = 5
 """Number of the last figure on the picture, from 0."""
@@ -44,20 +47,23 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        report(ReportConfig((arguments.run,), out))
-        photograph(out / "report.html", RESULTS / "report.png")
+        report(ReportConfig((arguments.run,), out=out))
+        photograph(out / "report.html", record.RESULTS / "report.png")
         watch(
             WatchConfig(
                 arguments.run, seed=arguments.seed, steps=arguments.steps, speed=5,
                 record=out / "watch",
             )
         )  # fmt: skip
-        shutil.copy(out / "watch.gif", RESULTS / "watch.gif")
-    watch(
-        WatchConfig(
-            arguments.run, seed=arguments.seed, steps=arguments.moment, graph=RESULTS / "graph.png"
-        )
-    )
+        shutil.copy(out / "watch.gif", record.RESULTS / "watch.gif")
+    graph = record.RESULTS / "graph.png"
+    watch(WatchConfig(arguments.run, seed=arguments.seed, steps=arguments.moment, graph=graph))
+    about = {
+        "rules": find_agent(str(arguments.run), None, greedy=False).rules.digest,
+        "commit": record.commit(),
+        "command": record.command(),
+    }
+    (record.RESULTS / "pictures.json").write_text(json.dumps(about, indent=1) + "\n")
 
 
 if __name__ == "__main__":

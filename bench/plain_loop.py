@@ -11,9 +11,9 @@ from dataclasses import fields
 import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
-
 from plain_policy import PlainPolicy, Rows
 from raw_nle import make_game
+
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, Observation, RawObservation

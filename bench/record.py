@@ -4,8 +4,10 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+UNCOMMITTED = "the sources have changes that are not committed"
 PACKAGES = ("torch", "torch-geometric", "torch-scatter", "entmax", "numpy", "nle", "gymnasium")
 
 
@@ -24,11 +27,27 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """What git calls the sources; "unknown" without git, or outside a repository."""
+    """What git calls the sources, with "-dirty" where they have changes that are not committed;
+    "unknown" without git, or outside a repository. Recorded results are no sources."""
+    name = _git("describe", "--always") or "unknown"
+    sources = ("--", ":/", f":(exclude,top){RESULTS.relative_to(HERE.parent)}")
+    changed = _git("status", "--porcelain", "--untracked-files=no", *sources)
+    return f"{name}-dirty" if changed else name
+
+
+def _git(*arguments: str) -> str:
+    """What a git command prints; nothing where there is no git, or no repository."""
     if shutil.which("git") is None:
-        return "unknown"
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "unknown"
+        return ""
+    command = ["git", "-C", str(HERE), *arguments]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def command() -> str:
+    """The command line that this process was started by, as one writes it in the repository."""
+    script = Path(sys.argv[0]).resolve()
+    place = script.relative_to(HERE.parent) if script.is_relative_to(HERE.parent) else script
+    return shlex.join(["python", str(place), *sys.argv[1:]])
 
 
 def installed(package: str) -> str:
@@ -50,7 +69,12 @@ def kernels() -> str:
 
 
 def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
-    """``ours``: this package is what runs, and so its kernels are named."""
+    """What a record begins with, as it is now; ask before anything is measured.
+
+    ``ours``: this package is what runs, and so its kernels are named.
+    """
+    if commit().endswith("-dirty"):
+        print(f"{UNCOMMITTED}: the result will be shown, not recorded", file=sys.stderr)
     machine = [processor(), f"{len(cores())} cores", *([kernels()] if ours else [])]
     load = os.getloadavg()[0]
     return [
@@ -59,6 +83,7 @@ def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
         + ", ".join(installed(package) for package in packages),
         f"- commit: {commit()}",
         f"- date: {datetime.date.today()}",
+        f"- command: `{command()}`",
     ]
 
 
@@ -77,11 +102,19 @@ def table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
 
 
-def write(name: str, lines: list[str], data: Any) -> None:
-    """Print the lines and keep them, and the numbers behind them, as ``name``.md and .json."""
+def write(name: str, lines: list[str], data: Any = None) -> None:
+    """Print the lines and keep them, and the numbers behind them if given, as ``name``.md and
+    .json in ``RESULTS``.
+
+    A record names the commit that gives it again, so from changed sources nothing is kept.
+    """
     text = "\n".join(lines) + "\n"
     print(text)
+    if commit().endswith("-dirty"):
+        print(f"{UNCOMMITTED}: nothing is recorded; commit them and measure again", file=sys.stderr)
+        return
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
-    (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
-    print(f"written to {RESULTS / name}.md and .json")
+    if data is not None:
+        (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    print(f"written to {RESULTS / name}.md; python bench/index.py lists it")

@@ -4,9 +4,9 @@
     python bench/rules_alone.py --rules my.toml --games 200 --steps 2000 --roles none
 
 Every game is played once, to the largest of --steps; what it had reached at the shorter lengths is
-noted on the way. Games of the same seed are the same for every rule file. With --record the table is
-written to bench/results/rules_alone.md and every game to rules_alone/<name>.csv.gz beside it, which
-later tables show again as rows of their own.
+noted on the way. Games of the same seed are the same for every rule file. With --record the table
+is written to bench/results/rules_alone.md and every game to rules_alone/<name>.csv.gz beside it,
+which later tables show again as rows of their own.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from record import RESULTS, cores, header, interval, table
+from record import RESULTS, cores, header, interval, table, write
 
 from tedg_fast.hypergraph import HypergraphError, load_hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
@@ -203,6 +203,7 @@ def main() -> None:
     except HypergraphError as error:
         sys.exit(f"rules_alone: {error}")
     steps = tuple(sorted(options.steps))
+    begins = header(("numpy", "nle"))
     begun = time.perf_counter()
     played = play_all(
         options.rules, options.seeds, options.games, steps, options.character, options.workers
@@ -212,7 +213,7 @@ def main() -> None:
     rows = {name: recorded(name, steps) for name in options.beside}
     rows[options.record or Path(options.rules or "packaged").stem] = played
     lines = [
-        "# Rules alone", "", *header(("numpy", "nle")),
+        "# Rules alone", "", *begins,
         f"- seeds {', '.join(map(str, options.seeds))}, {options.games} games each, "
         f"{options.character}; {total / seconds:,.0f} steps/s with {options.workers} workers",
         "", *lengths_table(rows, steps), "", ends(played), "",
@@ -231,10 +232,11 @@ def main() -> None:
                   "deepest level")  # fmt: skip
         lines += [*table(titles, role_lines), ""]
     lines += ["## What each rule decides", "", *shares_table(options.rules, played)]
-    print("\n".join(lines))
-    if options.record:
-        save(options.record, played, steps)
-        (RESULTS / "rules_alone.md").write_text("\n".join(lines) + "\n")
+    if not options.record:
+        print("\n".join(lines))
+        return
+    save(options.record, played, steps)
+    write("rules_alone", lines)
 
 
 if __name__ == "__main__":

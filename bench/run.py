@@ -1,15 +1,16 @@
 """Times the ops beside their competitors, and the parts of training; writes a table of each.
 
-    python bench/run.py [arguments for pytest, e.g. -k "route or copy"]
+    python bench/run.py [--name NAME] [arguments for pytest, e.g. -k "route or copy"]
     python bench/run.py -k "layer or training_step or attention or routing"  # README's table
 
-Prints the table, first the rows that README.md shows, and writes it to bench/results/<date>-<commit>.md. Ratios are a competitor's
-time over ours in the same run, each its shortest round, which other work on the machine disturbs
-least; above 1 means that ours is faster. Run it on an idle machine: with a core taken away, every
-parallel op waits for the scheduler.
+Prints the table, first the rows that README.md shows, and writes it to bench/results/kernels.md,
+or kernels_NAME.md with ``--name NAME``. Ratios are a competitor's time over ours in the same run,
+each its shortest round, which other work on the machine disturbs least; above 1 means that ours is
+faster. Run it on an idle machine: with a core taken away, every parallel op waits for the
+scheduler.
 """
 
-import datetime
+import argparse
 import json
 import sys
 import tempfile
@@ -17,8 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-
-from record import commit, header
+import record
 
 HERE = Path(__file__).resolve().parent
 OURS = "tedg_fast"
@@ -110,11 +110,15 @@ def lone_table(results: list[dict]) -> list[str]:
     return ["", "| part | implementation | ms |", "|---|---|---|", *rows] if rows else []
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", default="", help="added to the record's name")
+    options, arguments = parser.parse_known_args()
+    header = record.header()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "benchmark.json"
         status = pytest.main([
-            str(HERE), "-q", "-p", "no:cacheprovider", "--import-mode=prepend",
+            str(HERE), "-q", "-p", "no:cacheprovider",
             "--benchmark-quiet", "--benchmark-max-time=1.0", "--benchmark-min-rounds=7",
             "--benchmark-warmup=on", "--benchmark-warmup-iterations=2", "-rs",
             f"--benchmark-json={report}", *arguments,
@@ -122,17 +126,13 @@ def main(arguments: list[str]) -> int:
         if not report.exists() or report.stat().st_size == 0:
             return int(status) or 1
         results = json.loads(report.read_text())["benchmarks"]
-    lines = ["# Kernels beside their competitors", "", *header(), "", *readme_table(results), ""]
+    title = f"# Kernels beside their competitors{options.name and f': {options.name}'}"
+    lines = [title, "", *header, "", *readme_table(results), ""]
     lines += table(results)
     lines += lone_table(results)
-    text = "\n".join(lines) + "\n"
-    print(text)
-    target = HERE / "results" / f"{datetime.date.today()}-{commit()}.md"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(text)
-    print(f"written to {target}")
+    record.write("_".join(filter(None, ["kernels", options.name])), lines)
     return int(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

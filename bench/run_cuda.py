@@ -6,7 +6,7 @@ Every implementation runs the problems of cuda_problems.py in CUDA graphs where 
 else eagerly: the median of repeats, timed with CUDA events, with the second-level cache flushed
 before each and the inputs taken in turn from several sets. Shares are of the copy bandwidth
 measured in the same run. Ours must first agree with the float64 reference. Each row is written to
-bench/results/<date>-<commit>-<device>.md as it comes; after --seconds no new problem begins.
+bench/results/kernels_<device>.md as it comes; after --seconds no new problem begins.
 On the CPU this only shows that the bench runs.
 """
 
@@ -16,12 +16,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from cuda_problems import Problem, problems
-from record import PACKAGES, RESULTS, commit, installed
+from record import PACKAGES, RESULTS, command, commit, installed
 from run import OURS, megabytes
 from test_routing import LOWEST
 
@@ -195,16 +196,18 @@ def main() -> int:
     timer = Timer(options.device)
     source = torch.randn((1 if options.small else 256) << 20, device=options.device)
     target = torch.empty_like(source)
-    copy_rate = 2 * source.numel() * 4 / timer.median([lambda: target.copy_(source)])
+    copy_rate = 2 * source.numel() * 4 / timer.median([partial(target.copy_, source)])
     del source, target
-    name = f"{datetime.date.today()}-{commit()}-{options.device}.md"
-    path = options.out or RESULTS / name
+    path = options.out or RESULTS / f"kernels_{options.device}.md"
     on_cuda = options.device == "cuda"
     lines = [
         f"# Kernels beside their competitors, on {options.device}", "",
         f"- device: {torch.cuda.get_device_name() if on_cuda else 'cpu, a dry run'}, "
         f"CUDA {torch.version.cuda}",
-        f"- commit {commit()}, {', '.join(map(installed, PACKAGES))}",
+        f"- versions: {', '.join(map(installed, PACKAGES))}",
+        f"- commit: {commit()}",
+        f"- date: {datetime.date.today()}",
+        f"- command: `{command()}`",
         f"- copy bandwidth (bytes read and written): {copy_rate / 1e9:.0f} GB/s", "",
         "| op | shape | direction | implementation | us | its time / ours | peak MiB | launches | "
         "bytes moved, % of copy |", "|---|---|---|---|---|---|---|---|---|",

@@ -1,28 +1,25 @@
 """What the grounding costs a game step, beside NLE's own step, for 10, 100 and 1,000 rules.
 
 All on observations of real games that explore. A file's cost grows with its distinct conditions
-more than with its rules; the packaged rules are repeated with other constants, so that all conditions
-differ, which no file of that size would be likely to need.
+more than with its rules; the packaged rules are repeated with other constants, so that all
+conditions differ, which no file of that size would be likely to need.
 """
 
 import json
 import re
-import sys
 import tomllib
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("nle")  # the kernels are compared also where there are no games
 
+from grounded_games import GroundedGames, play
+from small_rules import rule, small
+
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python_tests"))
-from grounded_games import GroundedGames, play  # noqa: E402
-from small_rules import rule, small  # noqa: E402
 
 GAMES, STEPS = 16, 200
 COUNTS = (10, 100, 1000)

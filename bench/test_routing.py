@@ -97,7 +97,7 @@ def test_routing_losses(compare, name, shape, direction):
 
 
 @pytest.mark.parametrize("direction", ["forward", "forward+backward"])
-@pytest.mark.parametrize("shape", ["B=4096 K=4", "B=4096 K=64", "B=16 K=5000"])
+@pytest.mark.parametrize("shape", ["B=4096 K=4", "B=4096 K=64", "B=16 K=5000", "B=1 K=1000000"])
 @pytest.mark.parametrize("name", ["tedg_fast", "entmax"])
 def test_sparsemax(compare, name, shape, direction):
     batch, count = (int(part.split("=")[1]) for part in shape.split())

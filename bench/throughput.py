@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-import torch
-
 import record
+import torch
 from raw_nle import raw_speed
 from replayed_nle import recorded_games, replay_speed
 from training import Run, train

@@ -13,9 +13,9 @@ import time
 from functools import partial
 from pathlib import Path
 
+from processes import cpu_seconds, descendants
 from torch.profiler import ProfilerActivity, profile
 
-from processes import cpu_seconds, descendants
 from tedg_fast import cli
 from tedg_fast.train import command
 from tedg_fast.train.display import Display, Status

@@ -67,8 +67,8 @@ def train(
     """Train with ``tedg-train``'s ``flags`` on the ``cores`` until ``steps`` are played.
 
     ``profile`` is how many iterations after the first to profile. Every ``interval`` seconds the
-    usage of all its processes is looked at, and told to ``watch`` with the seconds since the launch.
-    Raises RuntimeError, with the run's output, if it fails.
+    usage of all its processes is looked at, and told to ``watch`` with the seconds since the
+    launch. Raises RuntimeError, with the run's output, if it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "measured.json"

@@ -27,7 +27,8 @@ TOPICS = 7
 
 
 class Citations(NamedTuple):
-    """Words [N, F], citations in both directions [2, E], topics [N], and who learns or is tested."""
+    """Words [N, F], citations in both directions [2, E], topics [N], and who learns or is
+    tested."""
 
     words: Tensor
     edge_index: Tensor

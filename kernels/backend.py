@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "build_support"))
 
-from tedg_build import *  # noqa: E402, F403
-from tedg_build import (  # noqa: E402, F401
+from tedg_build import *  # noqa: F403
+from tedg_build import (  # noqa: F401
     get_requires_for_build_editable,
     get_requires_for_build_wheel,
 )

@@ -1,5 +1,6 @@
 """What every test may count on, however the suite was started, and what many of them share."""
 
+import os
 import signal
 
 import pytest
@@ -8,6 +9,11 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # What nohup starts ignores a closed terminal; the tests that send SIGHUP need its usual effect.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_configure():
+    """Where a test starts pytest itself, that runs in one process."""
+    os.environ["PYTEST_XDIST_AUTO_NUM_WORKERS"] = "0"
 
 
 @pytest.fixture(scope="session")

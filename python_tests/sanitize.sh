@@ -12,7 +12,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/python_tests"
 cp -r tedg_fast build_support pyproject.toml "$folder"
-cp -r python_tests/ops python_tests/nethack python_tests/oracle python_tests/*.py "$folder/python_tests"
+cp -r python_tests/{helpers,ops,nethack,oracle,conftest.py} "$folder/python_tests"
 rm -f "$folder"/tedg_fast/*/*.so
 
 torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
@@ -27,5 +27,5 @@ cmake --build "$folder/build" --parallel 2
 runtimes="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libubsan.so)"
 cd "$folder"
 PYTHONPATH="$folder" ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$runtimes" \
-  "$python" -m pytest -q -s -p no:cacheprovider -m "not slow" python_tests/ops python_tests/nethack \
+  "$python" -m pytest -q -s -n 0 -p no:cacheprovider -m "not slow" python_tests/ops python_tests/nethack \
   --ignore python_tests/ops/test_vector_levels.py "$@"

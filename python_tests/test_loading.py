@@ -4,8 +4,12 @@ import gymnasium
 import numpy as np
 import pytest
 from command import SHORT, tedg_train
+from v3_files import small_hypergraph
 
 import tedg_fast
+from tedg_fast.evaluate.agents import Chance
+from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.loading import LoadedAgent
 from tedg_fast.nethack.gym import NAME
 from tedg_fast.train.checkpoint import CheckpointError
 
@@ -53,3 +57,10 @@ def test_the_same_seed_is_the_same_game_also_of_a_random_role():
 def test_nothing_there():
     with pytest.raises(CheckpointError, match="no checkpoint at nowhere"):
         tedg_fast.load("nowhere")
+
+
+def test_an_agent_of_v3s_hypergraph_has_no_such_games(tmp_path):
+    rules = V3Hypergraph.load(small_hypergraph(tmp_path / "v3"))
+    agent = LoadedAgent(Chance("v3", rules, use_mask=True, origin={}))
+    with pytest.raises(ValueError, match="^v3 plays by V3's hypergraph, .* play it with tedg-eval$"):
+        agent.environment(1)

@@ -35,11 +35,11 @@ def command(name, short_runs):
 def run(short_runs, tmp_path):
     """Run a command after the shell has done something → exit code, stdout and stderr."""
 
-    def run(name, shell="", environment={}, stdout=subprocess.PIPE, encoding="utf-8", more=()):
+    def run(name, shell="", environment=None, stdout=subprocess.PIPE, encoding="utf-8", more=()):
         done = subprocess.run(
             ["bash", "-c", f'{shell}\nexec "$@"', "bash", *command(name, short_runs), *more],
             cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
-            env=os.environ | environment, timeout=120,
+            env=os.environ | (environment or {}), timeout=120,
         )  # fmt: skip
         said, errors = (done.stdout or b"").decode(encoding), done.stderr.decode(encoding)
         for sign in ("Traceback", "Exception ignored", "\x1b"):

@@ -1,9 +1,10 @@
-"""Command lines as configurations: tyro's reading of them, its errors in one line like all others."""
+"""Command lines as configurations: tyro's reading of them, its errors in one line like all
+others."""
 
 import contextlib
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
@@ -14,17 +15,18 @@ T = TypeVar("T")
 
 
 def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any) -> T:
-    """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for --help."""
+    """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for
+    --help."""
     return _read(lambda: tyro.cli(kind, args=list(arguments), prog=program, **further), program)
 
 
 def parsed_command(
-    kinds: dict[str, type], arguments: Sequence[str], program: str, description: str
+    kinds: Mapping[str, Callable[..., Any]], arguments: Sequence[str], program: str, description: str
 ) -> Any:
     """The configuration of the command that the first of ``arguments`` names; as ``parsed``."""
     cli = tyro.extras.subcommand_cli_from_dict
     return _read(
-        lambda: cli(kinds, prog=program, args=list(arguments), description=description), program
+        lambda: cli(dict(kinds), prog=program, args=list(arguments), description=description), program
     )
 
 

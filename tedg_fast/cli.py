@@ -7,6 +7,7 @@ must find us ready.
 import contextlib
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -103,7 +104,8 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):  # of a terminal without UTF-8
-        stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @contextlib.contextmanager

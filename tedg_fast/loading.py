@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tedg_fast.evaluate.agents import Agent, find_agent
+from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.observation import CONTESTED, Observation
 from tedg_fast.nethack.gym import NetHackVectorEnv
 
@@ -25,10 +26,19 @@ class LoadedAgent:
         return np.where(rows.rule_action == CONTESTED, chosen, rows.rule_action)
 
     def environment(self, num_envs: int = 32, **settings: Any) -> NetHackVectorEnv:
-        """Games like those that it was trained in; ``settings`` as of ``NetHackVectorEnv``."""
+        """Games like those that it was trained in; ``settings`` as of ``NetHackVectorEnv``.
+
+        Raises ValueError for an agent of V3's hypergraph.
+        """
+        rules = self.agent.rules
+        if not isinstance(rules, Hypergraph):
+            raise ValueError(
+                f"{self.agent.name} plays by V3's hypergraph, which gymnasium's games are not "
+                "grounded by: play it with tedg-eval"
+            )
         own = {**self.agent.games._asdict(), **self.agent.asked._asdict()}
         own["mask"] = self.agent.use_mask
-        return NetHackVectorEnv(num_envs, rules=self.agent.rules, **own | settings)
+        return NetHackVectorEnv(num_envs, rules=rules, **own | settings)
 
 
 def load(run: str, *, greedy: bool = False, seed: int = 0) -> LoadedAgent:

@@ -22,7 +22,8 @@ def cores() -> int:
 
 
 def free_memory() -> float:
-    """Bytes that can still be used before the kernel ends a process; infinite if it does not say."""
+    """Bytes that can still be used before the kernel ends a process; infinite if it does not
+    say."""
     free = [_left(group) for group in groups("memory")]
     for line in _lines(_MEMORY):
         if line.startswith("MemAvailable:"):

@@ -86,15 +86,12 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
 }
 
 // The gradient of att [H, D] as parts, one a unit, each [H, D].
-std::vector<double> walk_backward(const GatV2Problem& p, const GatV2Kernels& kernel,
-                                  size_t acc_bytes) {
+std::vector<double> walk_backward(const GatV2Problem& p, const GatV2Kernels& kernel) {
   const Runs targets(p.rowptr, p.targets, true), sources(p.t_rowptr, p.sources, true);
   const int64_t row = p.heads * p.width;
-  const size_t bytes = kernel.scratch(p) * acc_bytes;
   std::vector<double> att(p.batch * targets.count() * row);
   const auto walk = [&](int64_t unit, const GatRange& range) {
-    Scratch scratch(bytes);
-    kernel.backward_targets(p, range, att.data() + unit * row, scratch.get());
+    kernel.backward_targets(p, range, att.data() + unit * row);
   };
   if (p.x_edge == nullptr) {
     each_run(p, targets, walk);
@@ -111,8 +108,7 @@ std::vector<double> walk_backward(const GatV2Problem& p, const GatV2Kernels& ker
     });
   }
   each_run(p, sources, [&](int64_t, const GatRange& range) {
-    Scratch scratch(bytes);
-    kernel.backward_sources(p, range, scratch.get());
+    kernel.backward_sources(p, range);
   });
   return att;
 }
@@ -152,7 +148,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
     p.grad_x_edge = grad_edge.mutable_data_ptr();
   }
   const GatV2Kernels& kernel = kernels().gatv2[storage_of(a.x_src)];
-  const std::vector<double> parts = walk_backward(p, kernel, accumulate_bytes(a.x_src));
+  const std::vector<double> parts = walk_backward(p, kernel);
   acc == ScalarType::Double ? sum_parts<double>(parts, grad_att)
                             : sum_parts<float>(parts, grad_att);
   if (acc != type) {

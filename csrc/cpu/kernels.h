@@ -99,12 +99,11 @@ struct GatV2Problem {
 };
 
 struct GatV2Kernels {
-  int64_t (*scratch)(const GatV2Problem&);  // acc values, for a backward
   void (*forward)(const GatV2Problem&, const GatRange&);
   // Targets of the range: grad_x_dst; adds to grad_x_edge and to att_grad [H, D].
-  void (*backward_targets)(const GatV2Problem&, const GatRange&, double* att_grad, void* scratch);
+  void (*backward_targets)(const GatV2Problem&, const GatRange&, double* att_grad);
   // Sources of the range: grad_x_src.
-  void (*backward_sources)(const GatV2Problem&, const GatRange&, void* scratch);
+  void (*backward_sources)(const GatV2Problem&, const GatRange&);
 };
 
 // Rows of routing: K weights a row, A actions.

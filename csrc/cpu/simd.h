@@ -134,7 +134,16 @@ TEDG_INLINE P load_bytes(const void* p) {
 TEDG_INLINE vec<float> load(const float* p) { return load_bytes<vec<float>>(p); }
 TEDG_INLINE vec<double> load(const double* p) { return load_bytes<vec<double>>(p); }
 TEDG_INLINE vec<float> load(const bf16* p) {
+#if defined(__AVX512F__)
+  // Each word straight to the upper half of its lane: one instruction where widening takes two.
+  typedef uint32_t Lane16 __attribute__((vector_size(64)));
+  const Lane16 number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const __m512i words = _mm512_castsi256_si512(load_bytes<__m256i>(p));
+  return bit_cast<vec<float>>(_mm512_maskz_permutexvar_epi16(
+      0xaaaaaaaau, bit_cast<__m512i>(number << 16), words));
+#else
   return bit_cast<vec<float>>(__builtin_convertvector(load_bytes<Half16>(p), Word32) << 16);
+#endif
 }
 TEDG_INLINE vec<float> load(const f16* p) {
 #if defined(__AVX512F__)
@@ -169,7 +178,7 @@ TEDG_INLINE void store(f16* p, vec<float> v) {
 #endif
 }
 
-// The first n (0 < n < kLanes) values; the other lanes are 0.
+// The first n (0 <= n < kLanes) values; the other lanes are 0.
 template <class T>
 TEDG_INLINE vec<acc_t<T>> load(const T* p, int n) {
 #if defined(__AVX512F__)

@@ -121,17 +121,17 @@ def test_runs_and_rules_play_the_same_games_once(tmp_path, monkeypatch):
 
 
 def log_of(episodes: int, first_episode: int = 0) -> dict:
-    """A run's log in which episode i scores i, every second one dies, and every tenth is followed by
-    an update, of which the third was undone."""
+    """A run's log in which episode i scores i, every second one dies, and every tenth is followed
+    by an update, of which the third was undone."""
     number = list(range(first_episode, first_episode + episodes))
     completed = [i + 1 for i in number if i % 10 == 9]
     signal = [None if place == 2 else float(place) for place in range(len(completed))]
     signals = {*long_run.SIGNALS, *experiment.SIGNALS}
     return {
         "first_episode": first_episode,
-        "episodes": {name: number for name in long_run.EPISODES}
+        "episodes": dict.fromkeys(long_run.EPISODES, number)
         | {"number": number, "ending": ["death", "truncated"] * (episodes // 2)},
-        "updates": {name: signal for name in signals}
+        "updates": dict.fromkeys(signals, signal)
         | {"completed": completed, "phase": ["warmup"] * 50 + ["transition"] * 50},
     }
 

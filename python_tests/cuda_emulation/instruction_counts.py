@@ -169,8 +169,6 @@ def window_rounds(kernel: str, shape: Shape, value_bytes: int) -> dict[str, int]
                 if name.startswith("in "):
                     for loop in ("edges", "scores", "exponentials", "weights", "mean", "pairs"):
                         add(name.replace("in ", f"{loop} of "), times)
-                    # The first step, where two sums become one, is no loop's.
-                    add(name.replace("in ", "sum of "), times * int(math.log2(lanes) - 1))
                 else:
                     add(name, times)
                     if name.startswith("sum"):

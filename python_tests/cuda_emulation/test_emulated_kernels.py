@@ -41,7 +41,8 @@ def test_kernels_agree_with_the_reference(tmp_path, dtypes):
     }
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
                "-p", "cuda_emulation.plugin", f"--emulated-library={library}",
-               f"--dtypes={dtypes}", "-k", "not fit_no_cache",  # a GPU has none of that size
+               f"--dtypes={dtypes}", "-n0",
+               "-k", "not fit_no_cache",  # a GPU has none of that size
                *(str(TESTS / "ops" / name) for name in FILES)]  # fmt: skip
     # Both orders of the threads, each on a core.
     runs = [

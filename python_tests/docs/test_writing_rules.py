@@ -1,40 +1,26 @@
-"""The tutorial, followed as a reader follows it: its text is put into the file, its commands run."""
+"""The page is followed as a reader follows it: its text goes into a file, its commands are run."""
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
-from command import SHORT, run
+from page_commands import ENTRIES, ROOT, commands, run_briefly
+from page_commands import blocks as blocks_of
 from small_rules import rule, small
 
-from tedg_fast import cli
 from tedg_fast.hypergraph import HypergraphError, limits, load_hypergraph
 from tedg_fast.hypergraph.loader import nethack_vocabulary
 from tedg_fast.hypergraph.schema import EXPERTS
 from tedg_fast.nethack.facts.observation import INSTANCES, OBJECTS
 from tedg_fast.rules.review import Review
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "writing_rules.md").read_text(encoding="utf-8")
+PATH = ROOT / "docs" / "writing_rules.md"
+PAGE = PATH.read_text(encoding="utf-8")
 OLD = ROOT / "python_tests" / "hypergraph" / "nethack_version_2.json"
-ENTRIES = {
-    "tedg-rules": cli.rules, "tedg-eval": cli.eval_, "tedg-train": cli.train,
-    "tedg-watch": cli.watch,
-}  # fmt: skip
-# The same, in seconds.
-BRIEF = {
-    "tedg-eval": ["--episodes", "2", "--max-steps", "30", "--num-envs", "2"],
-    "tedg-train": ["--episodes", "4", *SHORT],
-    "tedg-watch": ["--steps", "3"],
-}
+COMMANDS = commands(PATH)
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+    return blocks_of(PATH, language)
 
 
 def edited(path):
@@ -51,26 +37,21 @@ def folder(tmp_path_factory):
     """A folder with my.toml as the tutorial makes it."""
     folder = tmp_path_factory.mktemp("tutorial")
     with pytest.MonkeyPatch.context() as patch:
-        run(patch, cli.rules, "copy", folder / "my.toml")
+        run_briefly(patch, f"tedg-rules copy {folder}/my.toml")
     edited(folder / "my.toml")
     (folder / "old.json").write_bytes(OLD.read_bytes())
     return folder
 
 
 def test_the_page_has_its_commands():
-    assert {command.split()[0] for command in COMMANDS} == set(ENTRIES)
+    assert {command.split()[0] for command in COMMANDS} == set(ENTRIES) - {"tedg-report"}
     assert len(COMMANDS) >= 10
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("tedg-rules copy")])
 def test_every_command_runs(command, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    program, *arguments = shlex.split(command)
-    brief = BRIEF.get(program, [])
-    if brief and brief[0] in arguments:
-        place = arguments.index(brief[0])
-        del arguments[place : place + 2]
-    run(monkeypatch, ENTRIES[program], *arguments, *brief)
+    run_briefly(monkeypatch, command)
     shown = capsys.readouterr()
     assert shown.out
     if "check my.toml" in command:
@@ -141,9 +122,3 @@ def test_the_limits_on_the_page_are_those_of_the_code():
         assert what in PAGE, what
     for expert in EXPERTS:
         assert f"`{expert}`" in PAGE
-
-
-def test_links_lead_somewhere():
-    for path in (ROOT / "docs" / "writing_rules.md", ROOT / "tedg_fast/hypergraph/README.md"):
-        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-            assert (path.parent / target).exists(), target

@@ -14,8 +14,8 @@ from tedg_fast.hypergraph.lines import Lines
 TOKENS = (
     "m d me monster item direction hurt dangerous told m.hostile m.level m.name me.hp item.class "
     "monster.adjacent and or not in == != < <= > >= + - * / ** % ( ) [ ] , . : = 1 2.5 -3 1e9 "
-    "1e400 0x1F 1_0 'newt' 'x' true false True None count any total most nearest distance abs min max "
-    "away_from toward .away_from( .toward( if else lambda for x is ; # \\\\ \\u00e9 \\t @ ~ { } f''"
+    "1e400 0x1F 1_0 'newt' 'x' true false True None count any total most nearest distance abs min "
+    "max away_from toward .away_from( .toward( if else lambda for x is ; # \\\\ \\u00e9 \\t @ ~ { } f''"
 ).split(" ")
 
 

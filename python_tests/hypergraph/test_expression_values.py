@@ -234,7 +234,7 @@ def test_compiled_expressions_equal_plain_python(expression, seed):
         "most(monster.hostile, monster.level) - total(monster.hostile, monster.level)",
         "most(monster.level < 0, monster.level)",
         "nearest(monster.level > 1e6).level",
-        'nearest(monster.level > 1e6).name == "%s"' % NAMES[0],
+        f'nearest(monster.level > 1e6).name == "{NAMES[0]}"',
         "distance(nearest(monster.hostile), nearest(item.magic))",
         "distance(m, nearest(monster.hostile and any(item.magic)))",
         "any(direction.away_from(nearest(monster.hostile)))",

@@ -17,8 +17,8 @@ from tedg_fast.policy import Routing
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.ppo import PPO
-from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.stopwatch import Stopwatch
 
 GAMES, STEPS, MAX_STEPS = 3, 16, 12
 CONFIG = PPOConfig(rollout_decisions=STEPS, minibatch_size=24, segment_decisions=4, epochs=2)

@@ -52,7 +52,7 @@ def test_impossible_actions_change_nothing():
     assert len(play_impossible_actions(3_000, seed=1)) >= 20  # nearly every action has its turn
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_impossible_actions_change_nothing_at_length():
     assert len(play_impossible_actions(20_000, seed=10_000)) == len(ACTIONS)
 

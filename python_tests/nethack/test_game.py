@@ -13,8 +13,8 @@ from nle import nethack
 from nle.env.tasks import NetHackScore
 
 from tedg_fast.nethack.actions import ACTIONS
-from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.games.game import Game
 
 CHARACTER = "mon-hum-neu-mal"
 

@@ -165,7 +165,7 @@ def test_any_bytes_in_and_never_an_exception(seed, kind):
     rng = np.random.default_rng(seed)
     grounder = Grounder(graph, 3)
     out = grounder.spec.empty(3)
-    for step in range(6):
+    for _ in range(6):
         raw = empty_raw(3)
         for field in fields(raw):
             array = getattr(raw, field.name)

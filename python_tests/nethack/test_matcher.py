@@ -13,7 +13,7 @@ from staged_scenes import Stage, monster, pet, symbol, thing
 from tedg_fast.nethack.facts.observation import INSTANCES, NO_RULE, NOTHING, instances_of
 
 M, N = ("m", "monster"), ("n", "monster")
-D, I = ("d", "direction"), ("i", "item")
+D, IT = ("d", "direction"), ("i", "item")
 RULES = [
     PlainRule(("search",)),
     PlainRule(("wait",), when=("me.hp > 3", "told.killed"), priority=5),
@@ -28,8 +28,8 @@ RULES = [
     PlainRule(("move toward n",), (M, N), ("m.level < n.level", "distance(m, n) <= 2")),
     PlainRule(("move toward m", "move toward n"), (M, N), ("m.distance + n.distance < 5",)),
     PlainRule(("move away from m",), (M, N), ("n.hostile and m.pet", "m.distance < n.distance"), 3),
-    PlainRule(("move toward i",), (I, M), ("i.distance < m.distance", "not i.magic", "m.hostile")),
-    PlainRule(("move toward i", "kick"), (M, I), ("distance(m, i) > 1", 'i.class == "food"'), 7),
+    PlainRule(("move toward i",), (IT, M), ("i.distance < m.distance", "not i.magic", "m.hostile")),
+    PlainRule(("move toward i", "kick"), (M, IT), ("distance(m, i) > 1", 'i.class == "food"'), 7),
     PlainRule(("eat",), when=("any(monster.adjacent)", "count(item.distance >= 0) > 0")),
     PlainRule(("run toward f",), (("f", "frontier"),), ("f.steps > 1",), 0.5),
     PlainRule(("move toward s",), (("s", "stairs_down"),), priority=9),

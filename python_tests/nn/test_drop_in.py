@@ -319,8 +319,12 @@ def test_dropout_drops_the_weights_it_says(layer, loops):
 
 
 @both
-def test_hooks_and_wrappers_of_lin_are_honoured(layer):
-    mine, theirs = pair(layer, 12, 5, 2)
+@pytest.mark.parametrize("width", [4, 12], ids=["narrower than the features", "wider"])
+@pytest.mark.parametrize("wrapped", [True, False], ids=["wrapped", "hooked"])
+def test_hooks_and_wrappers_of_lin_are_honoured(layer, wrapped, width):
+    mine, theirs = pair(layer, width, 5, 2)
+    x, index = torch.randn(9, width), edges(9, 9, 30)
+    same(mine, theirs, x, index)
     name = "lin" if layer == "GATConv" else "lin_l"
 
     class LowRank(torch.nn.Module):
@@ -331,13 +335,14 @@ def test_hooks_and_wrappers_of_lin_are_honoured(layer):
         def forward(self, x):
             return self.base(x) + x @ self.a @ self.b
 
-    a, b = torch.nn.Parameter(torch.randn(12, 2)), torch.nn.Parameter(torch.randn(2, 10))
+    a, b = (torch.nn.Parameter(torch.randn(size)) for size in [(width, 2), (2, 10)])
     seen = []
     for module in (mine, theirs):
         lin = getattr(module, name)
         lin.register_forward_hook(lambda module, inputs, out: seen.append(out.shape) or out * 2)
-        setattr(module, name, LowRank(lin, a, b))
-    same(mine, theirs, torch.randn(9, 12), edges(9, 9, 30))
+        if wrapped:
+            setattr(module, name, LowRank(lin, a, b))
+    same(mine, theirs, x, index)
     assert seen == [(9, 10)] * 2
 
 
@@ -359,6 +364,7 @@ def test_sixteen_bits_and_autocast(layer, dtype):
     exact = theirs(x, index, attr)
     with torch.autocast("cpu", dtype):
         mixed = mine(x, index, attr)
+        assert mixed.dtype == theirs(x, index, attr).dtype
         mixed.float().sum().backward()
     half = copy.deepcopy(mine).to(dtype)(x.to(dtype), index, attr.to(dtype))
     assert half.dtype == dtype

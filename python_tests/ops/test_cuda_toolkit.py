@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "build_support"))
-from cuda_toolkit import wants_cuda  # noqa: E402
+from cuda_toolkit import wants_cuda
 
 
 @pytest.fixture

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent
-FILES = ("test_embedding.py", "test_gat_attention.py", "test_graph_batch.py", "test_routing.py",
-         "test_losses.py")
+TESTS = Path(__file__).parents[1]
+FILES = (
+    "ops/test_embedding.py", "ops/test_gat_attention.py", "ops/test_graph_batch.py",
+    "ops/test_routing.py", "ops/test_losses.py",
+    "policy/test_player.py::test_play_equals_the_policys_pass",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("level", ["baseline", "avx2"])
 def test_numeric_tests_pass_at_this_level(level):
     environment = {**os.environ, "TEDG_SIMD": level}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    subprocess.run([*command, *(str(FOLDER / f) for f in FILES)], env=environment, check=True)
+    files = [str(TESTS / file) for file in FILES]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
+    subprocess.run([*command, "-k", "not compile"], env=environment, check=True)

@@ -12,7 +12,15 @@ from oracle.memory import Memory
 from oracle.scene import Scene
 from oracle.squares import DIAGONAL
 from tedg_fast.nethack.actions import (
-    DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, MORE, NO, NUM_ACTIONS, UP, YES,
+    DOWN,
+    EAT,
+    FIRST_FAR_MOVE,
+    FIRST_MOVE,
+    MORE,
+    NO,
+    NUM_ACTIONS,
+    UP,
+    YES,
 )  # fmt: skip
 from tedg_fast.nethack.facts.glyphs import Flag, Terrain
 

@@ -14,7 +14,13 @@ from oracle.memory import MARKS, Memory
 from oracle.paths import GOALS, UNREACHED, Ways
 from oracle.scene import Scene
 from oracle.squares import (
-    COLUMNS, DIAGONAL, NEIGHBOURS, ROWS, WIDTH, distance, wrap,
+    COLUMNS,
+    DIAGONAL,
+    NEIGHBOURS,
+    ROWS,
+    WIDTH,
+    distance,
+    wrap,
 )  # fmt: skip
 from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, Flag, Terrain
 from tedg_fast.nethack.facts.tables import monster_tables

@@ -8,7 +8,15 @@ from nle import nethack
 from oracle.ground import Ground
 from oracle.scene import Scene
 from oracle.squares import (
-    AREA, DIAGONAL, NEIGHBOURS, NUMBERS, PADDING, WIDTH, distance, set_of, wrap,
+    AREA,
+    DIAGONAL,
+    NEIGHBOURS,
+    NUMBERS,
+    PADDING,
+    WIDTH,
+    distance,
+    set_of,
+    wrap,
 )  # fmt: skip
 from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, SEARCH, UP
 from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, PROPERTIES_OF_GLYPH, Flag, Terrain

@@ -8,7 +8,17 @@ from oracle.ground import Ground
 from oracle.memory import FRAMES, WARY, Level, Memory
 from oracle.scene import Scene
 from oracle.squares import (
-    AREA, COLUMNS, DIAGONAL, NEIGHBOURS, NUMBERS, ROWS, WIDTH, set_of, slanted, straight, wrap,
+    AREA,
+    COLUMNS,
+    DIAGONAL,
+    NEIGHBOURS,
+    NUMBERS,
+    ROWS,
+    WIDTH,
+    set_of,
+    slanted,
+    straight,
+    wrap,
 )  # fmt: skip
 from tedg_fast.nethack.facts.glyphs import ANY_MONSTER, Flag, Terrain
 

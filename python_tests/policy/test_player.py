@@ -1,8 +1,5 @@
 """What plays gives what the policy's own forward pass gives, for as long as parameters stay."""
 
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -38,13 +35,6 @@ def test_play_equals_the_policys_pass(config, routing, rows):
     for name, value in player(observation)._asdict().items():
         # Logits are sums of terms of either sign, of up to a few hundred each.
         torch.testing.assert_close(value, getattr(expected, name), rtol=1e-4, atol=3e-4)
-
-
-@pytest.mark.parametrize("level", ["baseline", "avx2"])
-def test_at_the_lower_vector_levels_too(level):
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
-    command += ["-k", test_play_equals_the_policys_pass.__name__]
-    subprocess.run(command, env={**os.environ, "TEDG_SIMD": level}, check=True)
 
 
 def test_opcheck():

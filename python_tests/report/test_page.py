@@ -35,7 +35,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def report(runs, tmp_path_factory):
-    """The page of two seeds, another run, and one with a long name and other games; of all tables."""
+    """The page of two seeds, another run, and one with a long name and other games; of all
+    tables."""
     folder = tmp_path_factory.mktemp("report")
     shutil.copytree(runs / "other", folder / LONG)
     log = folder / LONG / "logs" / "training_log.json"

@@ -262,7 +262,7 @@ def test_a_run_named_twice_is_shown_once(short_runs, tmp_path, monkeypatch):
     one, two = short_runs / "one", short_runs / "two"
     tedg_report(monkeypatch, one, two, two / ".." / "one", "--out", tmp_path / "out")
     text = (tmp_path / "out" / "tables.md").read_text()
-    rows = [line for line in text.split("## Scores")[1].split("##")[0].splitlines()]
+    rows = text.split("## Scores")[1].split("##")[0].splitlines()
     assert sum(line.startswith("| one, episodes 1–1 ") for line in rows) == 1
     assert sum(line.startswith("| two, episodes 1–2 ") for line in rows) == 1
 

@@ -11,6 +11,7 @@ from train_states import small_state
 from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 
+
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "checkpoints" / "model_00001.pth"

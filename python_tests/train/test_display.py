@@ -58,8 +58,8 @@ def test_a_terminal_shows_one_steady_display(tmp_path):
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     last = plain[plain.rindex("╭") :]
     for words in (
-        "episodes", "warmup", "true score", "last-observation score", "steps/s", "decisions/s", "games",
-        "gradient norm", "attention variance", "α entropy", "survival", "undone updates 0",
+        "episodes", "warmup", "true score", "last-observation score", "steps/s", "decisions/s",
+        "games", "gradient norm", "attention variance", "α entropy", "survival", "undone updates 0",
     ):  # fmt: skip
         assert words in last, words
     assert "\x1b[2K" in text  # it is drawn over itself

@@ -39,7 +39,7 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monke
     print(*[line for line in output.splitlines() if line[:4] == "seed"], output.splitlines()[-1])
     struck = ast.literal_eval(output.splitlines()[-1])
     assert struck.pop("torn") >= struck["bytes"]
-    assert struck == {place: KILLS // 5 for place in kill_often.PLACES}
+    assert struck == dict.fromkeys(kill_often.PLACES, KILLS // 5)
     assert_same_end(killed, whole)
     assert_logs_are_complete(whole)
     assert_logs_are_complete(killed)

@@ -17,8 +17,8 @@ from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.distributed import ALONE
 from tedg_fast.train.ppo import PPO, Batch, NotFinite, segment_rows
-from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.stopwatch import Stopwatch
 
 CONFIG = PPOConfig(rollout_decisions=16, minibatch_size=64, segment_decisions=4)
 SETTINGS = replace(TrainConfig().settings_at(0), learning_rate=3e-3, gamma=0.5, entropy_coef=0.001)

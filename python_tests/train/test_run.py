@@ -11,8 +11,8 @@ from importlib import resources
 import pytest
 import torch
 from command import SHORT, refused, tedg_train
-from run_results import forget_timings
 from exact import differences
+from run_results import forget_timings
 from small_rules import rule, written
 
 from tedg_fast.errors import STOPPING
@@ -20,7 +20,8 @@ from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import NO_RULE, instances_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train import checkpoint, limits
-from tedg_fast.train.config import TrainConfig
+from tedg_fast.train.config import TrainConfig, to_dict
+
 
 def series(folder):
     return json.loads((folder / "logs" / "training_log.json").read_text())
@@ -256,12 +257,12 @@ def test_a_branch_of_a_run_that_has_all_its_episodes(trained, monkeypatch, capsy
 def test_every_number_of_the_configuration_has_its_range():
     numbers = {
         name
-        for name, value in limits._flat(TrainConfig()).items()
+        for name, value in limits.flat_settings(to_dict(TrainConfig())).items()
         if isinstance(value, int | float | tuple) and not isinstance(value, bool)
         if not name.endswith("alpha_entropy_sign")  # a choice of two
     }
     assert numbers <= set(limits.RANGES)
-    assert set(limits.RANGES) <= set(limits._flat(TrainConfig()))
+    assert set(limits.RANGES) <= set(limits.flat_settings(to_dict(TrainConfig())))
 
 
 def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):

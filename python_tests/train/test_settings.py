@@ -7,9 +7,8 @@ import pytest
 from command import SHORT, refused, run, tedg_train
 from run_results import log_of
 
-from tedg_fast import cli
+from tedg_fast import cli, machine
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast import machine
 from tedg_fast.train import checkpoint
 from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.config_file import as_toml, read_config

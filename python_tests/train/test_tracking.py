@@ -27,16 +27,17 @@ def wandb(tmp_path, monkeypatch):
     library.teardown()  # it reads its variables once
 
 
-def sent(monkeypatch, tmp_path):
+def sent(wandb, monkeypatch, tmp_path):
     """Train a short run that is tracked → what wandb has kept of it, and its file."""
     tedg_train(monkeypatch, *FLAGS, "--results", tmp_path)
+    wandb.teardown()  # as at the end of a process: its service writes the last of the file now
     (file,) = tmp_path.rglob("run-*.wandb")
     return file.read_bytes(), file
 
 
 def test_every_series_reaches_wandb(wandb, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    content, file = sent(monkeypatch, tmp_path)
+    content, file = sent(wandb, monkeypatch, tmp_path)
     assert file.is_relative_to(tmp_path / "sent" / "wandb")
     for series in ("episode/true_score", "episode/depth", "train/loss", "train/usage_combat"):
         assert series.encode() in content
@@ -49,7 +50,7 @@ def test_wandbs_own_variables_decide(wandb, tmp_path, monkeypatch):
     (tmp_path / "kept").mkdir()
     for name, value in settings.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
-    content, file = sent(monkeypatch, tmp_path)
+    content, file = sent(wandb, monkeypatch, tmp_path)
     for value in ("elsewhere", "renamed", "chosen", "few"):
         assert value.encode() in content
     assert file.is_relative_to(tmp_path / "kept")

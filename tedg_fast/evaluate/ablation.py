@@ -16,11 +16,11 @@ from tedg_fast.evaluate.arms import ARMS, FULL, Trial, plan
 from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
 from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.machine import cores
 from tedg_fast.report.runs import load_run
 from tedg_fast.train.config import from_dict, to_dict
 from tedg_fast.train.files import write_whole
 from tedg_fast.train.limits import RANGES, ConfigError, flag, plain
-from tedg_fast.machine import cores
 from tedg_fast.train.model import load_rules
 from tedg_fast.train.resume import changed_settings
 from tedg_fast.train.run_folder import RunFolder

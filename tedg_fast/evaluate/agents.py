@@ -11,9 +11,9 @@ import torch
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import LegacyError, V3Checkpoint, V3Hypergraph, V3Policy
 from tedg_fast.legacy.policy import V3_ROUTING
-from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
-from tedg_fast.policy import Policy, Routing, player_of
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require_like
 from tedg_fast.train.config import from_dict
@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
     def overridden(self, max_steps: int | None, character: str | None) -> "Setting":
         """These, but for what is given."""
-        given = {"max_steps": max_steps, "character": character}
+        given: dict[str, Any] = {"max_steps": max_steps, "character": character}
         return self._replace(**{name: value for name, value in given.items() if value is not None})
 
     def but(self, other: "Setting") -> list[str]:
@@ -97,7 +97,10 @@ class ByTheRules(Agent):
     """What the rules that apply propose: the highest priority, equals by chance; nothing is
     learned."""
 
-    def __post_init__(self):
+    rules: Hypergraph
+    _grounder: Grounder = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
         object.__setattr__(self, "_grounder", Grounder(self.rules, 0))
 
     def __call__(self, observation: Observation, draws: np.ndarray) -> Choice:
@@ -111,8 +114,9 @@ class Trained(Agent):
     policy: Policy | V3Policy
     routing: Routing
     greedy: bool
+    _player: Player = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         with torch.inference_mode():
             object.__setattr__(self, "_player", player_of(self.policy, self.routing))
 

@@ -94,7 +94,7 @@ def does_the_same(one: TrainConfig, other: TrainConfig) -> bool:
     """Whether two configurations make the same run, apart from its name."""
 
     def fixed(config: TrainConfig) -> dict[str, Any]:
-        phases = {name: None for name in ("warmup", "transition", "fine_tune", "exp_name")}
+        phases = dict.fromkeys(("warmup", "transition", "fine_tune", "exp_name"))
         return to_dict(config) | phases
 
     if fixed(one) != fixed(other):

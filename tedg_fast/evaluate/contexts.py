@@ -17,7 +17,8 @@ from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.train.health import expert_name
 
 CONTEXTS = ("HP low", "monster adjacent", "unexplored nearby")
-"""HP below two fifths; a monster on a neighbouring square; unseen ground at most four steps away."""
+"""HP below two fifths; a monster on a neighbouring square; unseen ground at most four steps
+away."""
 LOW_HP, NEAR = 0.4, 4
 ALL = "all of them together"
 SHUFFLES = 200
@@ -42,10 +43,11 @@ def expert_use(
     leading: np.ndarray, usage: np.ndarray, contexts: np.ndarray
 ) -> dict[str, Any]:
     """What the experts were used for, as plain values: in S decisions ``leading`` [S], the expert
-    of the largest α; ``usage`` [K], mean α; ``contexts`` bool [S, len(CONTEXTS)], none for V3's.
+    of the largest α; ``usage`` [K], mean α; ``contexts`` bool [S, len(CONTEXTS)] as ``contexts_of``
+    gives them, [S, 0] where they are not known.
 
     ``decisions``; ``usage`` and ``leading`` (share of decisions led) by expert; ``contexts``: name
-    → ``Relation``'s fields, empty where no contexts were seen.
+    → ``Relation``'s fields, empty where contexts are not known.
     """
     count = len(usage)
     names = [expert_name(k) for k in range(count)]
@@ -62,8 +64,10 @@ def expert_use(
 
 
 def contexts_of(observation: Observation) -> np.ndarray:
-    """Which contexts an observation [B, ...] is in: bool [B, len(CONTEXTS)], [B, 0] for V3's, which
-    show no objects."""
+    """Which contexts an observation [B, ...] is in: bool [B, len(CONTEXTS)].
+
+    V3's observations show no objects, so nothing is known of their contexts: bool [B, 0].
+    """
     if observation.objects.shape[1] == 0:
         return np.zeros((len(observation.objects), 0), bool)
     monster = vocabulary().kind["monster"]

@@ -80,7 +80,7 @@ def measure(
     episodes, updates = run.episodes, run.updates
     tenth = math.ceil(len(updates["completed"]) / 10)
     alignment = updates["alignment_loss"]
-    measured = {name: float(episodes[name][-WINDOW:].mean()) for name in SCORES}
+    measured: dict[str, Any] = {name: float(episodes[name][-WINDOW:].mean()) for name in SCORES}
     measured |= {
         "at_steps": {str(steps): score_at(run, steps) for steps in STEPS},
         "rollbacks": int(updates["rollbacks"][-1]),
@@ -188,7 +188,7 @@ def _mean_experts(uses: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
 
     def mean(*path: str) -> float:
-        values = uses
+        values: list[Any] = uses
         for name in path:
             values = [value[name] for value in values]
         return float(np.mean(values))
@@ -238,8 +238,8 @@ def report(record: dict[str, Any]) -> str:
             [_health_row(name, arm) for name, arm in arms.items()],
         ),
         "## Use of the experts",
-        "Share of decisions that each expert leads, and mutual information (millinats) of the leading "
-        "expert and the context, with the 95th percentile of the shifted control in brackets.",
+        "Share of decisions that each expert leads, and mutual information (millinats) of the "
+        "leading expert and the context, with the 95th percentile of the shifted control in brackets.",
         _expert_table(arms),
     ]  # fmt: skip
     return "\n\n".join(lines) + "\n"

@@ -15,11 +15,10 @@ import numpy as np
 from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.agents import Agent
 from tedg_fast.evaluate.contexts import contexts_of
-from tedg_fast.nethack.games.episode import Episode, draws_of
 from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.games.episode import Episode, draws_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.train.model import grounder_of
-
 
 _DECISIONS_A_DEAL = 100
 """So many in each game, and games not begun yet are dealt out anew to who will need them first."""

@@ -2,16 +2,16 @@
 
 import ast
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from tedg_fast.hypergraph.expander import name_of, object_of, stands_for
 from tedg_fast.hypergraph.limits import MAX_NUMBER, MAX_PROGRAM, MAX_STACK
 from tedg_fast.hypergraph.names import hint
 from tedg_fast.hypergraph.parse import ExpressionError
 from tedg_fast.hypergraph.printer import printed
 from tedg_fast.hypergraph.program import AGGREGATES, RELATIONS, Op, stack_height
-from tedg_fast.hypergraph.expander import object_of
 from tedg_fast.hypergraph.vocabulary import NUMBER, TRUTH, WORD, Attribute, Kind, Vocabulary
 
 _ARITHMETIC = {ast.Add: Op.ADD, ast.Sub: Op.SUB, ast.Mult: Op.MUL, ast.Div: Op.DIV}
@@ -86,7 +86,7 @@ class _Compiler:
                     f"the string '{word}' stands alone; compare a word with it:"
                     f' x.name == "{word}"'
                 )
-            case ast.Constant(value=number):
+            case ast.Constant(value=int() | float() as number):
                 self.emit(Op.CONST, self.constants.place(_finite(number)))
                 return _NUMBER
             case ast.Name(id=name):
@@ -116,8 +116,8 @@ class _Compiler:
                         self.emit(operation)
                 return _TRUTH
             case ast.Compare(left=left, ops=ops, comparators=comparators):
-                for i, (op, right) in enumerate(zip(ops, comparators, strict=True)):
-                    self.compare(left, op, right)
+                for i, (comparison, right) in enumerate(zip(ops, comparators, strict=True)):
+                    self.compare(left, comparison, right)
                     if i:
                         self.emit(Op.AND)
                     left = right
@@ -156,10 +156,10 @@ class _Compiler:
         """The slot that holds the object; for `nearest` the code that finds it comes first."""
         if isinstance(node, ast.Call):
             self.aggregate(node)
-        return node.object.slot
+        return _slot(node)
 
     def positioned(self, node: ast.expr, what: str) -> int:
-        kind = self.vocabulary.kind[node.object.kind]
+        kind = self.vocabulary.kind[stands_for(node).kind]
         if not kind.positioned:
             raise ExpressionError(
                 f"{what} needs something with a position; '{printed(node)}' is a {kind.name}"
@@ -167,29 +167,29 @@ class _Compiler:
         return self.slot(node)
 
     def relation(self, way: ast.expr, relation: str, target: ast.expr) -> Type:
-        if way.object.kind != "direction":
+        if stands_for(way).kind != "direction":
             raise ExpressionError(
-                f"only a direction has {relation}; '{printed(way)}' is a {way.object.kind}"
+                f"only a direction has {relation}; '{printed(way)}' is a {stands_for(way).kind}"
             )
         slots = self.slot(way), self.positioned(target, relation)
         self.emit(RELATIONS[relation], *slots)
         return _TRUTH
 
     def attribute(self, owner: ast.expr, name: str) -> Type:
-        if object_of(owner):
-            kind = self.vocabulary.kind[owner.object.kind]
+        if object := object_of(owner):
+            kind = self.vocabulary.kind[object.kind]
             attribute = _attribute(kind, name)
             self.emit(Op.FACT, self.slot(owner), attribute.number)
         else:
-            kind = self.vocabulary.kind[owner.id]
+            kind = self.vocabulary.kind[name_of(owner)]
             attribute = _attribute(kind, name)
             self.emit(Op.ONLY, kind.number, attribute.number)
         return Type(attribute.type, attribute.words, f"{kind.name}.{name}")
 
     def aggregate(self, node: ast.Call) -> Type:
         start = len(self.code)
-        kind, name = self.vocabulary.kind[node.object.kind], node.func.id
-        self.emit(AGGREGATES[name], node.object.slot, kind.number)
+        kind, name = self.vocabulary.kind[stands_for(node).kind], name_of(node.func)
+        self.emit(AGGREGATES[name], _slot(node), kind.number)
         self.require(node.args[0], TRUTH, name)
         if len(node.args) > 1:
             self.require(node.args[1], NUMBER, name)
@@ -220,7 +220,7 @@ class _Compiler:
         if any(strings) and not all(strings):
             word, attribute = (left, right) if strings[0] else (right, left)
             type = self.value(attribute)
-            self.emit(Op.CONST, self.constants.place(_word(word.value, type, attribute)))
+            self.emit(Op.CONST, self.constants.place(_word(_constant(word), type, attribute)))
             return
         types = [self.value(part) for part in (left, right)]
         if (types[0].name, types[0].words) != (types[1].name, types[1].words):
@@ -230,21 +230,34 @@ class _Compiler:
             ]
             raise ExpressionError(f"cannot be equal: {' and '.join(shown)}")
 
-    def membership(self, left: ast.expr, members: ast.Tuple) -> None:
+    def membership(self, left: ast.expr, members: ast.expr) -> None:
         type = self.value(left)
         values = []
-        for member in members.elts:
-            is_word = isinstance(member.value, str)
+        assert isinstance(members, ast.Tuple)  # as the expander writes a list
+        for member in map(_constant, members.elts):
+            is_word = isinstance(member, str)
             if type.name == TRUTH or (type.name == NUMBER and is_word):
-                _wrong_word(member.value, type, left)
+                _wrong_word(member, type, left)
             if type.name == WORD and not is_word:
                 raise ExpressionError(
-                    f"'{printed(left)}' is a word; {member.value} in its list is a number"
+                    f"'{printed(left)}' is a word; {member} in its list is a number"
                 )
-            values.append(_word(member.value, type, left) if is_word else _finite(member.value))
+            values.append(_word(member, type, left) if is_word else _finite(member))
         if len(set(values)) < len(values):
             raise ExpressionError(f"the list {printed(members)} names something twice")
         self.emit(Op.IN, self.constants.place(*values), len(values))
+
+
+def _slot(node: ast.expr) -> int:
+    """The slot of the object that the node stands for."""
+    slot = stands_for(node).slot
+    assert slot is not None, ast.dump(node)  # it was given one before its program is made
+    return slot
+
+
+def _constant(node: ast.expr) -> Any:
+    assert isinstance(node, ast.Constant), ast.dump(node)
+    return node.value
 
 
 def _attribute(kind: Kind, name: str) -> Attribute:

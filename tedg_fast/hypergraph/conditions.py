@@ -13,7 +13,14 @@ from typing import NoReturn
 import numpy as np
 
 from tedg_fast.hypergraph.compiler import Constants, compile_expression
-from tedg_fast.hypergraph.expander import Expander, Named, Object, kinds_named, object_of
+from tedg_fast.hypergraph.expander import (
+    Expander,
+    Named,
+    Object,
+    kinds_named,
+    object_of,
+    stands_for,
+)
 from tedg_fast.hypergraph.limits import MAX_VARIABLES
 from tedg_fast.hypergraph.names import listed
 from tedg_fast.hypergraph.parse import ExpressionError, parse
@@ -82,13 +89,13 @@ class Conditions:
         canonical = _renamed(resolved, names)
         if canonical not in self.numbers:
             self.numbers[canonical] = len(self.listed)
-            name = _plain_name(shown) or _renamed(shown, names)
+            title = _plain_name(shown) or _renamed(shown, names)
             kinds = tuple(object.kind for object in own)
-            self.listed.append(Condition(name, canonical, kinds, code))
+            self.listed.append(Condition(title, canonical, kinds, code))
         elif name := _plain_name(shown):
             self._show_as(self.numbers[canonical], name)
-        variables = tuple(object.variable for object in own)
-        use = Use(self.numbers[canonical], variables, " ".join(text.split()))
+        bound = tuple(object.variable for object in own if object.variable is not None)
+        use = Use(self.numbers[canonical], bound, " ".join(text.split()))
         return use, {name for name, object in objects.items() if object in own}
 
     def _show_as(self, number: int, name: str) -> None:
@@ -132,7 +139,7 @@ def _names_in(tree: ast.expr, known: Mapping[str, object]) -> set[str]:
 def _objects_in_order(tree: ast.expr) -> list[Object]:
     """The variables' objects, each once, in the order in which they first appear."""
     found: list[Object] = []
-    waiting = [tree]
+    waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         object = object_of(node)
@@ -142,9 +149,9 @@ def _objects_in_order(tree: ast.expr) -> list[Object]:
     return found
 
 
-def _canonical_names(own: list[Object], ambiguous: set[str]) -> dict[int, str]:
+def _canonical_names(own: list[Object], ambiguous: set[str]) -> dict[int | None, str]:
     """Number of a variable -> its name in the canonical text."""
-    names = {}
+    names: dict[int | None, str] = {}
     for i, object in enumerate(own):
         number = 1 + sum(earlier.kind == object.kind for earlier in own[:i])
         plain = number == 1 and object.kind not in ambiguous
@@ -152,12 +159,12 @@ def _canonical_names(own: list[Object], ambiguous: set[str]) -> dict[int, str]:
     return names
 
 
-def _renamed(tree: ast.expr, names: Mapping[int, str]) -> str:
+def _renamed(tree: ast.expr, names: Mapping[int | None, str]) -> str:
     """The text of a resolved tree, with the variables so named and aggregates' objects by kind."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and object_of(node):
-            variable = node.object.variable
-            node.id = node.object.kind if variable is None else names[variable]
+            object = stands_for(node)
+            node.id = object.kind if object.variable is None else names[object.variable]
     return printed(tree)
 
 

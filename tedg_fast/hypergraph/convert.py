@@ -42,8 +42,8 @@ def convert(path: str | Path) -> str:
     effects = [_effect(entry, named, problems) for entry in _merged(content["effects"])]
     if problems:
         raise HypergraphError(f"{path}: cannot be converted: {'; '.join(problems)}")
-    for rule in converted:
-        named |= rule.named
+    for result in converted:
+        named |= result.named
     return "\n".join(_lines(content, named, effects, converted))
 
 

@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tedg_fast.hypergraph.limits import MAX_FILE_BYTES
 from tedg_fast.hypergraph.lines import Lines
@@ -130,9 +130,9 @@ class Table:
         return word
 
     def number(self, key: str, low: float, high: float) -> float:
-        value = self.content[key]
+        value: Any = self.content[key]
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or not low <= value <= high:
+        if not numeric or not low <= float(value) <= high:
             self.fail(key, f"is {shown_value(value)}; expected a number from {low} to {high}")
         return float(value)
 

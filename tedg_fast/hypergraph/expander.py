@@ -8,7 +8,7 @@ for (`object_of`).
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from tedg_fast.hypergraph.limits import MAX_AGGREGATES, MAX_NESTING, MAX_PARTS
 from tedg_fast.hypergraph.names import hint, listed
@@ -32,6 +32,9 @@ _REMEDIES = {
 }
 
 
+Expression = TypeVar("Expression", bound=ast.expr)
+
+
 @dataclass
 class Object:
     """What a name of an object stands for; `slot` is where its program finds it.
@@ -49,8 +52,21 @@ def object_of(node: ast.AST) -> Object | None:
     return getattr(node, "object", None)
 
 
-def _about(node: ast.expr, object: Object) -> ast.expr:
-    node.object = object
+def stands_for(node: ast.AST) -> Object:
+    """The same of a node that stands for an object, as the expander has made sure."""
+    found = object_of(node)
+    assert found is not None, ast.dump(node)
+    return found
+
+
+def name_of(node: ast.expr) -> str:
+    """The identifier of a node that is a name, as the expander has made sure."""
+    assert isinstance(node, ast.Name), ast.dump(node)
+    return node.id
+
+
+def _about(node: Expression, object: Object) -> Expression:
+    node.object = object  # type: ignore[attr-defined]  # see object_of
     return node
 
 
@@ -72,7 +88,7 @@ class Named:
 Scope = Mapping[str, "Object | tuple[ast.expr, Scope]"]
 
 
-def aggregate_name(node: ast.expr) -> str | None:
+def aggregate_name(node: ast.AST) -> str | None:
     """The name of the aggregate that this node calls, if it does."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return node.func.id if node.func.id in AGGREGATES else None
@@ -82,7 +98,7 @@ def aggregate_name(node: ast.expr) -> str | None:
 def kinds_named(node: ast.expr, vocabulary: Vocabulary) -> list[str]:
     """Kinds of objects named directly, outside of aggregates, in order of first appearance."""
     found: list[str] = []
-    waiting = [node]
+    waiting: list[ast.AST] = [node]
     while waiting:
         part = waiting.pop()
         if aggregate_name(part):
@@ -130,8 +146,8 @@ class Expander:
                 return self.named_condition(name, [], node, scope, ranges, nesting)
             case ast.UnaryOp(op=ast.USub() | ast.Not() as op, operand=operand):
                 return ast.UnaryOp(op, inner(operand))
-            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _OPERATORS):
-                return ast.BinOp(inner(left), op, inner(right))
+            case ast.BinOp(left=left, op=sign, right=right) if isinstance(sign, _OPERATORS):
+                return ast.BinOp(inner(left), sign, inner(right))
             case ast.BoolOp(op=op, values=values):
                 return ast.BoolOp(op, [inner(value) for value in values])
             case ast.Compare(left=left, ops=ops, comparators=comparators) if all(
@@ -180,19 +196,20 @@ class Expander:
             raise ExpressionError(f"{ast.unparse(node)} after in is no list{example}")
         if not node.elts:
             raise ExpressionError(f"the list after in is empty{example}")
-        members = []
+        members: list[ast.expr] = []
         for member in node.elts:
             self.count_part(0)
-            number = member.operand if isinstance(member, ast.UnaryOp) else member
-            negative = number is not member
-            if (
-                not isinstance(number, ast.Constant)
-                or isinstance(number.value, bool)
-                or not isinstance(number.value, int | float if negative else int | float | str)
-                or (negative and not isinstance(member.op, ast.USub))
-            ):
-                raise ExpressionError(f"'{ast.unparse(member)}' is no word and no number{example}")
-            members.append(ast.Constant(-number.value if negative else number.value))
+            match member:
+                case ast.Constant(int() | float() | str() as value) if not isinstance(value, bool):
+                    members.append(ast.Constant(value))
+                case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as number)) if (
+                    not isinstance(number, bool)
+                ):
+                    members.append(ast.Constant(-number))
+                case _:
+                    raise ExpressionError(
+                        f"'{ast.unparse(member)}' is no word and no number{example}"
+                    )
         return ast.Tuple(members, ast.Load())
 
     def call(
@@ -237,7 +254,7 @@ class Expander:
     ) -> list[ast.expr]:
         """Two objects of a relation; a second `nearest` needs a slot of its own."""
         first = self.object(nodes[0], scope, ranges, nesting + 1)
-        taken = (first.object.kind,) if isinstance(first, ast.Call) else ()
+        taken = (stands_for(first).kind,) if isinstance(first, ast.Call) else ()
         return [first, self.object(nodes[1], scope, ranges, nesting + 1, taken)]
 
     def require_arguments(self, node: ast.Call, count: int, usage: str) -> None:
@@ -252,7 +269,7 @@ class Expander:
         nesting: int,
         taken: tuple[str, ...] = (),
     ) -> ast.Call:
-        name = node.func.id
+        name = name_of(node.func)
         usage = f"{name}({'condition, number' if name in ('total', 'most') else 'condition'})"
         self.require_arguments(node, usage.count(",") + 1, usage)
         slots = (*ranges, *taken)
@@ -281,7 +298,7 @@ class Expander:
         problem = f"names the kinds {listed(new)}" if new else "names no kind of objects"
         raise ExpressionError(
             f"'{ast.unparse(node)}' {problem}; it ranges over the one kind named inside of it,"
-            f" as in {node.func.id}(monster.adjacent)"
+            f" as in {name_of(node.func)}(monster.adjacent)"
         )
 
     def object(
@@ -294,7 +311,7 @@ class Expander:
     ) -> ast.expr:
         """An expression that stands for an object: a name, or `nearest` of some kind."""
         self.count_part(nesting)
-        if aggregate_name(node) == "nearest":
+        if isinstance(node, ast.Call) and aggregate_name(node) == "nearest":
             return self.aggregate(node, scope, ranges, nesting, taken)
         if not isinstance(node, ast.Name):
             raise ExpressionError(f"'{ast.unparse(node)}' is no object; name a variable")
@@ -343,9 +360,10 @@ class Expander:
             raise ExpressionError(f"'{ast.unparse(node)}': write {condition.usage()}")
         objects = [self.object(argument, scope, ranges, nesting + 1) for argument in arguments]
         for argument, object, kind in zip(arguments, objects, condition.parameters, strict=True):
-            if object.object.kind != kind:
+            given = stands_for(object).kind
+            if given != kind:
                 raise ExpressionError(
-                    f"'{ast.unparse(node)}': '{ast.unparse(argument)}' is a {object.object.kind};"
+                    f"'{ast.unparse(node)}': '{ast.unparse(argument)}' is a {given};"
                     f" {condition.usage()} takes a {kind}"
                 )
         if not self.inline:

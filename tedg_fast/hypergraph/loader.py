@@ -6,6 +6,7 @@ import keyword
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NoReturn
 
 from tedg_fast.hypergraph.conditions import Conditions
 from tedg_fast.hypergraph.document import Document, Table, is_name, shown_value
@@ -26,8 +27,8 @@ from tedg_fast.hypergraph.schema import (
     Condition,
     Effect,
     Hypergraph,
-    HypergraphError,
     Operator,
+    Use,
 )
 from tedg_fast.hypergraph.templates import Keyboard, TemplateError, parse_template
 from tedg_fast.hypergraph.vocabulary import Vocabulary
@@ -51,9 +52,9 @@ def load_hypergraph(
     `vocabulary` and `keyboard` are NetHack's by default. Raises HypergraphError: unreadable file,
     malformed TOML, or content that breaks the format; one line with file, line, place, remedy.
     """
-    if path is None:
-        path = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.toml")
-    document = Document(Path(path) if isinstance(path, str) else path, str(path))
+    packaged = resources.files("tedg_fast.hypergraph").joinpath("data/nethack.toml")
+    path = Path(str(packaged) if path is None else path)
+    document = Document(path, str(path))
     loader = _Loader(document, vocabulary or nethack_vocabulary(), keyboard or nethack_keyboard())
     return loader.hypergraph()
 
@@ -117,11 +118,11 @@ class _Loader:
                 table.text(name)
         self.condition_table = table
 
-        def fail(name: str, problem: str) -> None:
+        def fail(name: str, problem: str) -> NoReturn:
             line = self.document.lines.of("conditions", name)
             self.document.fail(line, f"condition '{name}'", problem)
 
-        self.conditions.name_all(dict(table.content), fail)
+        self.conditions.name_all({name: str(text) for name, text in table.content.items()}, fail)
 
     def require_name(self, table: Table, name: str, what: str, shown: str) -> None:
         line = self.document.lines.of(table.name, name)
@@ -184,7 +185,7 @@ class _Loader:
     def operator(self, name: str, table: Table, effects: Sequence[str]) -> Operator:
         variables = self.variables(table)
         used: set[str] = set()
-        uses = []
+        uses: list[Use] = []
         why, expert = table.line_of_text("why"), table.choice("expert", "expert", EXPERTS)
         for i, text in enumerate(self.at_least_one(table, "when", MAX_WHEN)):
             try:

@@ -31,7 +31,7 @@ def _form(node: ast.expr) -> tuple[str, int]:
             return name, _ATOM
         case ast.Constant(value=str() as word):
             return f'"{word}"' if '"' not in word else repr(word), _ATOM
-        case ast.Constant(value=number):
+        case ast.Constant(value=int() | float() as number):
             return repr(number), _ATOM if number >= 0 else _SIGN
         case ast.Attribute(value=owner, attr=name):
             return f"{_print(owner, _ATOM)}.{name}", _ATOM
@@ -53,8 +53,8 @@ def _form(node: ast.expr) -> tuple[str, int]:
             return f" {_OPERATORS[type(op)]} ".join(parts), level
         case ast.Compare(left=left, ops=ops, comparators=comparators):
             text = _print(left, _COMPARISON + 1)
-            for op, right in zip(ops, comparators, strict=True):
-                text += f" {_OPERATORS[type(op)]} {_print(right, _COMPARISON + 1)}"
+            for comparison, right in zip(ops, comparators, strict=True):
+                text += f" {_OPERATORS[type(comparison)]} {_print(right, _COMPARISON + 1)}"
             return text, _COMPARISON
     raise AssertionError(ast.dump(node))  # the expander lets nothing else through
 

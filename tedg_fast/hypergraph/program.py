@@ -80,7 +80,7 @@ def stack_height(code: list[tuple[int, int, int, int]], below: int = 0) -> int:
     height = highest = below
     i = 0
     while i < len(code):
-        op, length = code[i][0], code[i][3]
+        op, length = Op(code[i][0]), code[i][3]
         if op in GROWTH:
             height += GROWTH[op]
         else:

@@ -95,8 +95,8 @@ def parse_template(
     if text == "choose food":
         return Template(Do.CHOOSE_FOOD, text=text)
     if text in keyboard.names:
-        kind = Do.ANSWER if text == ANSWERING else Do.PRESS
-        return Template(kind, action=keyboard.names.index(text), text=text)
+        press = Do.ANSWER if text == ANSWERING else Do.PRESS
+        return Template(press, action=keyboard.names.index(text), text=text)
     raise TemplateError(f"unknown action '{text}'{_action_hint(text, keyboard.names)}")
 
 

@@ -58,7 +58,8 @@ class Atoms(NamedTuple):
     def names(self, row: int) -> tuple[list[str], list[str]]:
         """Names of the pre and of the scene atoms that hold in ``row``, in V3's order."""
         pairs = zip((PRE_ATOMS, SCENE_ATOMS), (self.pre[row], self.scene[row]))
-        return tuple([name for name, holds in zip(*pair) if holds] for pair in pairs)
+        pre, scene = ([name for name, holds in zip(*pair) if holds] for pair in pairs)
+        return pre, scene
 
 
 def count_glyphs(glyphs: np.ndarray, blstats: np.ndarray) -> np.ndarray:

@@ -138,7 +138,7 @@ def _scalar(kind: _ScalarType, data: bytes) -> int | float | bool:
     return struct.unpack(kind.order + kind.format, data)[0]
 
 
-_NUMPY_SCALARS = [
+_NUMPY_SCALARS: list[Any] = [
     (_ScalarType, "numpy.dtype"),
     (_scalar, "numpy._core.multiarray.scalar"),
     (_scalar, "numpy.core.multiarray.scalar"),  # written with numpy 1

@@ -56,15 +56,18 @@ class OperatorTable(nn.Module):
         incoming = torch.zeros(len(operators), hypergraph.num_nodes)
         place = (torch.searchsorted(operators, target), source)
         incoming.index_put_(place, torch.ones(len(source)), accumulate=True)
+        self.incoming: Tensor
         self.register_buffer("incoming", incoming, persistent=False)
 
         degree, of_operator = incoming.sum(1).long().unique(return_inverse=True)
         rows = degree + 1
         first_row = (rows.cumsum(0) - rows)[of_operator]
+        self.first_row: Tensor
         self.register_buffer("first_row", first_row, persistent=False)
         total = degree.repeat_interleave(rows)
         active = torch.cat([torch.arange(number) for number in rows.tolist()])
         counts = torch.stack([total - active, active, torch.ones_like(active)], 1)
+        self.edges: Tensor
         self.register_buffer("edges", counts, persistent=False)
 
     def rows(self, active: Tensor) -> Tensor:
@@ -132,11 +135,13 @@ class V3Manager(nn.Module):
         self.table = OperatorTable(hypergraph)
         self.register_buffer("_edge_index", torch.tensor(hypergraph.edge_index))
         self.register_buffer("_edge_attr", torch.tensor(hypergraph.edge_type))
+        self._node_types: Tensor
         self.register_buffer("_node_types", torch.tensor(hypergraph.node_type))
         self.register_buffer("_operator_indices", torch.tensor(hypergraph.operators))
         labels = [hypergraph.labels[node] for node in hypergraph.operators]
         expert = torch.tensor([operator_expert(label) for label in labels])
         member = F.one_hot(expert.clamp(max=num_experts - 1), num_experts).T.float()
+        self._expert_of: Tensor
         self.register_buffer("_expert_of", member, persistent=False)
 
         self.node_type_embedding = nn.Embedding(len(NODE_TYPES), HIDDEN)

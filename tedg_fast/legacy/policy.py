@@ -1,7 +1,7 @@
 """V3's network: usable on its own, and in place of ``tedg_fast.policy.Policy`` in training."""
 
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from tedg_fast.legacy.gat import HIDDEN, V3Logic, V3Manager, V3Tables
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.inputs import V3Input
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
-from tedg_fast.ops import route
 from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.ops import route
 from tedg_fast.policy import PolicyOutput, Routing
 
 _LOGIT_LIMIT = 20.0
@@ -62,7 +62,7 @@ class V3Policy(nn.Module):
         # V3 wrapped these in classes of its own; dictionaries of one entry give the same names.
         router = nn.Sequential(*_layers(2 * HIDDEN, 128, 64), nn.Linear(64, num_experts))
         self.router = nn.ModuleDict({"router": router})
-        self.experts = nn.ModuleList()
+        self.experts: Any = nn.ModuleList()
         for _ in range(num_experts):
             network = nn.Sequential(*_layers(HIDDEN, 128, 128), nn.Linear(128, len(ACTIONS)))
             self.experts.append(nn.ModuleDict({"network": network}))
@@ -100,10 +100,11 @@ class V3Policy(nn.Module):
 
         Any numbers are accepted; other shapes or types raise LegacyError.
         """
-        return tuple(
+        features, active = (
             torch.from_numpy(part).to(self.device)
             for part in self.observer(*map(_array, (glyphs, blstats, step)))
         )
+        return features, active
 
     def atoms(self, glyphs: np.ndarray | Tensor, blstats: np.ndarray | Tensor) -> Atoms:
         """Which of V3's atoms hold, before they are looked up in the hypergraph."""

@@ -52,13 +52,12 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
     ):
         self.num_envs = num_envs
         self.rules = rules if isinstance(rules, Hypergraph) else load_hypergraph(rules)
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "num_workers": min(num_workers or cores(), num_envs), "max_steps": max_steps,
             "character": character, "use_mask": mask, "decide": decide, "margin": margin,
             "every_step": True,
         }  # fmt: skip
-        self._games: VectorEnv | None = None
-        self._open(0)
+        self._games = self._opened(0)
         parts = self._games.spec.fields().items()
         self.single_observation_space = spaces.Dict(
             {name: _space(shape, dtype) for name, (shape, dtype) in parts}
@@ -72,7 +71,10 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Begin the first games of ``seed``, a number; a random one if not given."""
         super().reset(seed=seed)
-        self._open(int(self.np_random.integers(1 << 32)) if seed is None else seed)
+        self.close_extras()
+        self._games = self._opened(
+            int(self.np_random.integers(1 << 32)) if seed is None else seed
+        )
         self._games.start()
         return as_dict(self._games.observation), {}
 
@@ -91,14 +93,11 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
 
     def close_extras(self, **_: Any) -> None:
         """End the worker processes."""
-        if self._games is not None:
+        if hasattr(self, "_games"):  # it may not have come to that
             self._games.close()
 
-    def _open(self, seed: int) -> None:
-        self.close_extras()
-        self._games = VectorEnv(
-            self.rules, num_envs=self.num_envs, run_seed=seed, **self._settings
-        )
+    def _opened(self, seed: int) -> VectorEnv:
+        return VectorEnv(self.rules, num_envs=self.num_envs, run_seed=seed, **self._settings)
 
 
 def as_dict(observation: Observation) -> dict[str, np.ndarray]:
@@ -109,10 +108,10 @@ def as_dict(observation: Observation) -> dict[str, np.ndarray]:
 def _space(shape: tuple[int, ...], dtype: np.dtype) -> spaces.Box:
     if dtype.kind == "f":
         return spaces.Box(-np.inf, np.inf, shape, dtype.type)
-    if dtype == bool:
-        return spaces.Box(0, 1, shape, np.bool_)
+    if dtype.kind == "b":
+        return spaces.Box(0, 1, shape, np.bool_)  # type: ignore[arg-type]  # it takes them
     limits = np.iinfo(dtype)
     return spaces.Box(limits.min, limits.max, shape, dtype.type)
 
 
-gymnasium.register(NAME, vector_entry_point=NetHackVectorEnv)
+gymnasium.register(NAME, vector_entry_point=NetHackVectorEnv)  # type: ignore[arg-type]

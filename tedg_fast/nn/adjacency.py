@@ -22,7 +22,7 @@ REDUCTIONS = {
 class Edges(NamedTuple):
     """What an adjacency lists."""
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # PyTorch Geometric's name, and also a tuple's method
     """[2, E] source and target of each edge."""
     attr: Tensor | None = None
     """The values of a sparse matrix, where PyTorch Geometric takes them as edge features."""
@@ -80,6 +80,7 @@ class Adjacency:
         return torch.cat([edge_attr, loops])[self.picked]
 
     def _reduce(self, value: Tensor, name: str) -> Tensor:
+        assert self.given is not None  # loops have taken the place of the caller's
         source, target = self.given
         kept = source != target
         value, target = value[kept], target[kept].long()

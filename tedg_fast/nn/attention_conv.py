@@ -30,6 +30,17 @@ class Scores(NamedTuple):
     negative_slope: float
 
 
+class Nodes(NamedTuple):
+    """One end of the edges: ``features`` [.., N, H, C] are what ``lin`` makes of ``x`` [.., N, F]."""
+
+    x: Tensor
+    lin: nn.Module
+    features: Tensor
+
+    def as_batch(self) -> "Nodes":
+        return Nodes(self.x.unsqueeze(0), self.lin, self.features.unsqueeze(0))
+
+
 class AttentionConv(MessagePassing):
     """Base of the attention layers; a subclass says how an edge is scored.
 
@@ -105,8 +116,8 @@ class AttentionConv(MessagePassing):
             edge_index: any adjacency that ``forward`` takes.
             size: number of nodes, or numbers of sources and targets.
         """
-        size = (size, size) if isinstance(size, int) else tuple(size)
-        return self._walk(edge_index, size)[0].graph
+        sources, targets = (size, size) if isinstance(size, int) else size
+        return self._walk(edge_index, (sources, targets))[0].graph
 
     def _run(
         self,
@@ -120,7 +131,7 @@ class AttentionConv(MessagePassing):
     ) -> Any:
         if isinstance(edge_index, GraphBatch):
             edge_index = edge_index.graph
-        source, target, res = self._features(x, lin_src, lin_dst)
+        source, target, res = self._nodes(x, lin_src, lin_dst)
         size = self._size(source, target, edge_index, size)
         if isinstance(edge_index, Graph):
             walked, held = self._as_it_is(edge_index, size), None
@@ -128,26 +139,30 @@ class AttentionConv(MessagePassing):
             walked, held = self._walk(edge_index, size)
         edge_attr = self._edge_attr(edge_attr, held, walked)
 
-        if wants_messages(self):
+        watched, is_batch = wants_messages(self), source.features.dim() == 4
+        if watched:
             self._check_watched(source, target)
             out, weight = self._pass_messages(source, target, walked, edge_attr, size)
         else:
-            ends = (source, target) if source.dim() == 4 else self._as_batch(source, target)
+            ends = (source, target) if is_batch else self._as_batch(source, target)
             scores = self._scores(*ends, walked.graph, edge_attr)
-            out, weight = self._attend(ends[0], scores, walked, bool(return_attention_weights))
-            if source.dim() == 3:
+            features, weighted = ends[0].features, bool(return_attention_weights)
+            out, weight = self._attend(features, scores, walked, weighted)
+            if not is_batch:
                 out, weight = out.squeeze(0), None if weight is None else weight.squeeze(0)
         out = out.flatten(-2) if self.concat else out.mean(-2)
-        if res is not None:
-            out = out + res
-        if self.bias is not None:
-            out = out + self.bias
+        for term in (res, self.bias):
+            if term is None:
+                continue
+            # In place where nobody else has seen the output: a new one costs more than the sum.
+            fresh = not watched and out.dtype == term.dtype
+            out = out.add_(term) if fresh else out + term
         return (out, labelled(edge_index, walked, weight)) if return_attention_weights else out
 
-    def _features(
+    def _nodes(
         self, x: Tensor | tuple[Tensor, Tensor | None], lin_src: nn.Module, lin_dst: nn.Module
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Transformed features [.., N, H, C] and [.., M, H, C], and the residual of the targets."""
+    ) -> tuple[Nodes, Nodes | None, Tensor | None]:
+        """The sources and the targets, and the residual of the targets."""
         source, target = (x, x) if isinstance(x, Tensor) else x
         for name, value in (("x", source), ("x[1]", target)):
             if value is not None and value.dim() not in (2, 3):
@@ -157,16 +172,18 @@ class AttentionConv(MessagePassing):
                 )
         res = None if self.res is None or target is None else self.res(target)
         heads = (self.heads, self.out_channels)
-        transformed = lin_src(source).unflatten(-1, heads)
+        sources = Nodes(source, lin_src, lin_src(source).unflatten(-1, heads))
+        if target is None:
+            return sources, None, res
         if target is source and lin_dst is lin_src:
-            return transformed, transformed, res
-        return transformed, None if target is None else lin_dst(target).unflatten(-1, heads), res
+            return sources, sources, res
+        return sources, Nodes(target, lin_dst, lin_dst(target).unflatten(-1, heads)), res
 
     def _size(
-        self, source: Tensor, target: Tensor | None, edge_index: Any, size: tuple[int, int] | None
+        self, source: Nodes, target: Nodes | None, edge_index: Any, size: tuple[int, int] | None
     ) -> tuple[int, int]:
         """Numbers of sources and targets: of the features, and where these say nothing, given."""
-        found = [source.shape[-3], None if target is None else target.shape[-3]]
+        found = [end if end is None else end.features.shape[-3] for end in (source, target)]
         if size is not None:
             for place, name in enumerate(("sources", "targets")):
                 if found[place] is None:
@@ -177,7 +194,8 @@ class AttentionConv(MessagePassing):
                     )
         if found[1] is None:
             found[1] = num_targets(edge_index)
-        return found[0], found[0] if found[1] is None else found[1]
+        sources = source.shape[-3]
+        return sources, sources if found[1] is None else found[1]
 
     def _walk(self, edge_index: Any, size: tuple[int, int]) -> tuple[Adjacency, Tensor | None]:
         """The edges to walk between so many nodes, and edge features that came with them."""
@@ -231,9 +249,9 @@ class AttentionConv(MessagePassing):
             )
         return walked.attributes(edge_attr, self.fill_value)
 
-    def _check_watched(self, source: Tensor, target: Tensor | None) -> None:
+    def _check_watched(self, source: Nodes, target: Nodes | None) -> None:
         """Refuse what PyTorch Geometric cannot pass message by message."""
-        if source.dim() != 3:
+        if source.features.dim() != 3:
             raise ValueError(
                 "x must have shape [N, F] where hooks, explainers or aggr want single messages, "
                 "got a batch"
@@ -246,6 +264,7 @@ class AttentionConv(MessagePassing):
 
     def _edge_features(self, edge_attr: Tensor) -> Tensor:
         """[E, H, C], the transformed features of the edges."""
+        assert self.lin_edge is not None  # without it there are no features
         return self.lin_edge(edge_attr).unflatten(-1, (self.heads, self.out_channels))
 
     def message(self, x_j: Tensor, alpha: Tensor) -> Tensor:
@@ -253,11 +272,11 @@ class AttentionConv(MessagePassing):
         return alpha.unsqueeze(-1) * x_j
 
     @staticmethod
-    def _as_batch(source: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        batch = source.unsqueeze(0)
+    def _as_batch(source: Nodes, target: Nodes | None) -> tuple[Nodes, Nodes | None]:
+        batch = source.as_batch()
         if target is source:
             return batch, batch
-        return batch, None if target is None else target.unsqueeze(0)
+        return batch, None if target is None else target.as_batch()
 
     def _attend(
         self, source: Tensor, scores: Scores, walked: Adjacency, with_weights: bool
@@ -287,7 +306,7 @@ class AttentionConv(MessagePassing):
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
 
 
-def edge_softmax(score: Tensor, target: Tensor, num_targets: int) -> Tensor:
+def edge_softmax(score: Tensor, target: Tensor, num_targets: int | None) -> Tensor:
     """Softmax of ``score`` [.., E, H] over the edges of each target [E]; unlike the weights of the
     fused op, a gradient flows through it."""
     wide = score.to(accumulate_dtype(score.dtype))

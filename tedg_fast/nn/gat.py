@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.nn.adjacency import Adjacency
-from tedg_fast.nn.attention_conv import AttentionConv, Scores, edge_softmax
-from tedg_fast.nn.linear import glorot_, linear
+from tedg_fast.nn.attention_conv import AttentionConv, Nodes, Scores, edge_softmax
+from tedg_fast.nn.linear import glorot_, is_plain, linear
 from tedg_fast.ops import Graph, GraphBatch
 
 
@@ -141,27 +141,29 @@ class GATConv(AttentionConv):
                 range.
         """
         lin_src, lin_dst = self.lin_src or self.lin, self.lin_dst or self.lin
+        assert lin_src is not None and lin_dst is not None  # the layer has one or the other
         return self._run(
             x, lin_src, lin_dst, edge_index, edge_attr, size, return_attention_weights
         )
 
     def _scores(
-        self, source: Tensor, target: Tensor | None, graph: Graph, edge_attr: Tensor | None
+        self, source: Nodes, target: Nodes | None, graph: Graph, edge_attr: Tensor | None
     ) -> Scores:
         score_src, score_dst = self._score_ends(source, target)
         if score_dst is None:
-            score_dst = score_src.new_zeros(len(source), graph.num_targets, self.heads)
+            score_dst = score_src.new_zeros(len(score_src), graph.num_targets, self.heads)
         score_edge = None if edge_attr is None else self._score_edge(edge_attr)
         # Under autocast, features have 16 bits and what they are multiplied by has 32.
-        ends = (score.to(source.dtype) for score in (score_src, score_dst))
-        return Scores(*ends, score_edge, self.negative_slope)
+        dtype = source.features.dtype
+        return Scores(score_src.to(dtype), score_dst.to(dtype), score_edge, self.negative_slope)
 
-    def _score_ends(self, source: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _score_ends(self, source: Nodes, target: Nodes | None) -> tuple[Tensor, Tensor | None]:
         """[.., N, H] and [.., M, H], what the two ends of an edge add to its score."""
         if target is source:  # one pass over the features gives both
-            return head_products(source, torch.cat([self.att_src, self.att_dst])).unbind(-2)
-        score_dst = None if target is None else head_products(target, self.att_dst).squeeze(-2)
-        return head_products(source, self.att_src).squeeze(-2), score_dst
+            both = node_products(source, torch.cat([self.att_src, self.att_dst]))
+            return both[..., 0, :], both[..., 1, :]
+        score_dst = None if target is None else node_products(target, self.att_dst).squeeze(-2)
+        return node_products(source, self.att_src).squeeze(-2), score_dst
 
     def _score_edge(self, edge_attr: Tensor) -> Tensor:
         """[E, H], what the features of an edge add to its score."""
@@ -169,15 +171,16 @@ class GATConv(AttentionConv):
 
     def _pass_messages(
         self,
-        source: Tensor,
-        target: Tensor | None,
+        source: Nodes,
+        target: Nodes | None,
         walked: Adjacency,
         edge_attr: Tensor | None,
         size: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
         index, scores = walked.edge_index, self._score_ends(source, target)
         weight = self.edge_updater(index, alpha=scores, edge_attr=edge_attr, size=size)
-        return self.propagate(index, x=(source, target), alpha=weight, size=size), weight
+        x = (source.features, None if target is None else target.features)
+        return self.propagate(index, x=x, alpha=weight, size=size), weight
 
     # PyTorch Geometric reads these annotations, and "Tensor | None" is beyond it.
     def edge_update(
@@ -195,6 +198,21 @@ class GATConv(AttentionConv):
             score = score + self._score_edge(edge_attr)
         weight = edge_softmax(F.leaky_relu(score, self.negative_slope), index, dim_size)
         return F.dropout(weight, self.dropout, self.training)
+
+
+def node_products(nodes: Nodes, vectors: Tensor) -> Tensor:
+    """Products [.., N, K, H] of the nodes' features with K vectors a head, [K, H, C].
+
+    Where the input is narrower than the features it is multiplied instead, as a·(W x) = (Wᵀ a)·x:
+    less to read, and no second gradient of the size of the features.
+    """
+    lin = nodes.lin
+    if not (is_plain(lin) and lin.in_features < lin.out_features):
+        return head_products(nodes.features, vectors)
+    count, heads, channels = vectors.shape
+    weight = lin.weight.unflatten(0, (heads, channels))
+    matrix = torch.einsum("khc,hcf->fkh", vectors, weight).flatten(1)
+    return (nodes.x @ matrix).unflatten(-1, (count, heads))
 
 
 def head_products(x: Tensor, vectors: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.nn.adjacency import Adjacency
-from tedg_fast.nn.attention_conv import AttentionConv, Scores, edge_softmax
+from tedg_fast.nn.attention_conv import AttentionConv, Nodes, Scores, edge_softmax
 from tedg_fast.nn.linear import glorot_, linear
 from tedg_fast.ops import Graph, GraphBatch, gatv2_scores
 
@@ -90,28 +90,28 @@ class GATv2Conv(AttentionConv):
         )
 
     def _scores(
-        self, source: Tensor, target: Tensor, graph: Graph, edge_attr: Tensor | None
+        self, source: Nodes, target: Nodes, graph: Graph, edge_attr: Tensor | None
     ) -> Scores:
+        x = (source.features, target.features)
         score = gatv2_scores(
-            source,
-            target,
-            self.att.squeeze(0).to(source.dtype),  # under autocast, features have 16 bits
+            *x,
+            self.att.squeeze(0).to(x[0].dtype),  # under autocast, features have 16 bits
             graph,
             x_edge=None if edge_attr is None else self._edge_features(edge_attr),
             negative_slope=self.negative_slope,
         )
-        zeros = (source.new_zeros(x.shape[:3]) for x in (source, target))
-        return Scores(*zeros, score, 1.0)
+        nothing_src, nothing_dst = (end.new_zeros(end.shape[:3]) for end in x)
+        return Scores(nothing_src, nothing_dst, score, 1.0)
 
     def _pass_messages(
         self,
-        source: Tensor,
-        target: Tensor,
+        source: Nodes,
+        target: Nodes,
         walked: Adjacency,
         edge_attr: Tensor | None,
         size: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
-        index, x = walked.edge_index, (source, target)
+        index, x = walked.edge_index, (source.features, target.features)
         weight = self.edge_updater(index, x=x, edge_attr=edge_attr, size=size)
         return self.propagate(index, x=x, alpha=weight, size=size), weight
 

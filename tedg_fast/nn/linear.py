@@ -1,6 +1,7 @@
 """Linear maps that start as Glorot & Bengio 2010 say, with a lazy input width."""
 
 import math
+from typing import TypeGuard
 
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ class LazyLinear(nn.LazyLinear):
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_features != 0:
-            Linear.reset_parameters(self)
+            Linear.reset_parameters(self)  # type: ignore[arg-type]  # it becomes one
 
 
 def linear(in_features: int, out_features: int, bias: bool = False) -> nn.Linear:
@@ -36,3 +37,11 @@ def linear(in_features: int, out_features: int, bias: bool = False) -> nn.Linear
     if in_features == -1:
         return LazyLinear(out_features, bias)
     return Linear(in_features, out_features, bias)
+
+
+def is_plain(module: nn.Module) -> TypeGuard[Linear]:
+    """Whether a module is ``x Wᵀ`` of ours as it came: nobody has wrapped it or looks at it."""
+    if type(module) is not Linear or module.bias is not None or "forward" in module.__dict__:
+        return False
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    return not any((*hooks, module._backward_hooks, module._backward_pre_hooks))

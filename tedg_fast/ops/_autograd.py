@@ -67,7 +67,7 @@ def register_autograd(
     }
     # Not autograd.Function, which refuses torch.func: the dispatcher has taken that apart already.
     base = torch.autograd.function._SingleLevelFunction
-    derivative = type(f"Derivative of tedg::{name}", (base,), members)
+    derivative: Any = type(f"Derivative of tedg::{name}", (base,), members)
 
     def kernel(*inputs: Any) -> Any:
         forward_mode = forward_ad._current_level >= 0

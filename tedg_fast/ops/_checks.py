@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from tedg_fast.ops.graph import Graph, stored  # noqa: F401
+from tedg_fast.ops.graph import Graph, stored
 from tedg_fast.ops.reference import accumulate_dtype
 
 MAPPINGS = ("softmax", "sparsemax")

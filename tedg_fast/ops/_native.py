@@ -59,7 +59,6 @@ def covers(architectures: Iterable[str], capability: tuple[int, int]) -> bool:
     return False
 
 
-@torch.compiler.assume_constant_result  # asks the device, which cannot be traced
 @functools.cache
 def _has_code(index: int) -> bool:
     """Whether the library has code for a CUDA device; warns if not."""
@@ -73,3 +72,9 @@ def _has_code(index: int) -> bool:
         stacklevel=2,
     )
     return False
+
+
+if CUDA_LOADED:
+    # It asks the device, which cannot be traced. Saying so imports the compiler, which takes longer
+    # than all else here.
+    _has_code = torch.compiler.assume_constant_result(_has_code)

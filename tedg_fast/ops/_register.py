@@ -8,7 +8,6 @@ import torch
 from tedg_fast.ops._autograd import once_differentiable, ops, register_autograd
 from tedg_fast.ops.reference import accumulate_dtype
 
-
 # ---- build_graph, batch_graph ----------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Sparse graph attention over one graph for a batch of samples, or over a batch of graphs."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -62,7 +64,7 @@ def gat_attention(
         ValueError or RuntimeError: an argument's shape, dtype, device or value does not fit.
     """
     _checks.floating("x", x)
-    options = {
+    options: dict[str, Any] = {
         "score_edge": score_edge, "edge_bias": edge_bias, "negative_slope": negative_slope,
         "node_mask": node_mask, "dropout_p": dropout_p, "dropout_seed": dropout_seed,
     }  # fmt: skip
@@ -123,7 +125,7 @@ def gat_attention_weights(
         score_src, graph, score_edge, negative_slope, dropout_p, dropout_seed
     )
     plain = score_edge is None and dropout_p == 0
-    options = {
+    options: dict[str, Any] = {
         "score_edge": score_edge,
         "edge_bias": edge_bias,
         "negative_slope": negative_slope,

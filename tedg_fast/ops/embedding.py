@@ -22,8 +22,6 @@ def concat_embedding(features: Tensor, index: Tensor, table: Tensor) -> Tensor:
             is not below ``classes``. (Elsewhere than on the CPU the last is an IndexError, or
             ends the launch on the device.)
     """
-    if isinstance(table, Tensor) and table.is_cpu and isinstance(features, Tensor):
-        return ops.tedg.concat_embedding.default(features.detach(), index, table)
     _checks.embedding(features, index, table)
     if has_kernel(table.device, "concat_embedding"):
         return ops.tedg.concat_embedding.default(features.detach(), index, table)

@@ -17,7 +17,8 @@ _MAX_STEPS = 40
 
 
 def entmax15(x: Tensor, dim: int = -1) -> Tensor:
-    """1.5-entmax of ``x`` along ``dim``: ``max(x / 2 - tau, 0)^2`` with the tau that makes it sum to 1.
+    """1.5-entmax of ``x`` along ``dim``: ``max(x / 2 - tau, 0)^2`` with the tau that makes it sum
+    to 1.
 
     It maximises ``<p, x> + (4 / 3) sum_k (p_k - p_k^1.5)`` over the simplex (Peters et al. 2019,
     equation 10 and proposition 3). Entries of -inf get 0; a slice of nothing but -inf, or with a

@@ -28,13 +28,16 @@ class Graph:
         relation: optional integer tensor [E], the relation id (>= 0) of each edge, which picks
             the row of ``edge_bias`` in :func:`tedg_fast.ops.gat_attention`.
 
-    Attributes (all tensors int32, on ``device``):
-        rowptr [M+1]: edges of target i are the positions rowptr[i] to rowptr[i+1]-1.
-        col [E]: the source at each position.
-        edge_id [E]: the column of ``edge_index`` each position came from.
-        t_rowptr [N+1], t_target [E], t_edge [E]: the transpose: rows by source, the target of each
-            entry, and the position of that edge in ``col``.
-        relation [E] or None: the relation id at each position; num_relations: its largest + 1.
+    All tensors are int32, on ``device``.
+
+    Attributes:
+        rowptr: [M+1]; the edges of target i are the positions rowptr[i] to rowptr[i+1]-1.
+        col: [E], the source at each position.
+        edge_id: [E], the column of ``edge_index`` that each position came from.
+        t_rowptr, t_target, t_edge: [N+1], [E], [E], the transpose: rows by source, the target of
+            each entry, and the position of that edge in ``col``.
+        relation: [E], the relation id at each position, or None; ``num_relations`` is the largest
+            one + 1.
 
     Raises:
         ValueError: edge_index or relation has the wrong shape, dtype or an index out of range.
@@ -229,7 +232,7 @@ def _flatten_with_keys(graph: Graph) -> tuple[list[tuple[Any, Tensor | None]], t
     return list(zip(keys, tensors, strict=True)), counts
 
 
-def _unflatten(tensors: Iterable[Tensor | None], counts: Iterable[int]) -> Graph:
+def _unflatten(tensors: Iterable[Any], counts: Iterable[int]) -> Graph:
     graph = object.__new__(Graph)
     graph._fill(
         dict(zip(_TENSORS, tensors, strict=True)), **dict(zip(_COUNTS, counts, strict=True))

@@ -43,7 +43,8 @@ def keep_factors(weight: Tensor, dropout_p: float, dropout_seed: Tensor) -> Tens
         torch.arange(size, device=weight.device).view(shape)
         for size, shape in zip(weight.shape, ((-1, 1, 1), (-1, 1), (-1,)), strict=True)
     )
-    word = philox(*torch.broadcast_tensors(edges, heads, batch), dropout_seed)
+    edges, heads, batch = torch.broadcast_tensors(edges, heads, batch)
+    word = philox(edges, heads, batch, dropout_seed)
     keeps = word.double() >= dropout_p * 2.0**32
     return keeps.to(weight.dtype) * (1 / (1 - dropout_p) if dropout_p < 1 else 0.0)
 
@@ -69,6 +70,7 @@ def _attention(
     )
     score = score_src.to(dtype)[:, source] + score_dst.to(dtype)[:, target]
     if edge_bias is not None:
+        assert graph.relation is not None  # checked by the caller
         score = score + edge_bias.to(dtype)[graph.relation.long()]
     absent = score_src.detach() == -torch.inf
     if node_mask is not None:
@@ -91,6 +93,7 @@ def _attention(
     weight = weight / total.masked_fill(empty, 1)[:, target]
     lse = torch.where(empty, -torch.inf, top + torch.log(total.masked_fill(empty, 1)))
     if dropout_p > 0:
+        assert dropout_seed is not None  # drawn by the caller
         weight = weight * keep_factors(weight, dropout_p, dropout_seed)
     return weight, lse, target
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tedg_fast.hypergraph import Hypergraph
-from tedg_fast.policy.inputs import PolicyInput
+from tedg_fast.policy.inputs import PolicyInput, scenes_of
 from tedg_fast.policy.manager import Reading
 
 
@@ -22,7 +22,9 @@ class EffectPredictor(nn.Module):
         super().__init__()
         conditions = torch.from_numpy(hypergraph.effect_conditions)
         visible = conditions.any(1).nonzero().squeeze(1)
+        self.visible: Tensor
         self.register_buffer("visible", visible, persistent=False)  # [F]
+        self.shown_by: Tensor
         self.register_buffer("shown_by", conditions[visible].T.float(), persistent=False)  # [C, F]
         self.query = nn.Linear(width, width)
         self.bias = nn.Parameter(torch.zeros(len(visible)))
@@ -37,8 +39,9 @@ class EffectPredictor(nn.Module):
     def forward(self, reading: Reading, inputs: PolicyInput, action: Tensor) -> Tensor:
         """What the Manager read of B states and the action taken in each [B] (int64) → logits
         [B, F]."""
-        sample = inputs.scenes.instance_sample
-        carried = (inputs.scenes.actions == action[sample].unsqueeze(1)).any(1)
+        scenes = scenes_of(inputs)
+        sample = scenes.instance_sample
+        carried = (scenes.actions == action[sample].unsqueeze(1)).any(1)
         weight = (reading.learned.exp() * carried).unsqueeze(1)
         heard = torch.cat([weight * reading.instances, weight], 1)
         sums = heard.new_zeros(len(action), heard.shape[1]).index_add(0, sample, heard)

@@ -24,10 +24,17 @@ class PolicyInput(NamedTuple):
     ) -> "PolicyInput":
         """Of an observation with one leading dimension; shares memory on the CPU."""
         arrays = (observation.features, observation.crop, observation.action_mask)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays), scenes)
+        features, crop, mask = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(features, crop, mask, scenes)
 
     def select(self, rows: Tensor) -> "PolicyInput":
         """The observations ``rows`` [R] (int64), in their order, repeats allowed."""
         *state, scenes = self
-        chosen = (part.index_select(0, rows) for part in state)
-        return PolicyInput(*chosen, None if scenes is None else scenes.select(rows))
+        features, crop, mask = (part.index_select(0, rows) for part in state)
+        return PolicyInput(features, crop, mask, None if scenes is None else scenes.select(rows))
+
+
+def scenes_of(inputs: PolicyInput) -> Scenes:
+    """The graphs, for what cannot do without."""
+    assert inputs.scenes is not None
+    return inputs.scenes

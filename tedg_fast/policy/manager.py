@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy.attention import GraphAttention
-from tedg_fast.policy.inputs import PolicyInput
+from tedg_fast.policy.inputs import PolicyInput, scenes_of
 from tedg_fast.policy.nodes import NodeEncoder, NodeTables
 from tedg_fast.policy.proposals import Proposals
-from tedg_fast.policy.scenes import ROLES, Scenes, SceneReader
+from tedg_fast.policy.scenes import ROLES, SceneReader, Scenes
 
 ManagerKind = Literal["attention", "mean", "no-objects"]
 
@@ -84,28 +84,29 @@ class Manager(nn.Module):
         return self.nodes.tables()
 
     def _first_round(self, inputs: PolicyInput, tables: NodeTables) -> Tensor:
-        x = self.nodes(inputs.scenes, inputs.features, tables)
-        return self.first(x, self.nodes.shared, inputs.scenes.graph.graph)
+        scenes = scenes_of(inputs)
+        x = self.nodes(scenes, inputs.features, tables)
+        return self.first(x, self.nodes.shared, scenes.graph.graph)
 
     def forward(self, inputs: PolicyInput, tables: NodeTables | None = None) -> Reading:
         """``tables`` are those of these parameters, if they were evaluated before."""
-        scenes, shared = inputs.scenes, self.nodes.shared
+        scenes, shared = scenes_of(inputs), self.nodes.shared
         x = self._first_round(inputs, tables or self.tables())
         x = self.second(x, shared, scenes.graph.graph)
         instances = x.index_select(0, scenes.instance_nodes)
         learned = self.score(instances).squeeze(1)
         score = self.priority.index_select(0, scenes.rule) + learned
         h_logic = self.readout(x.index_select(0, scenes.player_nodes))
-        said = self.proposals(scenes, score.exp())
+        proposals, advice_scores = self.proposals(scenes, score.exp())
         effects = shared[self.num_conditions :]
-        return Reading(h_logic, *said, score, learned, instances, effects)
+        return Reading(h_logic, proposals, advice_scores, score, learned, instances, effects)
 
     @torch.no_grad()
     def edge_attention(self, inputs: PolicyInput) -> Tensor:
         """What each node attends to in the last round, [E, heads] in [0, 1], edges in the order of
         ``inputs.scenes.graph``; those into one node sum to 1."""
         x = self._first_round(inputs, self.tables())
-        return self.second.weights(x, self.nodes.shared, inputs.scenes.graph.graph)
+        return self.second.weights(x, self.nodes.shared, scenes_of(inputs).graph.graph)
 
     def attention_variance(self, inputs: PolicyInput) -> float:
         """How far the instances' attention is from uniform: 0 uniform, 1 all weight on one edge.
@@ -115,7 +116,7 @@ class Manager(nn.Module):
         ``(Σ a² − 1/d) / (1 − 1/d)``, so that instances of 2 and of 20 neighbours count alike; the
         mean over heads and over all instances. NaN if there is none.
         """
-        weights, scenes = self.edge_attention(inputs), inputs.scenes
+        weights, scenes = self.edge_attention(inputs), scenes_of(inputs)
         graph = scenes.graph.graph
         degree = graph.rowptr.diff().long()
         energy = weights.new_zeros(len(degree), weights.shape[1])

@@ -42,6 +42,7 @@ class NodeEncoder(nn.Module):
         self.shared = nn.Parameter(
             torch.randn(hypergraph.num_conditions + hypergraph.num_effects, width)
         )
+        self.traits: Tensor
         self.register_buffer("traits", _rule_traits(hypergraph), persistent=False)
         self.identity = nn.Parameter(torch.randn(hypergraph.num_operators, width))
         self.trait = nn.Parameter(torch.randn(self.traits.shape[1], width))
@@ -55,6 +56,7 @@ class NodeEncoder(nn.Module):
         if num_fact_columns:
             traits = monster_traits(monster_tables().values)
             none = torch.zeros_like(traits[:1])  # what is no monster
+            self.monsters: Tensor
             self.register_buffer("monsters", torch.cat([traits, none]), persistent=False)
             self.monster = nn.Linear(self.monsters.shape[1], width, bias=False)
             self.objects = nn.Linear(num_fact_columns, width, bias=False)
@@ -69,7 +71,7 @@ class NodeEncoder(nn.Module):
         """The nodes of B ``scenes`` with the observations' ``features`` [B, F] → [N, width]."""
         player = torch.cat([features[:, UNDIRECTED], scenes.holds], 1)
         parts = [tables.numbered, self.player(player)]
-        if self.objects is not None:
+        if self.objects is not None and tables.monsters is not None:
             kinds = tables.monsters.index_select(0, scenes.subject)
             parts.append(self.norm(F.relu(self.objects(scenes.facts) + kinds)))
         # Of each node its row among these: instances and actions know it, the others are numbered.

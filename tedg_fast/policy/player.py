@@ -1,6 +1,6 @@
 """A policy at play: its pass without gradients, for as long as its parameters stay as they are."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Player:
     """Evaluates a policy, ``Policy`` or another with its interface, by its own forward pass."""
 
     @torch.no_grad()
-    def __init__(self, policy: nn.Module, routing: Routing):
+    def __init__(self, policy: Any, routing: Routing):
         self.policy, self.routing = policy, routing
         self.tables = policy.tables()
 
@@ -55,7 +55,9 @@ class CompiledPlayer(Player):
     @torch.no_grad()
     def __init__(self, policy: Policy, routing: Routing):
         super().__init__(policy, routing)
-        manager, nodes = policy.manager, policy.manager.nodes
+        manager = policy.manager
+        assert isinstance(manager, Manager)  # no other has a native call
+        nodes = manager.nodes
         none = nodes.shared.new_empty(0)
         objects = (none,) * 4
         if nodes.objects is not None:
@@ -96,14 +98,15 @@ class CompiledPlayer(Player):
         return (*map(torch.from_numpy, fields), scenes, *self._arguments)
 
 
-def player_of(policy: nn.Module, routing: Routing) -> Player:
+def player_of(policy: Any, routing: Routing) -> Player:
     """The fastest player there is for the policy."""
-    compiled = (
+    if (
         isinstance(policy, Policy)
         and isinstance(policy.manager, Manager)
         and policy.device.type == "cpu"
-    )
-    return CompiledPlayer(policy, routing) if compiled else Player(policy, routing)
+    ):
+        return CompiledPlayer(policy, routing)
+    return Player(policy, routing)
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -132,7 +135,6 @@ def _round(layer: GraphAttention, shared: Tensor) -> tuple[Tensor, ...]:
     """Projection and scores [width, width + 2 heads], the relations' bias [R, heads], LayerNorm's
     scale and shift, and the ``shared`` nodes projected."""
     projection = layer.projection().t()
-    bias = layer.relation_bias
-    if bias is None:  # all neighbours weigh the same
-        bias = projection.new_zeros(len(ROLES), layer.heads)
+    learned = layer.relation_bias  # without it, all neighbours weigh the same
+    bias = projection.new_zeros(len(ROLES), layer.heads) if learned is None else learned
     return projection, bias, layer.norm.weight, layer.norm.bias, shared @ projection

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.nethack.facts.features import NUM_FEATURES
 from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.facts.observation import CROP, Observation
-from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.ops import concat_embedding, route
 from tedg_fast.policy.effects import EffectPredictor
 from tedg_fast.policy.inputs import PolicyInput
@@ -21,8 +21,9 @@ from tedg_fast.policy.no_manager import NoManager
 from tedg_fast.policy.nodes import NodeTables
 
 
-# A router that begins with the advice need not learn when to listen, which took it 100,000 steps. A
-# fifth is where warmup's alignment and its reward for routing entropy balance (entropy about 1.1).
+# The part of the advice that a router begins with. One that begins with nothing needs about 100,000
+# steps to learn when to follow it. With a fifth, warmup's alignment loss and its reward for routing
+# entropy are in balance (entropy about 1.1).
 _ADVICE_WEIGHT = {"advised": 0.2, "learned": 0.0, "advice": 1.0}
 
 
@@ -122,7 +123,7 @@ class Policy(nn.Module):
             raise ValueError(f"num_experts is {num_experts}; the policy needs at least 1 expert")
         hidden = config.hidden_size
         if config.graph:
-            self.manager = Manager(
+            self.manager: Manager | NoManager = Manager(
                 hypergraph,
                 hidden_size=hidden,
                 heads=config.gat_heads,
@@ -146,8 +147,9 @@ class Policy(nn.Module):
         alone = self.direct or config.router == "advice"
         leads_by = 1.0 if alone else 1 / math.sqrt(num_experts)
         self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 12 / leads_by))
-        self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        nn.init.zeros_(self.critic[-1].weight)  # expects nothing yet, of any state
+        last = nn.Linear(hidden, 1)
+        self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), last)
+        nn.init.zeros_(last.weight)  # expects nothing yet, of any state
 
     @property
     def device(self) -> torch.device:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tedg_fast.hypergraph import EXPERTS, Hypergraph
+from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.hypergraph.schema import ACTIONS
 from tedg_fast.policy.scenes import Scenes
 
@@ -34,6 +34,7 @@ class Proposals(nn.Module):
         super().__init__()
         self.num_experts = num_experts
         owner = torch.from_numpy(hypergraph.operator_expert).clamp(max=num_experts - 1)
+        self.owner: Tensor
         self.register_buffer("owner", owner, persistent=False)
 
     def forward(self, scenes: Scenes, strength: Tensor) -> tuple[Tensor, Tensor]:

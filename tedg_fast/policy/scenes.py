@@ -159,7 +159,8 @@ class SceneReader:
         """
         tensors = self.arrays(observation)
         names = ("node_start", "edge_start", "source", "target", "role")
-        graph = GraphBatch(*(tensors.pop(name) for name in names), num_shared=self.num_shared)
+        node_start, edge_start, source, target, role = (tensors.pop(name) for name in names)
+        graph = GraphBatch(node_start, edge_start, source, target, role, self.num_shared)
         return Scenes(graph, **tensors)
 
 

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,7 +70,7 @@ def pictures(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
 def signals(arms: Sequence[Arm]) -> list[Callable[[], Picture | None]]:
     """Those of the series of updates."""
     calls: list[Callable[[], Picture | None]] = [lambda: alpha_entropy(arms)]
-    calls += [lambda arm=arm: expert_usage(arm) for arm in arms]
+    calls += [partial(expert_usage, arm) for arm in arms]
     calls += [
         lambda: signal(arms, "expert_switching", "Expert switching", "share of decisions"),
         lambda: signal(
@@ -250,7 +251,7 @@ def _phase_lengths(run: Run) -> list[int]:
 
 def _phase_bands(axes: Axes, run: Run, first: int, last: int) -> None:
     """Shade what is healthy in each of the run's phases, from episode ``first`` to ``last``."""
-    start = 0
+    start: float = 0
     for phase, length in zip(PHASES, [*_phase_lengths(run), math.inf]):
         end = start + length
         left, right = max(start, first), min(end, last)
@@ -349,7 +350,8 @@ def _signal_curves(axes: Axes, arms: Sequence[Arm], name: str) -> None:
 
 
 def _mean_signal(arm: Arm, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """What an arm is drawn over and an update series; of several runs the mean where all have it."""
+    """What an arm is drawn over and an update series; of several runs the mean where all have
+    it."""
     runs = [run for run in arm.runs if {name, arm.over} <= run.updates.keys()]
     runs = [run for run in runs if len(run.updates[name])]
     if len(runs) == 1:

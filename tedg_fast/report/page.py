@@ -43,8 +43,8 @@ _FOLDED = """
   .NAME tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr));
     padding: .5rem 0; border-bottom: 1px solid #ddd; }
   .NAME th { grid-column: 1 / -1; min-width: 0; padding: 0; border: 0; }
-  .NAME td { text-align: left; white-space: normal; overflow-wrap: anywhere; padding: .2rem 1rem 0 0;
-    border: 0; }
+  .NAME td { text-align: left; white-space: normal; overflow-wrap: anywhere;
+    padding: .2rem 1rem 0 0; border: 0; }
   .NAME td::before { content: attr(data-name); display: block; color: #5c5c5c; font-size: .8rem; }
 }
 """

@@ -34,7 +34,7 @@ def _rows(run: Run) -> list[tuple[str, ...]]:
     most = int(updates["ranks"][inside].max())
     total = np.nanmean(updates["steps_per_second"][inside])
     waiting = np.nanmean(updates["waiting_share"][inside])
-    rows = [(f"{run.name}, {most} ranks", number(total, 0), f"{waiting:.0%}", "")]
+    rows: list[tuple[str, ...]] = [(f"{run.name}, {most} ranks", number(total, 0), f"{waiting:.0%}", "")]
     speeds = {int(m[1]): values for n, values in updates.items() if (m := _SPEED.fullmatch(n))}
     for rank, values in sorted(speeds.items()):
         slowest = np.mean(updates["slowest_rank"][inside] == rank)

@@ -11,7 +11,8 @@ from tedg_fast.report.arms import WINDOW, Arm, Verdict, as_recorded
 from tedg_fast.report.earlier import EARLIER_RUNS, OLD_WARMUP, RANDOM_POLICIES, Earlier
 from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import difference_interval, mean_interval
-from tedg_fast.train.resume import WITHOUT_EFFECT, flat_settings
+from tedg_fast.train.limits import flat_settings
+from tedg_fast.train.resume import WITHOUT_EFFECT
 
 NOT_KNOWN = "–"
 _CHARACTER, _PADDING = 0.58, 1.4
@@ -40,7 +41,7 @@ class Table:
         row becomes a block of named cells."""
         width = _PADDING * len(self.header) + _CHARACTER * _FIRST_COLUMN
         for name, *cells in list(zip(self.header, *self.rows))[1:]:
-            words = [word for word in name.split()] + cells
+            words = name.split() + cells
             width += _CHARACTER * max(map(len, words))
         return math.ceil(width)
 
@@ -137,7 +138,8 @@ def outcome_table(arms: Sequence[Arm]) -> Table:
             for ending, episode in zip(run.endings, run.numbers)
             if after < episode <= to
         ]
-        deaths = np.mean([ending == "death" for ending in endings]) if endings else math.nan
+        died = [ending == "death" for ending in endings]
+        deaths = float(np.mean(died)) if died else math.nan
         rows.append(
             (
                 f"{arm.name}, episodes {after + 1}–{to}",
@@ -213,10 +215,10 @@ def change_table(courses: Sequence[Run]) -> Table:
                 means = plus_minus(*mean_interval(a)), plus_minus(*mean_interval(b))
                 rows.append((f"{run.name}: {words}", f"@{early[1]}", f"@{late[1]}", *means, change))
         for series, words in (("alpha_entropy", "α entropy"), ("alignment_loss", "alignment loss")):
-            a, b = run.signal(series, *early), run.signal(series, *late)
-            if math.isfinite(a):
-                change = f"{b - a:+.4f}".replace("-", "−")
-                cells = number(a, 4), number(b, 4), change
+            at_first, at_last = run.signal(series, *early), run.signal(series, *late)
+            if math.isfinite(at_first):
+                change = f"{at_last - at_first:+.4f}".replace("-", "−")
+                cells = number(at_first, 4), number(at_last, 4), change
                 rows.append((f"{run.name}: {words}", f"@{early[1]}", f"@{late[1]}", *cells))
     return Table(
         "From the first episodes to the last",

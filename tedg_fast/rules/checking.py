@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.hypergraph.document import Document
@@ -25,12 +26,12 @@ def _lines(path: Path, rules: Hypergraph) -> Iterator[str]:
         line = document.lines.of(f"rule[{remark.rule}]", "name")
         name = rules.operators[remark.rule].name
         yield f"{path}:{line}: warning: rule '{name}' {remark.text}"
-    named = len(document.content.get("conditions", {}))
+    named: Any = document.content.get("conditions", {})
     lengths = [len(condition.code) for condition in rules.conditions]
     yield (
         f"{path}: {rules.num_operators} rules (at most {MAX_RULES}), {rules.num_conditions}"
-        f" conditions, {named} named expressions, {rules.num_effects} effects; the longest"
-        f" condition takes {max(lengths)} of {MAX_PROGRAM} instructions, all together {sum(lengths)}; a"
-        f" state has at most {INSTANCES} instances of rules and an observation {OBJECTS} objects;"
+        f" conditions, {len(named)} named expressions, {rules.num_effects} effects; the longest"
+        f" condition takes {max(lengths)} of {MAX_PROGRAM} instructions, all together {sum(lengths)};"
+        f" a state has at most {INSTANCES} instances of rules and an observation {OBJECTS} objects;"
         f" {len(remarks) or 'no'} warning{'' if len(remarks) == 1 else 's'}"
     )

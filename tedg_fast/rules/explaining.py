@@ -1,7 +1,7 @@
 """What ``tedg-rules explain`` tells of one moment of a game that the rules play alone."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +73,7 @@ def _told(
     choice = situation.choice(np.array([game.draw]))
     chars, _, cursor = game.screen()
     most = len(situation.rules.operators) if all_misses else MOST_MISSES
-    parts = [
+    parts: list[Iterable[str]] = [
         map_lines(chars, cursor, _REVERSED if sys.stdout.isatty() else ("", "")),
         known_lines(situation),
     ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tedg_fast.hypergraph import Condition, Operator, Use, Vocabulary
 from tedg_fast.hypergraph.compiler import Constants, Type, compile_expression
-from tedg_fast.hypergraph.expander import Expander, Object, object_of
+from tedg_fast.hypergraph.expander import Expander, Object, aggregate_name, object_of, stands_for
 from tedg_fast.hypergraph.parse import parse
 from tedg_fast.hypergraph.printer import printed
 from tedg_fast.hypergraph.vocabulary import TRUTH
@@ -64,14 +64,14 @@ def _part(node: ast.expr, kinds: tuple[str, ...], vocabulary: Vocabulary) -> Par
     type, code = compile_expression(node, vocabulary, constants)
     members = None
     about = node.value if isinstance(node, ast.Attribute) else node
-    if isinstance(about, ast.Call) and object_of(about) and about.func.id in _LISTED:
+    if isinstance(about, ast.Call) and object_of(about) and aggregate_name(about) in _LISTED:
         members = _members(about, kinds, vocabulary)
     return Part(printed(node), type, code, np.array(constants.values), kinds, members)
 
 
 def _members(node: ast.Call, kinds: tuple[str, ...], vocabulary: Vocabulary) -> Part | None:
     """What the aggregate asks of each object, with that object in a slot of its own."""
-    object = object_of(node)
+    object = stands_for(node)
     if len(kinds) == 2:  # both slots are taken
         return None
     slot, object.slot = object.slot, len(kinds)

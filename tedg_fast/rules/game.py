@@ -60,7 +60,8 @@ class GroundedGame:
             self._ground(action)
 
     def screen(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-        """The terminal: characters uint8 and colours int8 [24, 80], and the cursor (row, column)."""
+        """The terminal: characters uint8 and colours int8 [24, 80], and the cursor (row,
+        column)."""
         row, column = self._screen["tty_cursor"].tolist()
         return self._screen["tty_chars"].copy(), self._screen["tty_colors"].copy(), (row, column)
 

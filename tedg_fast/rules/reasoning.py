@@ -10,9 +10,10 @@ import ast
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tedg_fast.hypergraph import Vocabulary
-from tedg_fast.hypergraph.expander import object_of
+from tedg_fast.hypergraph.expander import name_of, object_of
 from tedg_fast.hypergraph.printer import printed
 
 MOST_CASES = 64  # of one condition; of a longer one only its text is compared
@@ -167,7 +168,7 @@ class Reasoner:
             return Domain(low=0.0)
         if isinstance(node, ast.Attribute):
             object = object_of(node.value)
-            kind = self.vocabulary.kind[object.kind if object else node.value.id]
+            kind = self.vocabulary.kind[object.kind if object else name_of(node.value)]
             words = kind.attribute[node.attr].words
             return Domain(frozenset(words)) if words else Domain()
         return Domain()
@@ -187,7 +188,7 @@ def _merged(*cases: Case) -> Case:
     return tuple(claim for case in cases for claim in case)
 
 
-def _compared(kind: type[ast.cmpop], value: object) -> Domain:
+def _compared(kind: type[ast.cmpop], value: Any) -> Domain:
     if kind is ast.Eq:
         return Domain(frozenset((value,)))
     if kind is ast.NotEq:
@@ -202,7 +203,7 @@ def _constant(node: ast.expr) -> object | None:
     match node:
         case ast.Constant(value=str() as word):
             return word
-        case ast.Constant(value=number):
+        case ast.Constant(value=int() | float() as number):
             return float(number)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return -float(number)

@@ -1,6 +1,5 @@
 """What is legal in a rule file and yet surely not meant: rules that never apply or never decide."""
 
-import ast
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

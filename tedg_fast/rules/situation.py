@@ -102,7 +102,8 @@ class Situation:
         return Choice(action, winner, tuple(self.proposals(priority)))
 
     def proposals(self, priority: float) -> Iterator[tuple[int, int]]:
-        """Allowed actions that instances of this priority propose, each with the instance's place."""
+        """Allowed actions that instances of this priority propose, each with the instance's
+        place."""
         for place, instance in enumerate(self.instances):
             if self.priority(instance.rule) == priority:
                 yield from ((place, a) for a in instance.actions if self.allowed[a])
@@ -181,7 +182,8 @@ class Situation:
         for rule, operator in enumerate(self.rules.operators):
             if rule in self.applying:
                 continue
-            nearly = {}  # number of failing conditions -> the nearest such objects, and these
+            # number of failing conditions -> the nearest such objects, and these
+            nearly: dict[int, tuple[tuple[int, ...], list[Use]]] = {}
             for objects in self.bindings(rule):
                 failing = self.failing(rule, objects)
                 nearly.setdefault(len(failing), (objects, failing))

@@ -245,7 +245,8 @@ def _some(names: list[str], joint: str = " and ", most: int = 4) -> str:
 
 
 def _wrapped(start: str, text: str) -> list[str]:
+    indent = " " * (len(start) - len(start.lstrip()) + 6)
     return textwrap.wrap(
-        text, WIDTH, initial_indent=start, subsequent_indent=" " * (len(start) - len(start.lstrip()) + 6),
+        text, WIDTH, initial_indent=start, subsequent_indent=indent,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip

@@ -35,9 +35,9 @@ def generalised_advantages(
     alive = 1.0 - terminated.float()
     discount = gamma ** length.double()
     delta = reward + discount.float() * alive * next_value - value
-    carry = (gae_lambda * discount).float() * alive * (1.0 - truncated.float())
+    carried = (gae_lambda * discount).float() * alive * (1.0 - truncated.float())
     # Short rows: of arrays each costs a third of what it does of tensors.
-    advantages, carry = delta.numpy(), carry.numpy()
+    advantages, carry = delta.numpy(), carried.numpy()
     for t in range(len(reward) - 2, -1, -1):
         advantages[t] += carry[t] * advantages[t + 1]
     return delta

@@ -7,8 +7,8 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Band:
-    """Values from low to high, both included, that are healthy; a run warns outside ``bearable``.
-    """
+    """Values from low to high, both included, that are healthy; a run warns outside
+    ``bearable``."""
 
     healthy: tuple[float, float]
     bearable: tuple[float, float]

@@ -18,11 +18,12 @@ import torch
 from tedg_fast.errors import BadInput
 from tedg_fast.train.checkpoint_schema import Mismatch, require_state
 from tedg_fast.train.config import from_dict
-from tedg_fast.train.limits import ConfigError
 from tedg_fast.train.files import write_whole
+from tedg_fast.train.limits import ConfigError
 
 VERSION = 6
-"""Raised where a file of before would load and play differently, too."""
+"""Of the files' format. It goes up whenever older files can no longer be read, and also when they
+could be read but would play differently."""
 _MAGIC = b"TEDG-CHECKPOINT\n"
 _TRAILER = len(_MAGIC) + hashlib.sha256().digest_size
 

@@ -5,13 +5,20 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from tedg_fast.machine import cores
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.policy import PolicyConfig
 from tedg_fast.train.checkpoint_schema import Mismatch, require
 from tedg_fast.train.limits import ConfigError
-from tedg_fast.machine import cores
-from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP, Mechanisms, Phase, Settings
-from tedg_fast.train.phases import settings_at
+from tedg_fast.train.phases import (
+    FINE_TUNE,
+    TRANSITION,
+    WARMUP,
+    Mechanisms,
+    Phase,
+    Settings,
+    settings_at,
+)
 
 
 @dataclass(frozen=True)

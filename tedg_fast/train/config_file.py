@@ -29,7 +29,8 @@ def _line(name: str, value: Any) -> str:
         return f"# {name} = "
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return f"{name} = {value}"  # the same word in TOML
-    return f"{name} = {json.dumps(value, ensure_ascii=False)}"  # strings, numbers, truth values and lists are alike
+    # Strings, numbers, truth values and lists are written alike.
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}"
 
 
 def read_config(path: Path) -> TrainConfig:

@@ -2,8 +2,8 @@
 
 Games that end early are seen first. Were they counted as they come, the first hundred would be the
 hundred shortest, the more so the more games are played side by side. So a finished game waits until
-no game of a lower number is running or still to begin, and a run of N episodes has the first N by number.
-"""
+no game of a lower number is running or still to begin, and a run of N episodes has the first N by
+number. """
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -27,7 +27,8 @@ from tedg_fast.train.stopwatch import Stopwatch
 PLAIN_EVERY = 10.0
 """Seconds between two lines where no terminal shows the live display."""
 MOST_EXPERTS = 8
-"""Of more only the least and the most used are shown."""
+"""Experts whose usage is shown one by one; of a larger number only the least used and the most used
+are shown."""
 COLOURS = {"healthy": "green", "bearable": "yellow", "warns": "bold red"}
 
 

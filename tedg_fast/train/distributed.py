@@ -52,8 +52,11 @@ class World:
         return name
 
     def settled(self) -> contextlib.AbstractContextManager[None]:
-        """Where there is one core for each rank, keeps this thread and those that it starts on its
-        rank's: two ranks on one core while another one idles would be half as fast."""
+        """A block in which this rank stays on a core of its own, where there is one for each rank.
+
+        It binds this thread, and the threads that it starts, to that core. Otherwise two ranks could
+        share a core while another one idles, and would be half as fast.
+        """
         return contextlib.nullcontext()
 
     def first(self, make: Callable[[], T]) -> T:
@@ -200,7 +203,8 @@ class Ranks(World):
     def average_gradients(self, parameters: Sequence[Tensor], loss: Tensor) -> Tensor:
         # One buffer and one collective: the latency of many small ones would be the price.
         used = [parameter for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([*(parameter.grad.flatten() for parameter in used), loss.reshape(1)])
+        gradients = [parameter.grad.flatten() for parameter in used if parameter.grad is not None]
+        flat = torch.cat([*gradients, loss.reshape(1)])
         *averaged, mean_loss = self._mean_in_place(flat)().split([*(p.numel() for p in used), 1])
         for parameter, average in zip(used, averaged):
             parameter.grad = average.view_as(parameter)
@@ -213,8 +217,8 @@ class Ranks(World):
     def _moments(self, *values: Tensor) -> Tensor:
         """Mean and variance over all ranks, which hold equally many values, of each of ``values``
         [N] → [N, 2] in float64."""
-        own = [part.cpu().double() for part in values]
-        own = torch.stack([torch.stack([part.mean(), part.var(correction=0)]) for part in own])
+        parts = [part.cpu().double() for part in values]
+        own = torch.stack([torch.stack([part.mean(), part.var(correction=0)]) for part in parts])
         means, variances = self.stack(own).unbind(2)
         mean = means.mean(0)
         return torch.stack([mean, (variances + (means - mean).square()).mean(0)], 1)
@@ -284,9 +288,10 @@ def fresh_store(store: dist.Store, rank: int, size: int, seconds: float) -> dist
     """A part of the launcher's ``store`` that all ``size`` ranks share and none wrote to before.
 
     torchrun keeps its store when it restarts ranks, with the addresses of the dead ones in it, and
-    nothing in the environment tells the machines' attempts apart: every rank knocks with a name
-    that was never used, and the first one answers all knocks until all living ranks have heard it.
-    Raises ``RuntimeError`` after ``seconds``.
+    nothing in the environment tells one attempt from the next. So every other rank writes a random
+    name into the store, and waits for the answer to that name. The first rank answers all names that
+    it finds, those of dead ranks too, until as many ranks as are awaited have said that they read
+    their answer, which is the prefix of the part to use. Raises ``RuntimeError`` after ``seconds``.
     """
     if rank > 0:
         name = uuid.uuid4().hex

@@ -37,7 +37,7 @@ def entry_of(
     changes, pairs = np.sum([share.switching for share in shares], 0).tolist()
     steps = sum(share.steps for share in shares)
     decisions = sum(share.decisions for share in shares)
-    entry = {"completed": reading.completed, "phase": reading.phase}
+    entry: dict[str, Any] = {"completed": reading.completed, "phase": reading.phase}
     entry |= {name: settings[name] for name in ("progress", "temperature", "learning_rate")}
     entry |= signals | {"attention_variance": reading.attention_variance}
     entry |= {f"usage_{expert_name(k)}": share for k, share in enumerate(reading.usage)}

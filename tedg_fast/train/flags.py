@@ -1,4 +1,5 @@
-"""Flags that fight: each means what it says, or is refused; one without effect is said to have none."""
+"""Flags that fight: each means what it says, or is refused; one without effect is said to have
+none."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -44,8 +45,8 @@ def refuse_contradictions(
     if isinstance(hypergraph, V3Hypergraph):
         if "--decide" in given and config.decide != "always":
             raise ConfigError(
-                f"--decide is {config.decide}: V3's rules name no actions, so they cannot disagree, "
-                "and its network decides at every step; leave it out"
+                f"--decide is {config.decide}: V3's rules name no actions, so they cannot "
+                "disagree, and its network decides at every step; leave it out"
             )
         for field in fields(PolicyConfig):
             if getattr(policy, field.name) != field.default:

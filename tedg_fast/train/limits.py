@@ -1,7 +1,7 @@
 """Which settings can be used. Everything is checked before a run touches a file."""
 
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,7 @@ RANDOM = "@"
 
 def check_config(config: "TrainConfig", ranks: int = 1) -> None:
     """Raise ``ConfigError`` for the first setting that cannot be used by so many ``ranks``."""
-    numbers = _flat(config)
+    numbers = flat_settings(asdict(config))
     for name, (low, high) in RANGES.items():
         value = numbers[name]
         if name == "num_envs":
@@ -107,7 +107,8 @@ def check_config(config: "TrainConfig", ranks: int = 1) -> None:
     name = config.exp_name
     if not name or Path(name).name != name or name == ".." or len(name.encode()) > 255:
         raise ConfigError(
-            f"--exp-name is {name!r}; it must be a plain folder name of at most 255 bytes, without '/'"
+            f"--exp-name is {name!r}; it must be a plain folder name of at most 255 bytes, "
+            "without '/'"
         )
     check_character(config.character)
     check_device(config.device)
@@ -158,11 +159,12 @@ def check_character(character: str) -> None:
         )
 
 
-def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one dict with dotted names."""
-    flat = {}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        name = prefix + field.name
-        flat |= _flat(value, name + ".") if is_dataclass(value) else {name: value}
+def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by the names of their flags, as in ``ppo.clip``."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flat_settings(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
     return flat

@@ -13,7 +13,8 @@ from tedg_fast.train.phases import Settings
 
 
 class Minibatch(NamedTuple):
-    """Rows of a rollout in segments of consecutive decisions: row s·L + l is decision l of segment s.
+    """Rows of a rollout in segments of consecutive decisions: row s·L + l is decision l of segment
+    s.
 
     ``action`` [B] int64, ``log_prob`` [B] and ``advantage`` [B] (normalised) and ``returns`` [B]
     as of the rollout; ``closeness`` [S, L − 1]: one over the game steps between decisions l and
@@ -118,8 +119,8 @@ def ppo_loss(
         "temporal_loss": (temporal, settings.temporal_coef),
         "overlap_loss": (routing.overlap, settings.overlap_coef),
     }
-    values, weights = zip(*weighted.values())
-    values = torch.stack(values)
+    parts, weights = zip(*weighted.values())
+    values = torch.stack(parts)
     total = values @ values.new_tensor(weights)
     terms = {"loss": total, **dict(zip(weighted, values.detach()))} | {
         "approx_kl": (ratio - 1 - log_ratio).mean(),

@@ -1,14 +1,16 @@
 """How much memory a run's settings need, so that what cannot fit is refused and not killed."""
 
+from typing import Any
+
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.legacy import V3Hypergraph
+from tedg_fast.machine import free_memory
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.train.config import TrainConfig
 from tedg_fast.train.limits import ConfigError
-from tedg_fast.machine import free_memory
 from tedg_fast.train.model import grounder_of
 
-# Rounded up: a run of 32 games in two workers takes 445 MiB (bench/results/endurance.md).
+# Rounded up: a run of 32 games in two workers takes 445 MiB (bench/results/earlier_rules/endurance.md).
 _TRAINER = 300e6
 _WORKER = 50e6
 _GAME = 4e6
@@ -19,7 +21,8 @@ def needed_memory(
     config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph, ranks_here: float = 1.0
 ) -> float:
     """Bytes that a run takes on this machine, where ``ranks_here`` is its share of all ranks."""
-    fields = grounder_of(hypergraph)(hypergraph, 1).spec.empty(1)
+    grounder: Any = grounder_of(hypergraph)
+    fields = grounder(hypergraph, 1).spec.empty(1)
     observation = sum(getattr(fields, name).nbytes for name in vars(fields))
     hidden, experts = config.policy.hidden_size, config.num_experts
     # A rollout's row with logits, noise and their copies; of a minibatch's, what backward needs.
@@ -39,5 +42,6 @@ def check_memory(
     if needed > free:
         raise ConfigError(
             f"these settings need about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
-            "are free: lower --num-envs, --ppo.rollout-decisions, --num-workers or the network's sizes"
+            "are free: lower --num-envs, --ppo.rollout-decisions, --num-workers or the "
+            "network's sizes"
         )

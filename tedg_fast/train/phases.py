@@ -1,4 +1,5 @@
-"""The three training phases and the coefficients in force at a given number of finished episodes."""
+"""The three training phases and the coefficients in force at a given number of finished
+episodes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -108,11 +109,14 @@ class Mechanisms:
     """Expert overlap penalty."""
 
 
+PhaseName = Literal["warmup", "transition", "fine-tune"]
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything the phases decide, as it stands for one update."""
 
-    phase: Literal["warmup", "transition", "fine-tune"]
+    phase: PhaseName
     progress: float
     """Share of the phase that is done, 0–1; 0 throughout fine-tune."""
     routing: Literal["softmax", "sparsemax"]
@@ -134,7 +138,9 @@ class Settings:
 def settings_at(
     completed: int, warmup: Phase, transition: Phase, fine_tune: Phase, use: Mechanisms
 ) -> Settings:
-    """Settings after ``completed`` finished episodes, with the mechanisms in ``use`` switched on."""
+    """Settings after ``completed`` finished episodes, with the mechanisms in ``use`` switched
+    on."""
+    name: PhaseName
     if completed < warmup.episodes:
         name, phase, progress = "warmup", warmup, completed / warmup.episodes
     elif completed < warmup.episodes + transition.episodes:

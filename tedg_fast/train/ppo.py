@@ -68,9 +68,11 @@ class Batch:
     def rows(self, rows: Tensor, segment_decisions: int, num_pairs: Tensor) -> Minibatch:
         """The minibatch of ``rows`` [B], which are whole segments."""
         fields = (self.action, self.log_prob, self.advantage, self.returns, self.closeness)
-        *fields, closeness = (field.index_select(0, rows) for field in fields)
+        action, log_prob, advantage, returns, closeness = (
+            field.index_select(0, rows) for field in fields
+        )
         closeness = closeness.unflatten(0, (-1, segment_decisions))[:, :-1]
-        return Minibatch(*fields, closeness, num_pairs)
+        return Minibatch(action, log_prob, advantage, returns, closeness, num_pairs)
 
 
 def segment_rows(decisions: int, num_envs: int, segment_decisions: int) -> Tensor:
@@ -126,8 +128,9 @@ class PPO:
         segments = segments.to(self.policy.device)
         minibatches = self._minibatches(len(segments))
         counts = batch.counts(segments)
-        # What the sums over pairs and over rows with an observation after them are divided by: of
-        # whole minibatches, at least 1, shared out over the ranks.
+        # Some losses are means over pairs of rows, others over the rows that an observation follows.
+        # Their sums over this rank's part are divided by the whole minibatch's count (at least 1)
+        # over the number of ranks: the mean over the ranks is then the minibatch's mean.
         counts = torch.stack([counts[chosen].sum(0) for chosen in minibatches]).float()
         divisors = self.world.mean(counts).clamp_min(1 / self.world.size)
         history = [
@@ -185,7 +188,7 @@ class PPO:
             world=self.world,
         )
         effects = torch.zeros(())
-        if batch.effects is not None:
+        if batch.effects is not None and self.policy.effects is not None:
             shown, follows = (part.index_select(0, rows) for part in batch.effects)
             logits = self.policy.effects(output.reading, inputs, minibatch.action)
             effects = effect_loss(logits, shown, follows, divisors[1])

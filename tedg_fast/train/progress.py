@@ -38,6 +38,6 @@ class Progress:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a checkpoint's ``state``, in which there may be more."""
-        for name in (field.name for field in fields(self)):
-            setattr(self, name, state[name])
+        for own in fields(self):
+            setattr(self, own.name, state[own.name])
         self.waiting = [Episode(**episode) for episode in state["waiting"]]

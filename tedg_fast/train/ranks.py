@@ -106,7 +106,7 @@ class Pace:
     def words(self) -> str:
         """For the display."""
         speeds = self.steps_per_second
-        shown = range(len(speeds))
+        shown: Sequence[int] = range(len(speeds))
         if len(speeds) > MOST_RANKS:
             shown = (self.slowest, max(shown, key=speeds.__getitem__))
         each = ", ".join(f"rank {k} {speeds[k]:,.0f}" for k in shown)

@@ -64,8 +64,8 @@ class Recorder:
     def open(
         self, ranks: list[RankState], files: dict[str, str], state: Callable[[], checkpoint.State]
     ) -> None:
-        """Begin the log, save the ``state`` that there is to resume from now on, and keep the rules'
-        ``files`` and the settings beside it."""
+        """Begin the log, save the ``state`` that there is to resume from now on, and keep the
+        rules' ``files`` and the settings beside it."""
         config, progress = self.config, self.progress
         self.log.open(progress.env_steps)
         self._count([], ranks)

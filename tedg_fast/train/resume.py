@@ -14,6 +14,7 @@ from tedg_fast.train import checkpoint
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.checkpoint_schema import Mismatch, require, require_like
 from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.train.limits import flat_settings
 from tedg_fast.train.model import load_rules, stored_rules
 from tedg_fast.train.platform import platform
 from tedg_fast.train.run_folder import RunFolder
@@ -89,8 +90,8 @@ class Source:
         before = len(self.state["ranks"])
         if before != ranks:
             notes.append(
-                f"resumed on another number of ranks than {self.path} was made on, {ranks} here and "
-                f"{before} there, so this run is not bit for bit the uninterrupted one; the games "
+                f"resumed on another number of ranks than {self.path} was made on, {ranks} here "
+                f"and {before} there, so this run is not bit for bit the uninterrupted one; the games "
                 "are dealt out anew"
             )
         return notes
@@ -130,7 +131,8 @@ def find_checkpoint(path: Path) -> Source | V3Checkpoint:
 def check_takeover(
     source: Source | V3Checkpoint, config: TrainConfig, hypergraph: Hypergraph | V3Hypergraph
 ) -> None:
-    """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from ``source``."""
+    """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from
+    ``source``."""
     if isinstance(source, V3Checkpoint):
         if not isinstance(hypergraph, V3Hypergraph):
             raise CheckpointError(
@@ -199,14 +201,3 @@ def _refuse_rewind(source: Source, folder: RunFolder) -> None:
 
 def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
     return {name: torch.empty_like(tensor, device="cpu") for name, tensor in state.items()}
-
-
-def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by the names of their flags."""
-    flat = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

@@ -1,4 +1,5 @@
-"""Rollouts: in every game T decisions are taken by the current policy; what the update needs is kept."""
+"""Rollouts: in every game T decisions are taken by the current policy; what the update needs is
+kept."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +7,8 @@ import numpy as np
 import torch
 
 from tedg_fast.nethack.actions import NUM_ACTIONS
-from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
+from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.nethack.games.vector_env import StepResult, VectorEnv
 from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.advantages import RewardNormaliser
@@ -18,8 +19,10 @@ class Rollout:
     """Preallocated storage of T decisions of E games; row (t, e) is flattened to t·E + e.
 
     Of decision t of game e: ``observation``, ``action`` int64, ``log_prob``, ``value``, ``alpha``
-    [T, E, K]; ``reward`` float32, discounted to its beginning; ``length`` int64, the game steps that
-    it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of the state that
+    [T, E, K]; ``reward`` float32, discounted to its beginning; ``length`` int64, the game steps
+    that
+    it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of the
+    state that
     it led to; ``shown`` uint8, the packed conditions right after the action, where ``follows``.
     """
 

@@ -24,7 +24,8 @@ from tedg_fast.train.tracking import WandbRun
 SCORE_WINDOW = 100
 """Episodes of the moving means."""
 _JSON_PAUSE = 100
-"""The JSON file grows with the run; it rests for so many times as long as its writing took."""
+"""How many times as long as its last writing took the JSON file is left alone: it grows with the
+run, and writing it is to take at most a hundredth of the time."""
 
 
 class RunLog:
@@ -168,7 +169,8 @@ def update_line(signals: dict[str, float | int | str]) -> str:
         if name.startswith("usage_")
     )
     # There is none before the first episode has ended.
-    score = "" if math.isnan(signals["mean_true_score"]) else "mean true score {mean_true_score:.1f}, "
+    known = not math.isnan(float(signals["mean_true_score"]))
+    score = "mean true score {mean_true_score:.1f}, " if known else ""
     return (
         "update at {completed} episodes, {env_steps} steps ({phase}, {steps_per_second:.0f} "
         "steps/s, {decision_share:.0%} of them decisions): " + score + "loss {loss:.3f}, gradient "
@@ -192,7 +194,7 @@ class TextFile(logging.FileHandler):
         except OSError:  # it could not even be opened
             self.handleError(record)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
+    def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             raise

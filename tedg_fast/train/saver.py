@@ -58,7 +58,7 @@ class Saver:
         """Save to what ``due`` gave; older numbered checkpoints go where there are too many."""
         for path in paths:
             numbered = path not in (self.folder.best, self.folder.latest)
-            if self.save(path) and numbered and self.config.keep_checkpoints is not None:
+            if self.save(path) and numbered:
                 self._prune(path)
 
     def save_end(self) -> None:
@@ -69,7 +69,10 @@ class Saver:
                 self.folder.latest.unlink(missing_ok=True)
 
     def _prune(self, newest: Path) -> None:
+        keep = self.config.keep_checkpoints
+        if keep is None:
+            return
         try:
-            self.folder.prune(self.config.keep_checkpoints, newest)
+            self.folder.prune(keep, newest)
         except OSError as error:
             self.tell(f"older checkpoints could not be deleted ({error.strerror})")

@@ -11,7 +11,8 @@ class Dropped(Exception):
 
 
 class Stop:
-    """Whether a run is to end. Of several ranks any one may be asked; they agree after an update."""
+    """Whether a run is to end. Of several ranks any one may be asked; they agree after an
+    update."""
 
     def __init__(self, world: World):
         self.world = world

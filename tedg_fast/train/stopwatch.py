@@ -8,15 +8,16 @@ PARTS = (
     "games", "policy", "advantages", "inputs", "network", "losses", "backward", "optimizer",
     "waiting", "checkpoint", "logging", "display",
 )  # fmt: skip
-"""Waiting for the games; the policy and all else in a rollout; the update's parts in the order in
-which a gradient step goes through them; waiting for other ranks; what is done between two
+"""``games`` is waiting for them, ``policy`` all else in a rollout. The update follows, in the order in
+which a gradient step goes through it, then waiting for other ranks, then what is done between two
 iterations."""
 
 
 class Stopwatch:
     """Adds up wall time under the names in ``PARTS``.
 
-    On a GPU, which works on its own, what is waited for counts and not what is asked for.
+    A GPU works on its own: a part that only hands it work takes little time here, and the part that
+    waits for the result is charged with all of it.
     """
 
     def __init__(self) -> None:

@@ -15,11 +15,13 @@ PROJECT = "tedg_fast"
 
 
 class WandbRun:
-    """One run there; a resumed run goes on in the same. After a crash it holds the entries that
-    were made twice twice, unlike the run's own files.
+    """One run at Weights & Biases; a resumed run goes on in the same one.
 
-    The environment variables that wandb knows (WANDB_PROJECT, WANDB_NAME and the like) decide over
-    what is said here.
+    A run that is resumed after a crash plays some games again. In its own files their entries
+    replace the first ones; here both stay.
+
+    Where an environment variable of wandb's (WANDB_PROJECT, WANDB_NAME and the like) is set, it
+    counts, and not what is written here.
     """
 
     def __init__(self, folder: RunFolder, config: dict[str, Any]):
@@ -27,7 +29,7 @@ class WandbRun:
         import wandb
 
         identity, files = folder.path / "wandb_id.txt", folder.path / "wandb"
-        ours = {
+        ours: dict[str, tuple[str, Any]] = {
             "WANDB_PROJECT": ("project", PROJECT),
             "WANDB_NAME": ("run_name", folder.path.name),
             "WANDB_RUN_ID": ("run_id", identity.read_text().strip() if identity.exists() else None),

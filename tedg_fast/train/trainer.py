@@ -13,19 +13,27 @@ from tedg_fast.policy import Routing
 from tedg_fast.train import checkpoint
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.display import Display
+from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.model import build_policy, grounder_of
 from tedg_fast.train.phases import Settings
 from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.progress import Progress
 from tedg_fast.train.ranks import (
-    Clock, RankState, Share, checksum, deal, first_generator, pack, require_same, unpack,
+    Clock,
+    RankState,
+    Share,
+    checksum,
+    deal,
+    first_generator,
+    pack,
+    require_same,
+    unpack,
 )  # fmt: skip
 from tedg_fast.train.recorder import Recorder
-from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.resume import Source, require_fit
+from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.stopping import Dropped, Stop
 from tedg_fast.train.switching import expert_switches
 

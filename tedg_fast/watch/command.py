@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.progress import Progress, track
 
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import BadInput
-from tedg_fast.evaluate.agents import BUILT_IN, ByTheRules, Trained, find_agent
+from tedg_fast.evaluate.agents import BUILT_IN, find_agent
 from tedg_fast.legacy import V3Hypergraph
 from tedg_fast.train.checkpoint import CheckpointError
 from tedg_fast.train.limits import check_character, flag
@@ -98,7 +98,7 @@ def watch(config: WatchConfig) -> None:
         else:
             print_lines(source)
         print_decided(source.decided())
-        if config.graph:
+        if config.graph and game:
             _draw(config.graph, game)
         if config.record:
             _write(config, source, heading)
@@ -122,8 +122,8 @@ def _check(config: WatchConfig) -> None:
         for name in OF_GAMES:
             if getattr(config, name) != WatchConfig.__dataclass_fields__[name].default:
                 raise WatchError(
-                    f"{flag(name)} needs a checkpoint or rules: {config.what} is a recording, of a game that "
-                    "has been played"
+                    f"{flag(name)} needs a checkpoint or rules: {config.what} is a recording, "
+                    "of a game that has been played"
                 )
     for path in (config.record, config.graph):
         if path and not path.parent.is_dir():
@@ -146,7 +146,7 @@ def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
         game.close()
 
 
-def _agent(config: WatchConfig) -> Trained | ByTheRules:
+def _agent(config: WatchConfig) -> Any:
     if str(config.what) in BUILT_IN and str(config.what) != "rules":
         raise WatchError(f"{config.what} has no rules to look into: give a checkpoint, or rules")
     agent = find_agent(str(config.what), config.hypergraph, greedy=False)
@@ -177,6 +177,7 @@ def _draw(path: Path, game: WatchedGame) -> None:
 def _write(config: WatchConfig, source: Source, heading: str) -> None:
     size = source.recording.size if isinstance(source, RecordedSource) else SIZE
     recording = Recording(size, 1 / config.speed, source.recorded(heading))
+    assert config.record is not None  # so it is called
     cast, gif = (config.record.with_suffix(ending) for ending in (".cast", ".gif"))
     if cast != config.what:
         write_cast(cast, recording)

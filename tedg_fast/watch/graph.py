@@ -3,6 +3,7 @@ attention went."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -114,7 +115,7 @@ def _spread(names: Sequence[str], rows: float) -> dict[str, float]:
     return {name: (i + 0.5) * rows / len(names) for i, name in enumerate(names)}
 
 
-def _curve(axes: Axes, side: int, start: float, end: float, **style: object) -> float:
+def _curve(axes: Axes, side: int, start: float, end: float, **style: Any) -> float:
     """A smooth line that leaves and arrives level, from a name to a box; where it arrives."""
     left, right = (_PLACES[0], _PLACES[1]) if side == 0 else (_PLACES[3], _PLACES[2])
     along = np.linspace(0, 1, 60)

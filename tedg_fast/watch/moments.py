@@ -1,6 +1,7 @@
 """One game, step by step, with everything that the agent's choice came from."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.nethack.facts.observation import CONTESTED, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.policy import Manager, PolicyInput
+from tedg_fast.policy.inputs import scenes_of
 from tedg_fast.policy.scenes import ROLES
 from tedg_fast.rules.game import GroundedGame
 from tedg_fast.rules.situation import Instance, Situation
@@ -48,8 +50,8 @@ class Moment:
     where the agent is not ``asked``, because the rules leave no choice, what it would have made of
     the moment. ``alpha`` [K] is empty for the rules alone, as is ``value`` 0; ``conditions`` are
     the numbers of those that hold, ``rules`` those that apply, the weightiest first; ``objects``
-    the names of what is on the map, monsters first. ``ending`` is empty while the game runs; after its end the screen
-    is the last one and there is no action.
+    the names of what is on the map, monsters first. ``ending`` is empty while the game runs; after
+    its end the screen is the last one and there is no action.
     """
 
     step: int
@@ -112,13 +114,14 @@ class _Thought:
 class _Network:
     """The thoughts of a trained policy."""
 
-    def __init__(self, agent: Trained):
-        self.agent, self.rules = agent, agent.rules
+    def __init__(self, agent: Trained, rules: Hypergraph):
+        self.agent, self.rules = agent, rules
         self.hears_rules = isinstance(agent.policy.manager, Manager)
 
     @torch.inference_mode()
     def __call__(self, game: GroundedGame, situation: Situation) -> _Thought:
-        policy = self.agent.policy
+        policy: Any = self.agent.policy
+        sources: list[list[tuple[str, float]]]
         inputs = policy.inputs(game.observation)
         output = policy(inputs, self.agent.routing)
         probabilities = output.logits.double().softmax(1).numpy()
@@ -142,12 +145,14 @@ class _Network:
         self, inputs: PolicyInput, situation: Situation
     ) -> tuple[np.ndarray, list[list[tuple[str, float]]]]:
         """What the player pays each instance [I], and what each instance pays to what."""
-        scenes = inputs.scenes
+        scenes = scenes_of(inputs)
         graph, names = scenes.graph, self._names(inputs, situation)
-        attention = self.agent.policy.manager.edge_attention(inputs).mean(1)
+        manager: Any = self.agent.policy.manager
+        attention = manager.edge_attention(inputs).mean(1)
         weight = np.zeros(len(scenes.actions))
         sources: list[list[tuple[str, float]]] = [[] for _ in weight]
-        edges = zip(graph.source.tolist(), graph.target.tolist(), graph.relation.tolist())
+        ends = (graph.source, graph.target, graph.relation)
+        edges = zip(*(part.tolist() for part in ends if part is not None), strict=True)
         for (source, target, role), paid in zip(edges, attention.tolist(), strict=True):
             if ROLES[role] == "instance_player":
                 weight[source - 1] = paid
@@ -157,8 +162,8 @@ class _Network:
 
     def _names(self, inputs: PolicyInput, situation: Situation) -> dict[int, str]:
         """Of what an instance may hear, by its number in the scene's graph."""
-        scenes, rules = inputs.scenes, self.rules
-        shared = [part.name for part in (*rules.conditions, *rules.effects)]
+        scenes, rules = scenes_of(inputs), self.rules
+        shared = [one.name for one in rules.conditions] + [one.name for one in rules.effects]
         names = {-1 - number: name for number, name in enumerate(shared)} | {0: "the player"}
         first = 1 + len(scenes.actions)
         proposed = scenes.actions.flatten().tolist()
@@ -211,8 +216,9 @@ class WatchedGame:
         max_steps: int,
         character: str,
     ):
+        assert isinstance(agent.rules, Hypergraph)  # V3's are refused
         self.agent, self.hypergraph = agent, agent.rules
-        self._think = _Network(agent) if isinstance(agent, Trained) else _RulesAlone(agent)
+        self._think = _Network(agent, agent.rules) if isinstance(agent, Trained) else _RulesAlone(agent)
         self._game = GroundedGame(
             agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask,
             **agent.asked._asdict(),

@@ -150,7 +150,8 @@ def print_lines(source: Source) -> None:
 
 
 def print_decided(decided: Counter[str]) -> None:
-    """Print how often each rule decided, the most frequent first; nothing where no rule is known."""
+    """Print how often each rule decided, the most frequent first; nothing where no rule is
+    known."""
     steps = decided.total()
     if steps:
         print(f"what decided in {steps} steps:")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
+from rich.color_triplet import ColorTriplet
 from rich.console import Console
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
@@ -147,13 +148,13 @@ def _palette() -> Image.Image:
     return image
 
 
-def _pair(style: Style) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _pair(style: Style) -> tuple[ColorTriplet, ColorTriplet]:
     """Colours of letters and ground."""
     front = style.color.get_truecolor(_THEME) if style.color else _THEME.foreground_color
     back = style.bgcolor.get_truecolor(_THEME, False) if style.bgcolor else _THEME.background_color
     if style.dim:
-        front = tuple((a + b) // 2 for a, b in zip(front, back))
-    return (tuple(back), tuple(front)) if style.reverse else (tuple(front), tuple(back))
+        front = ColorTriplet(*((a + b) // 2 for a, b in zip(front, back)))
+    return (back, front) if style.reverse else (front, back)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -127,7 +127,7 @@ def _rule_lines(moment: Moment, hypergraph: Hypergraph) -> list[Text]:
     won = moment.winner[0] if moment.winner else None
     lines = []
     for rule in sorted(moment.rules, key=lambda rule: rule is not won):
-        shown = moment.winner[1] if rule is won else rule.instances[0]
+        shown = moment.winner[1] if moment.winner and rule is won else rule.instances[0]
         line = Text(f"{hypergraph.operators[rule.number].name} {rule.weight:.0%}")
         line.stylize(EXPERT_COLOURS[int(hypergraph.operator_expert[rule.number])])
         line.append_text(_instance(shown))

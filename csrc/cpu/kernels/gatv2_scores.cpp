@@ -14,168 +14,172 @@ namespace {
 
 constexpr int64_t kFetchAhead = 4;  // edges
 
-// The rows of one edge, from the range's first head on. `edge` may be null.
-template <class T>
-struct EdgeRows {
-  const T *src, *dst, *edge;
+// kVectors vectors of one head's rows, from number `at` of a row of all heads on; the last vector
+// holds `last` numbers.
+template <class T, int kVectors>
+struct Piece {
+  static constexpr int vectors = kVectors;
+  using A = acc_t<T>;
+  int64_t at, last;
 
-  TEDG_INLINE vec<acc_t<T>> sum(int64_t d, int64_t n) const {
-    vec<acc_t<T>> z = load_some(src + d, n) + load_some(dst + d, n);
-    if (edge != nullptr) z += load_some(edge + d, n);
-    return z;
+  TEDG_INLINE vec<A> load(const T* row, int v) const {
+    row += at + v * kLanes<A>;
+    return v + 1 < kVectors ? TEDG_LEVEL::load(row) : load_some(row, last);
+  }
+  template <class S>
+  TEDG_INLINE void store(S* row, int v, vec<A> value) const {
+    store_some(row + at + v * kLanes<A>, value, v + 1 < kVectors ? kLanes<A> : last);
   }
 };
 
 template <class T>
 struct Walk {
+  using A = acc_t<T>;
   const GatV2Problem& p;
-  int64_t sample, offset, row;  // numbers before the first head's, and in a row of all heads
+  int64_t sample, row;  // numbers in a row of all heads
   const T *src, *dst, *edge, *att;
-  vec<acc_t<T>> slope;
+  vec<A> slope;
 
-  Walk(const GatV2Problem& problem, const GatRange& r)
-      : p(problem), sample(r.sample), offset(r.first_head * p.width), row(p.heads * p.width),
-        src(static_cast<const T*>(p.x_src) + sample * p.sources * row + offset),
-        dst(static_cast<const T*>(p.x_dst) + sample * p.targets * row + offset),
-        edge(p.x_edge == nullptr ? nullptr : static_cast<const T*>(p.x_edge) + offset),
-        att(static_cast<const T*>(p.att) + offset),
-        slope(splat<acc_t<T>>(static_cast<acc_t<T>>(p.negative_slope))) {}
+  Walk(const GatV2Problem& problem, int64_t b)
+      : p(problem), sample(b), row(p.heads * p.width),
+        src(static_cast<const T*>(p.x_src) + b * p.sources * row),
+        dst(static_cast<const T*>(p.x_dst) + b * p.targets * row),
+        edge(static_cast<const T*>(p.x_edge)), att(static_cast<const T*>(p.att)),
+        slope(splat<A>(static_cast<A>(p.negative_slope))) {}
 
-  TEDG_INLINE EdgeRows<T> rows(int64_t source, int64_t target, int64_t id) const {
-    return {src + source * row, dst + target * row, edge == nullptr ? nullptr : edge + id * row};
+  // The derivative of the LeakyReLU.
+  TEDG_INLINE vec<A> factor(vec<A> z) const { return z > A{0} ? splat<A>(1) : slope; }
+
+  // Vector v of x_src[j] + x_dst[i] + x_edge[id], of which one end is at hand in `own`.
+  template <class P>
+  TEDG_INLINE vec<A> sum(const P& piece, int v, vec<A> own, const T* other, int64_t id) const {
+    const vec<A> z = own + piece.load(other, v);
+    return edge == nullptr ? z : z + piece.load(edge + id * row, v);
   }
 
-  TEDG_INLINE vec<acc_t<T>> factor(vec<acc_t<T>> z) const {
-    return z > acc_t<T>{0} ? splat<acc_t<T>>(1) : slope;
-  }
-
-  // Calls f(place in the head's row, numbers) for every vector of it.
+  // Calls f(piece) for all of head h, in pieces that fit the registers; at least once.
   template <class F>
-  TEDG_INLINE void each(const F& f) const {
-    for (int64_t d = 0; d < p.width; d += kLanes<acc_t<T>>) f(d, p.width - d);
+  TEDG_INLINE void each_piece(int64_t h, const F& f) const {
+    int64_t d = 0;
+    const auto piece = [&]<int kVectors>() {
+      constexpr int64_t numbers = kVectors * kLanes<A>;
+      const int64_t left = p.width - d - (numbers - kLanes<A>);
+      f(Piece<T, kVectors>{h * p.width + d, left < kLanes<A> ? left : kLanes<A>});
+      d += numbers;
+    };
+    while (p.width - d > 3 * kLanes<A>) piece.template operator()<4>();
+    while (p.width - d > kLanes<A>) piece.template operator()<2>();
+    if (p.width > d || d == 0) piece.template operator()<1>();
   }
 
+  // Fetches rows [begin, end) of `from`, some edges ahead in a walk that ends at `last`.
   TEDG_INLINE void fetch(const T* from, const int32_t* index, int64_t begin, int64_t end,
-                         int64_t last, int64_t heads) const {
-    const Rows<T> rows{from, row, p.width, index};
+                         int64_t last, const GatRange& r) const {
+    const Rows<T> rows{from + r.first_head * p.width, row, p.width, index};
     const auto within = [&](int64_t k) { return k < last ? k : last; };
-    rows.fetch(within(begin + kFetchAhead), within(end + kFetchAhead), heads * p.width);
+    rows.fetch(within(begin + kFetchAhead), within(end + kFetchAhead),
+               (r.last_head - r.first_head) * p.width);
   }
 };
 
 template <class T>
 void forward(const GatV2Problem& p, const GatRange& r) {
   using A = acc_t<T>;
-  const Walk<T> w(p, r);
+  const Walk<T> w(p, r.sample);
   A* score = static_cast<A*>(p.score) + r.sample * p.edges * p.heads;
   for (int64_t i = r.begin; i < r.end; ++i) {
-    w.fetch(w.src, p.col, p.rowptr[i], p.rowptr[i + 1], p.rowptr[r.end],
-            r.last_head - r.first_head);
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-      const int64_t id = p.edge_id[k];
-      const EdgeRows<T> rows = w.rows(p.col[k], i, id);
-      for (int64_t h = r.first_head; h < r.last_head; ++h) {
-        const int64_t at = (h - r.first_head) * p.width;
-        vec<A> sum = {};
-        w.each([&](int64_t d, int64_t n) {
-          const vec<A> z = rows.sum(at + d, n);
-          sum += load_some(w.att + at + d, n) * (z * w.factor(z));
-        });
-        score[id * p.heads + h] = sum_lanes<A>(sum);
-      }
-    }
-  }
-}
-
-// Numbers of type A that a row's sums take: every head's, padded.
-template <class A>
-int64_t row_step(const GatV2Problem& p) {
-  return padded<A>(p.width);
-}
-
-template <class T>
-int64_t scratch(const GatV2Problem& p) {
-  return 2 * p.heads * row_step<acc_t<T>>(p);
-}
-
-template <class A>
-void clear(A* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) values[i] = 0;
-}
-
-template <class T>
-void backward_targets(const GatV2Problem& p, const GatRange& r, double* att_grad, void* memory) {
-  using A = acc_t<T>;
-  const Walk<T> w(p, r);
-  const int64_t heads = r.last_head - r.first_head, step = row_step<A>(p);
-  A* by_att = static_cast<A*>(memory);
-  A* by_dst = by_att + heads * step;
-  const A* grad = static_cast<const A*>(p.grad) + r.sample * p.edges * p.heads;
-  A* by_edge = p.grad_x_edge == nullptr ? nullptr : static_cast<A*>(p.grad_x_edge) + w.offset;
-  T* out = static_cast<T*>(p.grad_x_dst) + r.sample * p.targets * w.row + w.offset;
-  for (int64_t i = r.begin; i < r.end; ++i) {
-    clear(by_att, 2 * heads * step);
-    w.fetch(w.src, p.col, p.rowptr[i], p.rowptr[i + 1], p.rowptr[r.end], heads);
-    for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-      const int64_t id = p.edge_id[k];
-      const EdgeRows<T> rows = w.rows(p.col[k], i, id);
-      for (int64_t h = 0; h < heads; ++h) {
-        const A g = grad[id * p.heads + r.first_head + h];
-        if (g == 0) continue;
-        const int64_t at = h * p.width;
-        w.each([&](int64_t d, int64_t n) {
-          const vec<A> z = rows.sum(at + d, n);
-          const vec<A> by = g * w.factor(z);
-          A* to_att = by_att + h * step + d;
-          A* to_dst = by_dst + h * step + d;
-          const vec<A> own = by * load_some(w.att + at + d, n);
-          store(to_att, load(to_att) + by * z);
-          store(to_dst, load(to_dst) + own);
-          if (by_edge != nullptr) {
-            A* to = by_edge + id * w.row + at + d;
-            store_some(to, load_some(to, n) + own, n);
+    const int64_t begin = p.rowptr[i], end = p.rowptr[i + 1];
+    w.fetch(w.src, p.col, begin, end, p.rowptr[r.end], r);
+    for (int64_t h = r.first_head; h < r.last_head; ++h) {
+      bool first = true;
+      w.each_piece(h, [&](const auto& piece) {
+        constexpr int kVectors = piece.vectors;
+        vec<A> own[kVectors], att[kVectors];
+        for (int v = 0; v < kVectors; ++v) own[v] = piece.load(w.dst + i * w.row, v);
+        for (int v = 0; v < kVectors; ++v) att[v] = piece.load(w.att, v);
+        for (int64_t k = begin; k < end; ++k) {
+          const int64_t id = p.edge_id[k];
+          vec<A> sum = {};
+          for (int v = 0; v < kVectors; ++v) {
+            const vec<A> z = w.sum(piece, v, own[v], w.src + p.col[k] * w.row, id);
+            sum += att[v] * (z * w.factor(z));
           }
-        });
-      }
-    }
-    for (int64_t h = 0; h < heads; ++h) {
-      w.each([&](int64_t d, int64_t n) {
-        store_some(out + i * w.row + h * p.width + d, load(by_dst + h * step + d), n);
+          A& to = score[id * p.heads + h];
+          to = sum_lanes<A>(sum) + (first ? A{0} : to);
+        }
+        first = false;
       });
-      double* sums = att_grad + (r.first_head + h) * p.width;
-      for (int64_t d = 0; d < p.width; ++d) sums[d] += by_att[h * step + d];
     }
   }
 }
 
 template <class T>
-void backward_sources(const GatV2Problem& p, const GatRange& r, void* memory) {
+void backward_targets(const GatV2Problem& p, const GatRange& r, double* att_grad) {
   using A = acc_t<T>;
-  const Walk<T> w(p, r);
-  const int64_t heads = r.last_head - r.first_head, step = row_step<A>(p);
-  A* by_src = static_cast<A*>(memory);
+  const Walk<T> w(p, r.sample);
   const A* grad = static_cast<const A*>(p.grad) + r.sample * p.edges * p.heads;
-  T* out = static_cast<T*>(p.grad_x_src) + r.sample * p.sources * w.row + w.offset;
-  for (int64_t j = r.begin; j < r.end; ++j) {
-    clear(by_src, heads * step);
-    w.fetch(w.dst, p.t_target, p.t_rowptr[j], p.t_rowptr[j + 1], p.t_rowptr[r.end], heads);
-    for (int64_t k = p.t_rowptr[j]; k < p.t_rowptr[j + 1]; ++k) {
-      const int64_t id = p.edge_id[p.t_edge[k]];
-      const EdgeRows<T> rows = w.rows(j, p.t_target[k], id);
-      for (int64_t h = 0; h < heads; ++h) {
-        const A g = grad[id * p.heads + r.first_head + h];
-        if (g == 0) continue;
-        const int64_t at = h * p.width;
-        w.each([&](int64_t d, int64_t n) {
-          A* to = by_src + h * step + d;
-          const vec<A> own = load_some(w.att + at + d, n);
-          store(to, load(to) + g * own * w.factor(rows.sum(at + d, n)));
-        });
-      }
+  A* grad_edge = static_cast<A*>(p.grad_x_edge);
+  T* grad_dst = static_cast<T*>(p.grad_x_dst) + r.sample * p.targets * w.row;
+  for (int64_t i = r.begin; i < r.end; ++i) {
+    const int64_t begin = p.rowptr[i], end = p.rowptr[i + 1];
+    w.fetch(w.src, p.col, begin, end, p.rowptr[r.end], r);
+    for (int64_t h = r.first_head; h < r.last_head; ++h) {
+      w.each_piece(h, [&](const auto& piece) {
+        constexpr int kVectors = piece.vectors;
+        vec<A> own[kVectors], att[kVectors], by_att[kVectors] = {}, by_dst[kVectors] = {};
+        for (int v = 0; v < kVectors; ++v) own[v] = piece.load(w.dst + i * w.row, v);
+        for (int v = 0; v < kVectors; ++v) att[v] = piece.load(w.att, v);
+        for (int64_t k = begin; k < end; ++k) {
+          const int64_t id = p.edge_id[k];
+          const A g = grad[id * p.heads + h];
+          if (g == 0) continue;
+          for (int v = 0; v < kVectors; ++v) {
+            const vec<A> z = w.sum(piece, v, own[v], w.src + p.col[k] * w.row, id);
+            const vec<A> by = g * w.factor(z), by_sum = by * att[v];
+            by_att[v] += by * z;
+            by_dst[v] += by_sum;
+            if (grad_edge == nullptr) continue;
+            const int64_t n = v + 1 < kVectors ? kLanes<A> : piece.last;
+            A* to = grad_edge + id * w.row + piece.at + v * kLanes<A>;
+            store_some(to, load_some(to, n) + by_sum, n);
+          }
+        }
+        for (int v = 0; v < kVectors; ++v) {
+          piece.store(grad_dst + i * w.row, v, by_dst[v]);
+          double* to = att_grad + piece.at + v * kLanes<A>;
+          const int64_t n = v + 1 < kVectors ? kLanes<A> : piece.last;
+          for (int64_t d = 0; d < n; ++d) to[d] += by_att[v][d];
+        }
+      });
     }
-    for (int64_t h = 0; h < heads; ++h) {
-      w.each([&](int64_t d, int64_t n) {
-        store_some(out + j * w.row + h * p.width + d, load(by_src + h * step + d), n);
+  }
+}
+
+template <class T>
+void backward_sources(const GatV2Problem& p, const GatRange& r) {
+  using A = acc_t<T>;
+  const Walk<T> w(p, r.sample);
+  const A* grad = static_cast<const A*>(p.grad) + r.sample * p.edges * p.heads;
+  T* grad_src = static_cast<T*>(p.grad_x_src) + r.sample * p.sources * w.row;
+  for (int64_t j = r.begin; j < r.end; ++j) {
+    const int64_t begin = p.t_rowptr[j], end = p.t_rowptr[j + 1];
+    w.fetch(w.dst, p.t_target, begin, end, p.t_rowptr[r.end], r);
+    for (int64_t h = r.first_head; h < r.last_head; ++h) {
+      w.each_piece(h, [&](const auto& piece) {
+        constexpr int kVectors = piece.vectors;
+        vec<A> own[kVectors], att[kVectors], by_src[kVectors] = {};
+        for (int v = 0; v < kVectors; ++v) own[v] = piece.load(w.src + j * w.row, v);
+        for (int v = 0; v < kVectors; ++v) att[v] = piece.load(w.att, v);
+        for (int64_t k = begin; k < end; ++k) {
+          const int64_t id = p.edge_id[p.t_edge[k]];
+          const A g = grad[id * p.heads + h];
+          if (g == 0) continue;
+          for (int v = 0; v < kVectors; ++v) {
+            const vec<A> z = w.sum(piece, v, own[v], w.dst + p.t_target[k] * w.row, id);
+            by_src[v] += g * att[v] * w.factor(z);
+          }
+        }
+        for (int v = 0; v < kVectors; ++v) piece.store(grad_src + j * w.row, v, by_src[v]);
       });
     }
   }
@@ -183,7 +187,7 @@ void backward_sources(const GatV2Problem& p, const GatRange& r, void* memory) {
 
 template <class T>
 constexpr GatV2Kernels table() {
-  return {scratch<T>, forward<T>, backward_targets<T>, backward_sources<T>};
+  return {forward<T>, backward_targets<T>, backward_sources<T>};
 }
 
 }  // namespace

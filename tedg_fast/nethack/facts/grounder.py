@@ -213,4 +213,5 @@ def _compiled(hypergraph: Hypergraph) -> tuple[list, list]:
 
 
 def _pair(values: tuple[int, ...]) -> tuple[int, int]:
-    return (*values, -1, -1)[:2]
+    first, second, *_ = (*values, -1, -1)
+    return first, second

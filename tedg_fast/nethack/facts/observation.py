@@ -15,7 +15,8 @@ OBJECTS = 48
 
 OBSERVATION_KEYS = ("glyphs", "blstats", "message", "misc")
 
-# A rule that applies: its number (NO_RULE: none), the places of the objects that it is about among those
+# A rule that applies: its number (NO_RULE: none), the places of the objects that it is about among
+# those
 # of their kinds, and the actions that carry it out (NOTHING: fewer). csrc/nethack/rules/matcher.h
 INSTANCE = np.dtype(
     [("rule", np.uint16), ("objects", np.uint8, (2,)), ("actions", np.uint8, (4,))]
@@ -27,9 +28,9 @@ OBJECT_FACTS = max(
     sum(not attribute["table"] for attribute in kind["attributes"])
     for kind in _native_grounding.vocabulary() if not kind["singleton"]
 )  # fmt: skip
-# An object: its kind's number in the vocabulary (NOTHING: there is none), its place among those of the
-# kind, the kind of monster that it is or whose corpse (NO_SUBJECT: neither), and the kind's computed
-# attributes in the vocabulary's order, then zeros. csrc/nethack/object_row.h
+# An object: its kind's number in the vocabulary (NOTHING: there is none), its place among those of
+# the kind, the kind of monster that it is or whose corpse (NO_SUBJECT: neither), and the kind's
+# computed attributes in the vocabulary's order, then zeros. csrc/nethack/object_row.h
 OBJECT = np.dtype(
     [
         ("kind", np.uint8), ("place", np.uint8), ("subject", np.uint16),

@@ -82,8 +82,8 @@ class MonsterTables(NamedTuple):
     `subject` uint16 [65536]: the monster kind that a glyph shows, or whose corpse, 0xffff for none;
     `class_of_object` uint8 [65536]: place among the words of `item.class`; `values` float64
     [381, W]: the table attributes in the vocabulary's order; `role` uint8 [381]: place in ROLES;
-    `speed_of_role` float64 [14]; `poison_proof_from` float64 [14]: the experience level; `names`, `letters`: the words of `monster.name` and `.letter`.
-    """
+    `speed_of_role` float64 [14]; `poison_proof_from` float64 [14]: the experience level; `names`,
+    `letters`: the words of `monster.name` and `.letter`. """
 
     subject: np.ndarray
     class_of_object: np.ndarray
@@ -102,7 +102,7 @@ def attacks() -> tuple[tuple[Attack, ...], ...]:
     Raises RuntimeError where NLE's library lays its monsters out otherwise.
     """
     library = ctypes.CDLL(DLPATH)
-    monsters = ctypes.cast(library.mons, ctypes.c_void_p).value
+    monsters = ctypes.addressof(_Monster.in_dll(library, "mons"))
     stride = _stride(monsters)
     found = []
     for index in range(nethack.NUMMONS):
@@ -125,7 +125,7 @@ def _stride(monsters: int) -> int:
     second = nethack.permonst(1).mname.encode()
     for stride in range(ctypes.sizeof(_Monster), 128, 8):
         pointer = ctypes.c_void_p.from_address(monsters + stride).value
-        first = ctypes.c_void_p.from_address(monsters).value
+        first = ctypes.c_void_p.from_address(monsters).value or 0
         if pointer and abs(pointer - first) < 1 << 16 and ctypes.string_at(pointer) == second:
             return stride
     raise RuntimeError("NLE's monsters were not found in its library; this needs nle 1.3.0")

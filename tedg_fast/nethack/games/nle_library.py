@@ -1,4 +1,5 @@
-"""Two corrections to the copy of NetHack's library that NLE loads for each game, and a look into it.
+"""Two corrections to the copy of NetHack's library that NLE loads for each game, and a look into
+it.
 
 NLE gives every game a private copy of `libnethack.so`, loaded anew at each reset, because NetHack
 keeps its state in global variables. So each copy has its own variables, which we can reach, and

@@ -19,8 +19,8 @@ class Seats:
     """The environments of a VectorEnv, and the episodes that they play one after the other.
 
     Episodes have the numbers `next_episode`, `next_episode + step`, …, and before these the
-    `unbegun` ones. A worker begins an environment's next episode by itself, so the numbers are dealt
-    beforehand, by what does not depend on the workers' timing: where no game is being played,
+    `unbegun` ones. A worker begins an environment's next episode by itself, so the numbers are
+    dealt beforehand, by what does not depend on the workers' timing: where no game is being played,
     `deal` has every environment go on with one of the lowest. One that needs more until then has
     numbers of its own, far apart; what it passes over is dealt the next time.
 

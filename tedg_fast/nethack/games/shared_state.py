@@ -97,7 +97,7 @@ def _layout(
 ) -> tuple[dict[str, tuple[tuple[int, ...], np.dtype, int]], int]:
     """Every array's shape, dtype and offset, and the size of all."""
     fields = spec.fields()
-    rows = {
+    rows: dict[str, tuple[tuple[int, ...], np.dtype]] = {
         "action": ((), np.dtype(np.uint8)),
         "discount": ((), np.dtype(np.float64)),
         "begin": ((), np.dtype(bool)),
@@ -118,7 +118,7 @@ def _layout(
         "left_out": ((2,), np.dtype(np.int64)),
         **{prefix + name: kind for prefix in _OBSERVATIONS for name, kind in fields.items()},
     }
-    layout = {}
+    layout: dict[str, tuple[tuple[int, ...], np.dtype, int]] = {}
     offset = 0
     for name, (shape, dtype) in rows.items():
         layout[name] = ((num_envs, *shape), dtype, offset)

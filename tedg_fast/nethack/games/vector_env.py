@@ -15,10 +15,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.actions import require_actions
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
@@ -66,7 +66,7 @@ class VectorEnv:
 
     Parameters
     ----------
-    hypergraph : grounds the observations.
+    hypergraph : what `grounder` grounds the observations by, a `Hypergraph` for the default.
     run_seed : with an episode's number it determines that episode's seeds.
     max_steps : game steps after which an episode is truncated.
     character : NLE's character string.
@@ -106,7 +106,7 @@ class VectorEnv:
 
     def __init__(
         self,
-        hypergraph: Hypergraph,
+        hypergraph: Any,
         *,
         num_envs: int,
         num_workers: int,
@@ -121,7 +121,7 @@ class VectorEnv:
         margin: float = MARGIN,
         use_mask: bool = True,
         every_step: bool = False,
-        grounder: Callable[..., Grounder] = Grounder,
+        grounder: Callable[..., Any] = Grounder,
         num_groups: int | None = None,
         timeout: float = 60.0,
     ) -> None:
@@ -373,7 +373,7 @@ class VectorEnv:
     def _finished_episode(self, row: int) -> Episode:
         *numbers, ending, killer = self._state.record[row].item()
         cause = killer.decode(errors="ignore")  # it may have been cut within a character
-        return Episode(*numbers, ENDINGS[ending], cause)
+        return Episode(*numbers, ENDINGS[ending], cause)  # type: ignore[call-arg]  # as in RECORD
 
     def _require_open(self) -> None:
         if self._pool.closed:

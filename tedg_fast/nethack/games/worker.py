@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from nle import nethack
 
-from tedg_fast.nethack.games.episode import ENDINGS, episode_seeds
-from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import CONTESTED, OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.games.episode import ENDINGS, episode_seeds
+from tedg_fast.nethack.games.game import Game
 from tedg_fast.nethack.games.shared_state import map_memory
 
 # A command below MAX_GROUPS is the number of the group that is to play; the others concern all

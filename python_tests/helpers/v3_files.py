@@ -10,7 +10,7 @@ import torch
 from tedg_fast.legacy import V3Hypergraph, V3Policy
 from tedg_fast.legacy.hypergraph import RULES_FILE, STRUCTURE_FILE
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 
 def real_files() -> Path:
@@ -30,7 +30,7 @@ EFFECTS = ("ate_food", "hit")
 def structure() -> dict:
     """A small graph: interleaved node types, repeated edges, an operator without any edge."""
     labels = [*OPERATORS[:1], *CONDITIONS[:4], *EFFECTS, *OPERATORS[1:], *CONDITIONS[4:]]
-    types = {label: "condition" for label in CONDITIONS}
+    types = dict.fromkeys(CONDITIONS, "condition")
     types |= dict.fromkeys(OPERATORS, "operator") | dict.fromkeys(EFFECTS, "effect")
     edges = [
         ("player_alive", "move_ac717ec4", "satisfies"),

@@ -5,7 +5,6 @@ observation always. Only what the graph makes of the active conditions can tell 
 """
 
 import numpy as np
-
 from rule_instances import NO_OBJECTS, instances
 
 from tedg_fast.hypergraph import Condition, Do, Effect, Hypergraph, Operator, Template, Use

@@ -6,8 +6,13 @@ from functools import cache
 import numpy as np
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.facts.observation import NO_RULE, NOTHING, Observation, instances_of
-from tedg_fast.nethack.facts.observation import objects_of
+from tedg_fast.nethack.facts.observation import (
+    NO_RULE,
+    NOTHING,
+    Observation,
+    instances_of,
+    objects_of,
+)
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.rules.game import GroundedGame
 
