@@ -258,7 +258,7 @@ TEDG_DEVICE void gather_rows(const Window& window, const EntryPair<acc_t<T>>* en
     const bool exists = c < parts.chunks;
     for_rows(window.order, shift, [&](const auto& s) {  // warp loop: gathering
       A sum[Chunk<T>::kSize] = {};
-      const auto feature = features(s.row, c);
+      const auto feature = features(s.row, exists ? c : 0);
       const unsigned end = exists ? s.end : s.begin;
 #pragma unroll 1
       for (unsigned k = s.begin; k < end; k += s.step) {  // warp loop: pairs

@@ -12,6 +12,9 @@ namespace tedg::gpu {
 namespace {
 
 constexpr int64_t kRunEdges = 256;
+// Blocks a multiprocessor: chunks of 16-bit numbers are the widest as sums, and must not spill.
+template <class T>
+constexpr int kRowBlocks = sizeof(T) == 2 ? 3 : kBlocks<T>;
 
 // One head of one sample.
 template <bool kAligned, class T>
@@ -187,7 +190,7 @@ struct ScoreGradients {
 };
 
 template <bool kAligned, bool kTargets, class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+__global__ void __launch_bounds__(kThreads, kRowBlocks<T>)
     row_gradients(GatV2Problem<T> p, Work work) {
   using A = acc_t<T>;
   const Place at(p, work);
