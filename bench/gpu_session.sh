@@ -64,8 +64,8 @@ if ! "$python" -c "$loads" 2>/dev/null; then
   part build 300 env TEDG_CUDA=1 TEDG_CUDA_ARCHITECTURES="$number-real" \
     "$python" -m pip install -q -e . --no-build-isolation --no-deps
 fi
-part loads 60 "$python" -c "$loads"
-part info 60 "$python" -m tedg_fast.info
+part loads 120 "$python" -c "$loads"
+part info 120 "$python" -m tedg_fast.info
 
 # 2. All tests of the kernels on the device.
 part tests 420 "$python" "${tests[@]}"

@@ -24,7 +24,8 @@ void check_arguments(const Tensor& index, const Tensor& table) {
 }
 
 void check_columns(const char* name, int64_t columns) {
-  if (columns >= int64_t{1} << 31) refuse(name, " must have fewer than 2**31 columns, got ", columns);
+  if (columns < int64_t{1} << 31) return;
+  refuse(name, " must have fewer than 2**31 columns, got ", columns);
 }
 
 Tensor concat_embedding(const Tensor& features_in, const Tensor& index_in,

@@ -3,15 +3,12 @@
 //
 // Shapes and dtypes are checked here. Indices lie on the device, and reading them here would wait
 // for it: the kernels check each one before they use it, and end the launch with an error.
-#include <algorithm>
 #include <cmath>
 
-#include "support.h"
+#include "graph.h"
 
 namespace tedg {
 namespace {
-
-constexpr int64_t kScratchBytes = int64_t{64} << 20;  // of the general path, an array
 
 // What forward, backward and weights share.
 struct Arguments {
@@ -111,23 +108,6 @@ gpu::GatProblem<T> problem_of(const Arguments& a, const gpu::GatProblem<float>& 
   return p;
 }
 
-bool at_16_bytes(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
-// Samples of which `numbers` numbers a head fit the scratch memory; at least one.
-template <class T>
-int64_t samples_at_once(const gpu::GatProblem<T>& p, int64_t numbers) {
-  const int64_t bytes = p.heads * numbers * static_cast<int64_t>(sizeof(gpu::acc_t<T>));
-  return std::max<int64_t>(1, std::min(p.batch, kScratchBytes / std::max<int64_t>(bytes, 1)));
-}
-
-// Scratch memory that lives as long as this does.
-template <class T>
-gpu::acc_t<T>* scratch(Tensor& memory, const Tensor& like, const gpu::GatProblem<T>& p,
-                       int64_t numbers) {
-  memory = new_tensor(like, {p.chunk, p.heads, numbers}, accumulate_type(like.scalar_type()));
-  return mutable_data<gpu::acc_t<T>>(memory);
-}
-
 std::tuple<Tensor, Tensor> forward(Arguments a) {
   if (!a.x.has_value()) refuse("x must be a tensor, got None");
   const auto sizes = checked(a);
@@ -140,12 +120,13 @@ std::tuple<Tensor, Tensor> forward(Arguments a) {
     gpu::GatProblem<T> p = problem_of<T>(a, sizes);
     p.out = mutable_data<T>(out);
     p.lse = mutable_data<gpu::acc_t<T>>(lse);
-    p.aligned = at_16_bytes(p.x) && at_16_bytes(p.out) && p.width * sizeof(T) % 16 == 0;
+    p.aligned = rows_at_16_bytes<T>(p.width, {p.x, p.out});
     Tensor parts;
     if (!gpu::gat_forward_fits_tile(p)) {
       const int64_t numbers = gpu::gat_part_numbers(p);
       p.chunk = samples_at_once(p, numbers);
-      p.part = scratch(parts, *a.x, p, numbers);
+      parts = new_scratch(*a.x, p, numbers);
+      p.part = mutable_data<gpu::acc_t<T>>(parts);
     }
     gpu::gat_forward(p, current_stream(*a.x));
   });
@@ -196,14 +177,15 @@ Gradients backward(Arguments a, const Tensor& grad_out, const OptionalTensor& gr
     p.grad_score_dst = mutable_data<T>(out.score_dst);
     p.grad_edge_bias = mutable_data<T>(out.edge_bias);
     if (own) p.grad_score_edge = mutable_data<A>(out.score_edge);
-    p.aligned = at_16_bytes(p.x) && at_16_bytes(p.grad_out) && at_16_bytes(p.grad_x) &&
-                p.width * sizeof(T) % 16 == 0;
+    p.aligned = rows_at_16_bytes<T>(p.width, {p.x, p.grad_out, p.grad_x});
     Tensor parts, each_edge;
     if (!gpu::gat_backward_fits_tile(p)) {
       const int64_t numbers = gpu::gat_part_numbers(p);
       p.chunk = samples_at_once(p, std::max(numbers, 2 * edges));
-      p.part = scratch(parts, x, p, numbers);
-      p.edge = scratch(each_edge, x, p, 2 * edges);
+      parts = new_scratch(x, p, numbers);
+      p.part = mutable_data<A>(parts);
+      each_edge = new_scratch(x, p, 2 * edges);
+      p.edge = mutable_data<A>(each_edge);
     }
     Tensor bias = new_tensor(x, {batch, heads, gpu::gat_bias_parts(p), sizes.relations}, acc);
     p.bias_parts = mutable_data<A>(bias);
@@ -222,10 +204,10 @@ Tensor weights(Arguments a, const Tensor& lse) {
   for_storage(a.type(), [&](auto zero) {
     using T = decltype(zero);
     gpu::GatProblem<T> p = problem_of<T>(a, sizes);
-    Tensor parts;
     const int64_t numbers = gpu::gat_part_numbers(p);
     p.chunk = samples_at_once(p, numbers);
-    p.part = scratch(parts, like, p, numbers);
+    Tensor parts = new_scratch(like, p, numbers);
+    p.part = mutable_data<gpu::acc_t<T>>(parts);
     gpu::gat_weights(p, mutable_data<T>(out), current_stream(like));
   });
   return out;

@@ -39,16 +39,25 @@ T* mutable_data(Tensor& tensor) {
   return static_cast<T*>(tensor.mutable_data_ptr());
 }
 
+template <class T>
+constexpr ScalarType kTypeOf = ScalarType::Undefined;
+template <>
+inline constexpr ScalarType kTypeOf<float> = ScalarType::Float;
+template <>
+inline constexpr ScalarType kTypeOf<double> = ScalarType::Double;
+template <>
+inline constexpr ScalarType kTypeOf<__nv_bfloat16> = ScalarType::BFloat16;
+template <>
+inline constexpr ScalarType kTypeOf<__half> = ScalarType::Half;
+
 // Calls f with a value of the C++ type that a dtype is stored as.
 template <class F>
 void for_storage(ScalarType type, const F& f) {
-  switch (type) {
-    case ScalarType::Float: return f(float{});
-    case ScalarType::Double: return f(double{});
-    case ScalarType::BFloat16: return f(__nv_bfloat16{});
-    case ScalarType::Half: return f(__half{});
-    default: refuse("tensor of ", dtype_text(type), " where floats are expected");
-  }
+#define TEDG_STORED_AS(T) \
+  if (type == kTypeOf<T>) return f(T{});
+  TEDG_FOR_STORAGE(TEDG_STORED_AS)
+#undef TEDG_STORED_AS
+  refuse("there is no CUDA kernel for ", dtype_text(type));
 }
 
 }  // namespace tedg

@@ -164,7 +164,6 @@ def test_results_name_no_commit_where_git_is_missing(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_a_gpu_session_goes_through_on_the_cpu():
     script = BENCH / "gpu_session.sh"
     result = subprocess.run(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,8 @@ FLAGS = ["-std=c++20", "-g", "-fPIC", "-Wall", "-Wextra", "-Wno-unknown-pragmas"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 THREADS = ["-fsanitize=thread"]
 EMULATION = ["-DTEDG_CUDA_EMULATION", f"-I{HERE}"]
+STORAGE = {"float32": "float", "bfloat16": "__nv_bfloat16", "float16": "__half",
+           "float64": "double"}  # fmt: skip
 
 
 def _compile(folder: Path, source: Path, *flags: str) -> str:
@@ -29,7 +32,11 @@ def _compile_all(folder: Path, jobs: list[tuple]) -> list[str]:
         return list(pool.map(lambda job: _compile(folder, *job), jobs))
 
 
-def library(folder: Path) -> Path:
+def _for_storage(dtypes: Iterable[str]) -> str:
+    return "-DTEDG_FOR_STORAGE(X)=" + " ".join(f"X({STORAGE[dtype]})" for dtype in dtypes)
+
+
+def library(folder: Path, dtypes: Iterable[str]) -> Path:
     """All ops as CPU ops of torch.ops.tedg, their kernels run by the emulated device."""
     torch_folder = Path(torch.__file__).parent
     ops = [
@@ -45,11 +52,9 @@ def library(folder: Path) -> Path:
         "-isystem",
         str(torch_folder / "include"),
     ]
-    jobs = [
-        (kernels, "-O1", *SANITIZERS, *EMULATION, "-fvisibility=hidden")
-        for kernels in (ROOT / "csrc/cuda/kernels").glob("*.cu")
-    ]
-    jobs += [(op, "-O0", *SANITIZERS, *EMULATION, *defines, "-fvisibility=hidden") for op in ops]
+    flags = [*SANITIZERS, *EMULATION, _for_storage(dtypes), "-fvisibility=hidden"]
+    jobs = [(kernels, "-O1", *flags) for kernels in (ROOT / "csrc/cuda/kernels").glob("*.cu")]
+    jobs += [(op, "-O0", *flags, *defines) for op in ops]
     jobs.append((HERE / "cuda_emulation.cpp", "-O1", *EMULATION))
     objects = _compile_all(folder, jobs)
     target = folder / "libtedg_emulated.so"
@@ -72,7 +77,7 @@ def library(folder: Path) -> Path:
 
 def program(folder: Path, name: str, sanitizers: list[str], kernels: bool = False) -> Path:
     """The program NAME.cpp, with the kernels for float32 if it needs them."""
-    flags = ["-O1", *sanitizers, *EMULATION, "-DTEDG_FOR_STORAGE(X)=X(float)"]
+    flags = ["-O1", *sanitizers, *EMULATION, _for_storage(["float32"])]
     files = (ROOT / "csrc/cuda/kernels").glob("*.cu" if kernels else "device.cu")
     sources = [HERE / f"{name}.cpp", *files]
     jobs = [(source, *flags) for source in sources]
@@ -83,4 +88,4 @@ def program(folder: Path, name: str, sanitizers: list[str], kernels: bool = Fals
 
 
 if __name__ == "__main__":
-    print(library(Path(sys.argv[1])))
+    print(library(Path(sys.argv[1]), sys.argv[2:] or STORAGE))

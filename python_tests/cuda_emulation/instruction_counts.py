@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from cuda_emulation.build import STORAGE
 from cuda_emulation.machine_code import Loop, compiled, functions, loops_of
 
 KERNELS = Path(__file__).resolve().parents[2] / "csrc/cuda/kernels"
@@ -22,12 +23,6 @@ HUB_PAIRS = 31  # as in gat_tile.cuh
 PART_EDGES, WINDOW_KEYS = 256, 1024  # as in gat_window.cuh and gat_general.cuh
 WINDOW_WARPS = 8
 MANGLED = {"float32": "f", "bfloat16": "13__nv_bfloat16", "float16": "6__half", "float64": "d"}
-STORAGE = {
-    "float32": "float",
-    "bfloat16": "__nv_bfloat16",
-    "float16": "__half",
-    "float64": "double",
-}
 # The general path's kernels: their files, and whose rows they take.
 WINDOWS = {"window_forward": ("forward", "target"), "window_targets": ("backward", "target"),
            "window_sources": ("backward", "source")}  # fmt: skip
@@ -163,6 +158,7 @@ def window_rounds(kernel: str, shape: Shape, value_bytes: int) -> dict[str, int]
             add(name, WINDOW_WARPS)
         add("search", 2 * math.ceil(math.log(len(degrees), 33)))
         add("scan", 5)
+        add("stage bias", 1)  # of up to 32 relations
         add("later parts", sum(degree == PART_EDGES for degree in window))
         for name in ("find parts", "degrees", "order rows"):
             add(name, rows)
@@ -172,9 +168,6 @@ def window_rounds(kernel: str, shape: Shape, value_bytes: int) -> dict[str, int]
                 if name.startswith("in "):
                     for loop in ("edges", "scores", "exponentials", "weights", "mean", "pairs"):
                         add(name.replace("in ", f"{loop} of "), times)
-                    of_products = name.replace("in ", "")
-                    add(f"chunks of {of_products}", times * math.ceil(chunks / lanes))
-                    add(f"sum of {of_products}", times * int(math.log2(lanes)))
                 else:
                     add(name, times)
                     if name.startswith("sum"):

@@ -41,7 +41,6 @@ def test_sound_kernels_are_not(planted, name, order):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # waits for the compiler
-@pytest.mark.long
 def test_no_kernel_has_a_race(tmp_path):
     # One order of the threads: what barriers order does not depend on it.
     program = build.program(tmp_path, "all_kernels", build.THREADS, kernels=True)

@@ -19,6 +19,7 @@ from tedg_fast.ops import (
     fenchel_young_loss,
     gat_attention,
     gat_attention_weights,
+    gatv2_scores,
     reference,
     route,
     routing_losses,
@@ -217,6 +218,23 @@ def test_weights_over_hubs_with_scores_of_edges_and_dropout(dtype):
 
 
 @dtypes
+@pytest.mark.parametrize("with_edges", [False, True])
+@pytest.mark.parametrize("width", [40, 9, 2, 140])
+def test_gatv2s_scores_over_hubs(width, with_edges, dtype):
+    graph = hub_graph().to(DEVICE)
+    generator = torch.Generator().manual_seed(fresh_seed())
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    tensors = {"x_src": normal(2, 70, 2, width), "x_dst": normal(2, 60, 2, width),
+               "att": normal(2, width)}  # fmt: skip
+    if with_edges:
+        tensors["x_edge"] = normal(900, 2, width)
+    check(attention(graph, gatv2_scores), attention(graph, reference.gatv2_scores), tensors, dtype)
+
+
+@dtypes
 @pytest.mark.parametrize(
     "shape", [(40, 5, 20, 7, 4), (3, 0, 2, 300, 40), (0, 3, 2, 5, 4), (4, 2, 0, 5, 4)]
 )
@@ -327,6 +345,22 @@ def test_routing(shape, mapping, dtype):
     )
     alpha = reference.routing_map(mapping, scores.float()).to(dtype)
     arguments = {"alpha": alpha, "expert_logits": experts_logits}
+    check(routing_losses, reference.routing_losses, arguments, dtype)
+    check(expert_overlap, reference.expert_overlap, arguments, dtype)
+
+
+@dtypes
+@pytest.mark.parametrize(
+    ("experts", "actions"),
+    [(2, 121), (3, 23), (8, 121), (9, 23), (20, 7), (21, 7), (63, 5), (64, 5), (65, 5), (190, 121)],
+)
+def test_losses_of_any_number_of_experts(experts, actions, dtype):
+    """Backward has few experts' cosines all at a time, those of many row by row."""
+    generator = torch.Generator().manual_seed(fresh_seed())
+    logits = torch.randn(3, experts, actions, generator=generator).to(dtype)
+    alpha = torch.softmax(torch.randn(3, experts, generator=generator), -1).to(dtype)
+    logits[0, 1] = 0
+    arguments = {"alpha": alpha, "expert_logits": logits}
     check(routing_losses, reference.routing_losses, arguments, dtype)
     check(expert_overlap, reference.expert_overlap, arguments, dtype)
 

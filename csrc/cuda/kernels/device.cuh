@@ -17,6 +17,11 @@
 #include "cuda_emulation.h"
 #endif
 
+// X(T) for every storage type; tests may ask for fewer.
+#ifndef TEDG_FOR_STORAGE
+#define TEDG_FOR_STORAGE(X) X(float) X(double) X(__nv_bfloat16) X(__half)
+#endif
+
 namespace tedg::gpu {
 
 template <class T>
@@ -172,10 +177,5 @@ void launch(const char* name, void (*kernel)(Parameters...), int64_t blocks, int
 }
 
 }  // namespace tedg::gpu
-
-// Instantiates X(T) for every storage type; tests may ask for fewer.
-#ifndef TEDG_FOR_STORAGE
-#define TEDG_FOR_STORAGE(X) X(float) X(double) X(__nv_bfloat16) X(__half)
-#endif
 
 #endif

@@ -16,6 +16,12 @@ __host__ __device__ inline int chunks_of(int64_t width) {
   return static_cast<int>((width + Chunk<T>::kSize - 1) / Chunk<T>::kSize);
 }
 
+// The values of a chunk as sums keep them.
+template <class T>
+struct WideChunk {
+  acc_t<T> v[Chunk<T>::kSize];
+};
+
 // Chunk number c of a row of `width` values; what lies past the row is 0.
 template <class T>
 TEDG_DEVICE Chunk<T> load_chunk(const T* row, int c, int width, bool aligned) {
@@ -47,11 +53,11 @@ TEDG_DEVICE void store_chunk(T* row, int c, int width, bool aligned,
   }
 }
 
-template <class T>
-TEDG_DEVICE void add_product(acc_t<T> (&sum)[Chunk<T>::kSize], acc_t<T> weight,
-                             const Chunk<T>& chunk) {
+// Of a Chunk or a WideChunk.
+template <class A, int kSize, class AnyChunk>
+TEDG_DEVICE void add_product(A (&sum)[kSize], A weight, const AnyChunk& chunk) {
 #pragma unroll
-  for (int i = 0; i < Chunk<T>::kSize; ++i) sum[i] += weight * widen(chunk.v[i]);
+  for (int i = 0; i < kSize; ++i) sum[i] += weight * widen(chunk.v[i]);
 }
 
 template <class T>

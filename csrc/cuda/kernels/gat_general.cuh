@@ -12,14 +12,14 @@ namespace tedg::gpu {
 constexpr int kMostHubs = 8;  // rows of several parts that begin in one window
 
 template <class T>
-unsigned keys_of(const GatProblem<T>& p) {
+unsigned keys_of(const GraphProblem<T>& p) {
   const int64_t rows = p.sources > p.targets ? p.sources : p.targets;
   // Small windows where large ones would leave multiprocessors idle.
   return divided(p.edges + rows, 1024) * p.batch * p.heads < 2 * multiprocessors() ? 256 : 1024;
 }
 
 template <class T>
-void check_stride(const char* name, const GatProblem<T>& p) {
+void check_stride(const char* name, const GraphProblem<T>& p) {
   if (p.heads * p.width <= int64_t{0xffffffff} / int64_t{sizeof(T)}) return;
   throw std::runtime_error(std::string(name) + " takes at most 4 GiB of features a node, got " +
                            std::to_string(p.heads) + " heads of width " +
@@ -27,7 +27,7 @@ void check_stride(const char* name, const GatProblem<T>& p) {
 }
 
 template <class T>
-Work work_of(const GatProblem<T>& p, int64_t first, int64_t rows) {
+Work work_of(const GraphProblem<T>& p, int64_t first, int64_t rows) {
   Work work{};
   work.first = first;
   work.keys = keys_of(p);
@@ -39,31 +39,22 @@ Work work_of(const GatProblem<T>& p, int64_t first, int64_t rows) {
 
 // Calls f(first head, number of heads) for the chunks of samples that the scratch has room for.
 template <class T, class F>
-void for_chunks(const GatProblem<T>& p, const F& f) {
+void for_chunks(const GraphProblem<T>& p, const F& f) {
   for (int64_t b = 0; b < p.batch; b += p.chunk) {
     const int64_t samples = p.batch - b < p.chunk ? p.batch - b : p.chunk;
     f(b * p.heads, samples * p.heads);
   }
 }
 
-template <class T>
-__host__ __device__ Side targets_of(const GatProblem<T>& p) {
-  return {p.rowptr, static_cast<int>(p.targets), static_cast<int>(p.edges)};
-}
-template <class T>
-__host__ __device__ Side sources_of(const GatProblem<T>& p) {
-  return {p.t_rowptr, static_cast<int>(p.sources), static_cast<int>(p.edges)};
-}
-
 // Whether a row of a window of `side` has several parts at all, as far as the host can tell.
 inline bool may_have_parts(const Side& side) { return side.edges > static_cast<int>(kPartEdges); }
 
 // out [B, rows, H, D] <- the sums over the parts, for the rows of several: forward's, weighted as
-// their softmaxes make up the row's, or backward's, as they are. number [B, rows, H] <- the row's lse,
-// or the sum of the parts' products.
+// their softmaxes make up the row's, or backward's, as they are. number [B, rows, H] <- the row's
+// lse, or the sum of the parts' products, where it is given.
 template <class T, bool kForward, class Number>
 __global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    add_parts_kernel(GatProblem<T> p, Work work, Side side, T* out, Number* number) {
+    add_parts_kernel(GraphProblem<T> p, Work work, Side side, T* out, Number* number) {
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
@@ -88,7 +79,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     if (kForward) {
       row.find_lse();
       if (threadIdx.x == 0) narrow(number[place], row.lse);
-    } else {
+    } else if (number != nullptr) {
       const A sum = row.sum([](const PartSums<A>& s, unsigned) { return s.product; });
       if (threadIdx.x == 0) narrow(number[place], sum);
     }
@@ -109,22 +100,35 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   }
 }
 
-// What a window takes of shared memory, beside `more` bytes.
-inline int64_t window_bytes(unsigned keys, int64_t more) {
-  alignas(16) static unsigned char nothing[16];  // counted from, not written to
-  Carver carver(nothing);
-  const Window window(carver, keys, {}, 0);
-  return carver.used() + more;
-}
-
 template <class T, bool kForward, class Number>
-void add_parts(const char* name, const GatProblem<T>& p, int64_t first, int64_t heads,
+void add_parts(const char* name, const GraphProblem<T>& p, int64_t first, int64_t heads,
                const Side& side, T* out, Number* number, cudaStream_t stream) {
   if (!may_have_parts(side)) return;
   const Work work = work_of(p, first, side.rows);
-  const int64_t more = 16 * (kMostHubs + 1) + int64_t{sizeof(acc_t<T>)} * kThreads;
-  launch(name, add_parts_kernel<T, kForward, Number>, heads * work.windows, kThreads,
-         window_bytes(work.keys, more), stream, p, work, side, out, number);
+  const int64_t bytes = carved_bytes([&](Carver& carver) {
+    Window(carver, work.keys, side, 0);
+    carver.take<int>(kMostHubs + 1);
+    carver.take<acc_t<T>>(kThreads);
+  });
+  launch(name, add_parts_kernel<T, kForward, Number>, heads * work.windows, kThreads, bytes,
+         stream, p, work, side, out, number);
+}
+
+// parts [outer, heads, runs, count]: out <- the sums over `outer` and `runs`, a warp a number;
+// number i of head h goes to out[i * step + h * head_step].
+template <class T>
+__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+    add_runs(const acc_t<T>* parts, T* out, int64_t outer, int64_t heads, int64_t runs,
+             int64_t count, int64_t step, int64_t head_step) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  if (at >= count * heads) return;  // a whole warp leaves
+  const int64_t i = at / heads, h = at % heads;
+  acc_t<T> sum = 0;
+  for (int64_t n = threadIdx.x % 32; n < outer * runs; n += 32) {
+    sum += parts[((n / runs * heads + h) * runs + n % runs) * count + i];
+  }
+  sum = group_sum(sum, 32);
+  if (threadIdx.x % 32 == 0) narrow(out[i * step + h * head_step], sum);
 }
 
 }  // namespace tedg::gpu

@@ -1,6 +1,6 @@
 // Graph attention, the general path's backward. Over the targets: the weights as forward computed
-// them, <grad_out[i], x[j]> of every edge and the scores' gradients, which go to scratch memory; over
-// the sources, which gather grad_out by the weights found there; and edge_bias's gradient.
+// them, <grad_out[i], x[j]> of every edge and the scores' gradients, which go to scratch memory;
+// over the sources, which gather grad_out by the weights found there; and edge_bias's gradient.
 //
 // A part of a long row knows its weights but for a factor, and no gradient, before all parts of the
 // row have been seen: another launch finishes them.
@@ -38,44 +38,51 @@ TEDG_DEVICE void store_score_gradient(const GatProblem<T>& p, const Place& at, u
   p.grad_score_edge[(at.b * p.edges + id) * p.heads + at.h] = gradient;
 }
 
-// product[k] <- <grad_out[i], x[j]> of pair k's edges, 0 where a weight is.
+// product[k] <- <grad_out[i], x[j]> of pair k's edges, 0 where a weight is. At least two lanes take
+// a row: one half of them adds up the first edge's products, the other half the second's.
 template <bool kAligned, class T>
 TEDG_DEVICE void multiply_rows(const Window& window, const EntryPair<acc_t<T>>* entries,
-                               const GatProblem<T>& p, const Place& at, int shift,
+                               const GatProblem<T>& p, const Place& at, int wanted,
                                Two<acc_t<T>>* product) {
   using A = acc_t<T>;
+  const int shift = wanted > 1 ? wanted : 1;
   const unsigned stride = stride_bytes(p);
   const int width = static_cast<int>(p.width), chunks = chunks_of<T>(p.width);
-  const int lane = threadIdx.x & ((1 << shift) - 1);
+  const int lane = threadIdx.x & ((1 << shift) - 1), half = 1 << shift >> 1;
   const T* x = p.x + at.row_0(p, p.sources) * width;
   const T* grad_out = p.grad_out + at.row_0(p, p.targets) * width;
-  for_rows(window.order, shift, [&](const auto& s) {  // warp loop: products
-    const T* to = row_of(grad_out, window.row(s.row), stride);
-    const unsigned most = __shfl_sync(kAllLanes, s.end - s.begin, 0);  // the first has the longest
 #pragma unroll 1
-    for (unsigned i = 0; i < most; i += s.step) {  // warp loop: pairs
-      const unsigned k = s.begin + i;
-      Two<A> sum{};
-      if (k < s.end) {
-        const EntryPair<A> both = entries[k];
+  for (int c = lane; c - lane < chunks || c == lane; c += 1 << shift) {  // warp loop: columns
+    const bool exists = c < chunks;
+    for_rows(window.order, shift, [&](const auto& s) {  // warp loop: products
+      Chunk<T> g{};
+      if (exists) g = load_chunk(row_of(grad_out, window.row(s.row), stride), c, width, kAligned);
+      const unsigned most = __shfl_sync(kAllLanes, s.end - s.begin, 0);  // the longest comes first
 #pragma unroll 1
-        for (int c = lane; c < chunks; c += 1 << shift) {  // warp loop: chunks
-          const Chunk<T> g = load_chunk(to, c, width, kAligned);
+      for (unsigned i = 0; i < most; i += s.step) {  // warp loop: pairs
+        const unsigned k = s.begin + i;
+        EntryPair<A> both{};
+        if (exists && k < s.end) both = entries[k];
+        Chunk<T> to[2] = {};
 #pragma unroll
-          for (int u = 0; u < 2; ++u) {
-            if (both.weight.of[u] == 0) continue;
-            const T* from = row_of(x, both.offset[u] & ~kBelowZero, stride);
-            sum.of[u] = inner_product<T>(sum.of[u], g, load_chunk(from, c, width, kAligned));
-          }
+        for (int u = 0; u < 2; ++u) {
+          if (both.weight.of[u] == 0) continue;
+          to[u] = load_chunk(row_of(x, both.offset[u] & ~kBelowZero, stride), c, width, kAligned);
         }
+        A sum[2] = {inner_product<T>(0, g, to[0]), inner_product<T>(0, g, to[1])};
+        const int u = (lane & half) != 0;
+        A own = u ? sum[1] : sum[0];
+        own += __shfl_xor_sync(kAllLanes, u ? sum[0] : sum[1], half);
+#pragma unroll
+        for (int step = 8; step > 0; step /= 2) {  // no loop in the machine code, as half is <= 16
+          if (step < half) own += __shfl_xor_sync(kAllLanes, own, step);
+        }
+        if (k >= s.end || (lane & (half - 1)) != 0) continue;
+        A& total = product[k].of[u];
+        total = c == lane ? own : total + own;
       }
-#pragma unroll 1
-      for (int step = 1 << shift >> 1; step > 0; step >>= 1) {  // warp loop: sum
-        for (A& v : sum.of) v += __shfl_xor_sync(kAllLanes, v, step);
-      }
-      if (k < s.end && lane == 0) product[k] = sum;
-    }
-  });
+    });
+  }
 }
 
 // The gradients of the scores, from the weights and products: to scratch memory, grad_score_dst and
@@ -160,14 +167,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
-  Window window(carver, work.keys, targets_of(p), at.first_key);
-  auto* entries = carver.take<EntryPair<A>>(Window::pairs(work.keys));
+  ScoredWindow<T> scored(carver, p, work.keys, at.first_key);
   auto* product = carver.take<Two<A>>(Window::pairs(work.keys));
+  scored.template fill<true>(p, at);
+  const Window& window = scored.window;
+  auto* entries = scored.entries;
   const PartMemory<T> parts(p, at.local);
-  window.find();
-  window.sort();
-  stage_scores<true>(window, p, at, entries);
-  __syncthreads();
   softmax_window(window, p, at, entries, static_cast<A*>(nullptr), parts.sums,
                  [](unsigned, unsigned, Two<A> weight) { return weight; });
   __syncthreads();
@@ -211,7 +216,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     A mean = total(&PartSums<A>::product);
     if (p.grad_lse != nullptr) mean -= p.grad_lse[place];
     const A slope = total(&PartSums<A>::slope), product = total(&PartSums<A>::product_slope);
-    if (part.first && threadIdx.x % 32 == 0) narrow(p.grad_score_dst[place], product - mean * slope);
+    if (part.first && threadIdx.x % 32 == 0) {
+      narrow(p.grad_score_dst[place], product - mean * slope);
+    }
     const A factor = row.factor((part.begin - window.side.rowptr[part.row]) / kPartEdges);
     for (unsigned e = part.begin + threadIdx.x % 32; e < part.end; e += 32) {
       const EdgeGradient<A> edge = edges[e];
@@ -265,8 +272,9 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
     }
   });
   __syncthreads();
-  gather_rows<kAligned>(window, entries, p, p.grad_out + at.row_0(p, p.targets) * p.width,
-                        work.shift, p.grad_x + row_0 * p.width, parts);
+  const NamedRows<kAligned, T> grad_out(p, p.grad_out + at.row_0(p, p.targets) * p.width);
+  gather_rows<kAligned>(window, entries, p, grad_out, work.shift, p.grad_x + row_0 * p.width,
+                        parts);
 }
 
 // A run of edges: the sums of their scores' gradients by relation, a warp a relation.
@@ -289,43 +297,36 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   }
 }
 
-// grad_edge_bias[r, h] <- the sum over the samples and runs; a warp a number.
-template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>) add_bias(GatProblem<T> p, int64_t runs) {
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
-  if (at >= p.relations * p.heads) return;  // a whole warp leaves
-  const int64_t r = at / p.heads, h = at % p.heads;
-  acc_t<T> sum = 0;
-  for (int64_t i = threadIdx.x % 32; i < p.batch * runs; i += 32) {
-    const int64_t b = i / runs, run = i % runs;
-    sum += p.bias_parts[((b * p.heads + h) * runs + run) * p.relations + r];
-  }
-  sum = group_sum(sum, 32);
-  if (threadIdx.x % 32 == 0) narrow(p.grad_edge_bias[at], sum);
-}
-
-template <class T>
-int64_t window_bytes_of(unsigned keys, bool products) {
-  using A = acc_t<T>;
-  const int64_t pair = sizeof(EntryPair<A>) + (products ? sizeof(Two<A>) : 0);
-  return window_bytes(keys, Window::pairs(keys) * pair);
-}
-
 template <class T>
 void general_backward(const GatProblem<T>& p, int64_t first, int64_t heads, cudaStream_t stream) {
+  using A = acc_t<T>;
   const char* name = "gat_attention_backward";
   check_stride(name, p);
   const Side targets = targets_of(p), sources = sources_of(p);
   Work work = work_of(p, first, p.targets);
   launch(name, p.aligned ? window_targets<T, true> : window_targets<T, false>,
-         heads * work.windows, kThreads, window_bytes_of<T>(work.keys, true), stream, p, work);
+         heads * work.windows, kThreads,
+         carved_bytes([&](Carver& carver) {
+           ScoredWindow<T>(carver, p, work.keys, 0);
+           carver.take<Two<A>>(Window::pairs(work.keys));
+         }),
+         stream, p, work);
   if (may_have_parts(targets)) {
     launch(name, finish_targets<T>, heads * work.windows, kThreads,
-           window_bytes(work.keys, 16 * (kMostParts + 1)), stream, p, work);
+           carved_bytes([&](Carver& carver) {
+             Window(carver, work.keys, targets, 0);
+             carver.take<int>(kMostParts + 1);
+           }),
+           stream, p, work);
   }
   work = work_of(p, first, p.sources);
   launch(name, p.aligned ? window_sources<T, true> : window_sources<T, false>,
-         heads * work.windows, kThreads, window_bytes_of<T>(work.keys, false), stream, p, work);
+         heads * work.windows, kThreads,
+         carved_bytes([&](Carver& carver) {
+           Window(carver, work.keys, sources, 0);
+           carver.take<EntryPair<A>>(Window::pairs(work.keys));
+         }),
+         stream, p, work);
   add_parts<T, false>(name, p, first, heads, sources, p.grad_x, p.grad_score_src, stream);
   if (p.edge_bias == nullptr) return;
   const int64_t runs = gat_bias_parts(p);
@@ -335,7 +336,7 @@ void general_backward(const GatProblem<T>& p, int64_t first, int64_t heads, cuda
 }  // namespace
 
 template <class T>
-int64_t gat_part_numbers(const GatProblem<T>& p) {
+int64_t gat_part_numbers(const GraphProblem<T>& p) {
   return PartMemory<T>::numbers(p);
 }
 
@@ -352,12 +353,13 @@ void gat_backward(const GatProblem<T>& p, cudaStream_t stream) {
     for_chunks(p, [&](int64_t first, int64_t heads) { general_backward(p, first, heads, stream); });
   }
   if (p.edge_bias == nullptr) return;
-  launch("gat_attention_backward", add_bias<T>, divided(p.relations * p.heads, kWarps), kThreads,
-         0, stream, p, gat_bias_parts(p));
+  launch("gat_attention_backward", add_runs<T>, divided(p.relations * p.heads, kWarps), kThreads,
+         0, stream, p.bias_parts, p.grad_edge_bias, p.batch, p.heads, gat_bias_parts(p),
+         p.relations, p.heads, 1);
 }
 
 #define TEDG_INSTANTIATE(T)                                          \
-  template int64_t gat_part_numbers<T>(const GatProblem<T>&);         \
+  template int64_t gat_part_numbers<T>(const GraphProblem<T>&);       \
   template int64_t gat_bias_parts<T>(const GatProblem<T>&);           \
   template void gat_backward<T>(const GatProblem<T>&, cudaStream_t);
 TEDG_FOR_STORAGE(TEDG_INSTANTIATE)

@@ -11,8 +11,8 @@ void gat_tile_forward(const GatProblem<T>& p, cudaStream_t stream);
 namespace {
 
 template <class T>
-int64_t entry_bytes(unsigned keys) {
-  return int64_t{sizeof(EntryPair<acc_t<T>>)} * Window::pairs(keys);
+int64_t scored_bytes(const GatProblem<T>& p, unsigned keys) {
+  return carved_bytes([&](Carver& carver) { ScoredWindow<T>(carver, p, keys, 0); });
 }
 
 template <class T, bool kAligned>
@@ -21,13 +21,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
-  Window window(carver, work.keys, targets_of(p), at.first_key);
-  auto* entries = carver.take<EntryPair<A>>(Window::pairs(work.keys));
+  ScoredWindow<T> scored(carver, p, work.keys, at.first_key);
+  scored.template fill<false>(p, at);
+  const Window& window = scored.window;
+  auto* entries = scored.entries;
   const PartMemory<T> parts(p, at.local);
-  window.find();
-  window.sort();
-  stage_scores<false>(window, p, at, entries);
-  __syncthreads();
   softmax_window(window, p, at, entries, p.lse, parts.sums,
                  [&](unsigned k, unsigned row, Two<A> weight) {
                    if (p.dropout_seed == nullptr) return weight;
@@ -36,7 +34,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
                    return weight;
                  });
   __syncthreads();
-  gather_rows<kAligned>(window, entries, p, p.x + at.row_0(p, p.sources) * p.width, work.shift,
+  const NamedRows<kAligned, T> x(p, p.x + at.row_0(p, p.sources) * p.width);
+  gather_rows<kAligned>(window, entries, p, x, work.shift,
                         p.out + at.row_0(p, p.targets) * p.width, parts);
 }
 
@@ -47,13 +46,11 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
-  Window window(carver, work.keys, targets_of(p), at.first_key);
-  auto* entries = carver.take<EntryPair<A>>(Window::pairs(work.keys));
+  ScoredWindow<T> scored(carver, p, work.keys, at.first_key);
+  scored.template fill<false>(p, at);
+  const Window& window = scored.window;
+  auto* entries = scored.entries;
   const PartMemory<T> parts(p, at.local);
-  window.find();
-  window.sort();
-  stage_scores<false>(window, p, at, entries);
-  __syncthreads();
   softmax_window(window, p, at, entries, static_cast<A*>(nullptr), last ? nullptr : parts.sums,
                  [](unsigned, unsigned, Two<A> weight) { return weight; });
   if (!last) return;
@@ -88,7 +85,7 @@ void gat_forward(const GatProblem<T>& p, cudaStream_t stream) {
   for_chunks(p, [&](int64_t first, int64_t heads) {
     const Work work = work_of(p, first, p.targets);
     launch(name, kernel, heads * work.windows, kThreads,
-           window_bytes(work.keys, entry_bytes<T>(work.keys)), stream, p, work);
+           scored_bytes(p, work.keys), stream, p, work);
     add_parts<T, true>(name, p, first, heads, targets_of(p), p.out, p.lse, stream);
   });
 }
@@ -100,7 +97,7 @@ void gat_weights(const GatProblem<T>& p, T* out, cudaStream_t stream) {
     for (const bool last : {false, true}) {
       if (!last && !may_have_parts(targets_of(p))) continue;
       launch("gat_attention_weights", window_weights<T>, heads * work.windows, kThreads,
-             window_bytes(work.keys, entry_bytes<T>(work.keys)), stream, p, work, last, out);
+             scored_bytes(p, work.keys), stream, p, work, last, out);
     }
   });
 }

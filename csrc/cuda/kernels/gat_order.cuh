@@ -30,6 +30,15 @@ class Carver {
   unsigned used_ = 0;
 };
 
+// What carve(Carver&) takes of shared memory.
+template <class Carve>
+int64_t carved_bytes(const Carve& carve) {
+  alignas(16) static unsigned char nothing[16];  // counted from, not written to
+  Carver carver(nothing);
+  carve(carver);
+  return carver.used();
+}
+
 // Two numbers, or two edges of one row as a gather reads them.
 template <class A>
 struct alignas(2 * sizeof(A)) Two {
@@ -61,8 +70,8 @@ struct RowOrder {
     return pairs < kHubPairs ? pairs : kHubPairs;
   }
 
-  // Sorts the rows row_of(0), ..., row_of(count - 1). All threads together. Places within a bin fall
-  // as they come: no result depends on them.
+  // Sorts the rows row_of(0), ..., row_of(count - 1). All threads together. Places within a bin
+  // fall as they come: no result depends on them.
   template <class RowOf>
   TEDG_DEVICE void sort(const RowOf& row_of) const {
     if (threadIdx.x < kBins) bins[threadIdx.x] = 0;
@@ -147,8 +156,8 @@ template <bool kBias>
 struct Bias {};
 
 // The softmax of every row. index(k) gives the sources of pair k's edges, put(k, v) and get(k)
-// keep a pair of numbers, and finish(k, row, weights) takes the result. finish_row(row, lse) takes the
-// logarithm of a row's denominator: -inf for a row without edges or of nothing but -inf.
+// keep a pair of numbers, and finish(k, row, weights) takes the result. finish_row(row, lse) takes
+// the logarithm of a row's denominator: -inf for a row without edges or of nothing but -inf.
 template <class Scores, class Index, class Put, class Get, class Finish, class FinishRow>
 TEDG_DEVICE void softmax_rows(const RowOrder& order, const Scores& scores, const Index& index,
                               const Put& put, const Get& get, const Finish& finish,

@@ -32,6 +32,33 @@ TEDG_DEVICE acc_t<T> kept(const GatProblem<T>& p, const Place& at, unsigned edge
   return word >= p.dropout_least ? p.dropout_scale : acc_t<T>{0};
 }
 
+// The biases of the relations at a block's head: in shared memory, unless there are too many.
+template <class T>
+struct RelationBias {
+  static constexpr int64_t kMostStaged = 256;
+  T* staged;
+  const T* values;
+  int stride;
+
+  __host__ __device__ RelationBias(Carver& carver, const GatProblem<T>& p)
+      : staged(carver.take<T>(p.relations <= kMostStaged ? p.relations : 0)),
+        values(staged),
+        stride(1) {}
+  // All threads; a barrier must follow.
+  TEDG_DEVICE void stage(const GatProblem<T>& p, const Place& at) {
+    if (p.relations > kMostStaged) {
+      values = p.edge_bias + at.h;
+      stride = static_cast<int>(p.heads);
+      return;
+    }
+#pragma unroll 1
+    for (int r = threadIdx.x; r < p.relations; r += blockDim.x) {  // warp loop: stage bias
+      staged[r] = p.edge_bias[r * p.heads + at.h];
+    }
+  }
+  TEDG_DEVICE acc_t<T> of(int r) const { return widen(values[r * stride]); }
+};
+
 // The scores of a window, as softmax_rows takes them: they are in its entries already.
 template <class A_>
 struct StagedScores {
@@ -48,11 +75,11 @@ struct StagedScores {
 };
 
 // entries <- the scores of the window's edges, -inf where a source takes no part, and their
-// sources, with kBelowZero where backward has to know. All threads; a barrier must follow. Each index
-// is checked here, once.
+// sources, with kBelowZero where backward has to know. All threads; a barrier must follow. Each
+// index is checked here, once.
 template <bool kForBackward, class T>
 TEDG_DEVICE void stage_scores(const Window& window, const GatProblem<T>& p, const Place& at,
-                              EntryPair<acc_t<T>>* entries) {
+                              const RelationBias<T>& bias, EntryPair<acc_t<T>>* entries) {
   using A = acc_t<T>;
   const int heads = static_cast<int>(p.heads);
   const int sources = static_cast<int>(p.sources), relations = static_cast<int>(p.relations);
@@ -77,10 +104,7 @@ TEDG_DEVICE void stage_scores(const Window& window, const GatProblem<T>& p, cons
         A score = widen(source[static_cast<int64_t>(j) * heads]);
         bool absent = score == -kInfinity<A> || (mask != nullptr && !mask[j]);
         score += to;
-        if (p.edge_bias != nullptr) {
-          const int r = checked(p.relation[e], relations);
-          score += widen(p.edge_bias[r * heads + at.h]);
-        }
+        if (p.edge_bias != nullptr) score += bias.of(checked(p.relation[e], relations));
         if (own != nullptr) {
           const int id = checked(p.edge_id[e], window.side.edges);
           const A extra = own[static_cast<int64_t>(id) * heads];
@@ -96,9 +120,33 @@ TEDG_DEVICE void stage_scores(const Window& window, const GatProblem<T>& p, cons
   });
 }
 
+// A window of targets and the scores of its edges, in shared memory.
+template <class T>
+struct ScoredWindow {
+  Window window;
+  EntryPair<acc_t<T>>* entries;
+  RelationBias<T> bias;
+
+  __host__ __device__ ScoredWindow(Carver& carver, const GatProblem<T>& p, unsigned keys,
+                                   unsigned first_key)
+      : window(carver, keys, targets_of(p), first_key),
+        entries(carver.take<EntryPair<acc_t<T>>>(Window::pairs(keys))),
+        bias(carver, p) {}
+
+  // All threads together.
+  template <bool kForBackward>
+  TEDG_DEVICE void fill(const GatProblem<T>& p, const Place& at) {
+    bias.stage(p, at);
+    window.find();
+    window.sort();
+    stage_scores<kForBackward>(window, p, at, bias, entries);
+    __syncthreads();
+  }
+};
+
 // Scores in `entries` <- the softmax of each row, or of each part by itself; finish(k, weights) may
-// change them. The logarithm of the denominator goes to `lse` for whole rows and to `parts` for parts,
-// where these are given.
+// change them. The logarithm of the denominator goes to `lse` for whole rows and to `parts` for
+// parts, where these are given.
 template <class T, class Finish>
 TEDG_DEVICE void softmax_window(const Window& window, const GatProblem<T>& p, const Place& at,
                                 EntryPair<acc_t<T>>* entries, acc_t<T>* lse,

@@ -15,13 +15,11 @@ constexpr int64_t kTilesToFill = 64;  // fewer tiles than this leave most multip
 // The shared memory that Memory<T> takes.
 template <class Memory, class T>
 int64_t bytes_of(const GatProblem<T>& p) {
-  alignas(16) static unsigned char nothing[16];  // counted from, not written to
-  Carver carver(nothing);
-  const Memory memory(carver, p, TileSizes(p));
-  return carver.used();
+  return carved_bytes([&](Carver& carver) { Memory(carver, p, TileSizes(p)); });
 }
 
-// Whether the scores are of nodes and relations alone, and there are enough tiles, of rows and edges that 16 bits count and features that 32 do.
+// Whether the scores are of nodes and relations alone, and there are enough tiles, of rows and
+// edges that 16 bits count and features that 32 do.
 template <class T>
 bool suits_tiles(const GatProblem<T>& p) {
   const int64_t rows = p.sources > p.targets ? p.sources : p.targets;

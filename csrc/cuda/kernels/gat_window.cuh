@@ -38,6 +38,15 @@ struct Part {
   TEDG_DEVICE unsigned slot() const { return 2 * (key() / kPartEdges) + (first ? 1 : 0); }
 };
 
+template <class T>
+__host__ __device__ Side targets_of(const GraphProblem<T>& p) {
+  return {p.rowptr, static_cast<int>(p.targets), static_cast<int>(p.edges)};
+}
+template <class T>
+__host__ __device__ Side sources_of(const GraphProblem<T>& p) {
+  return {p.t_rowptr, static_cast<int>(p.sources), static_cast<int>(p.edges)};
+}
+
 TEDG_DEVICE Part part_of(const Side& side, unsigned row, unsigned number) {
   const unsigned begin = checked(side.rowptr[row], side.edges + 1);
   const unsigned end = checked(side.rowptr[row + 1], side.edges + 1);
@@ -68,7 +77,7 @@ struct Window {
   static constexpr uint32_t kSplit = uint32_t{1} << 31;  // in `order`, with a row of several parts
 
   RowOrder order;
-  Two<unsigned>* later;  // [keys / kPartEdges] (row, number) of parts that are not their row's first
+  Two<unsigned>* later;  // [keys / kPartEdges] (row, number) of parts but their rows' first ones
   int* found;            // first row, row after the last, number of later parts
   Side side;
   unsigned keys, first_key;
@@ -157,7 +166,7 @@ struct Place {
   unsigned first_key;  // of the window
 
   template <class T>
-  TEDG_DEVICE Place(const GatProblem<T>& p, const Work& work) : local(blockIdx.x / work.windows) {
+  TEDG_DEVICE Place(const GraphProblem<T>& p, const Work& work) : local(blockIdx.x / work.windows) {
     const int64_t head = work.first + local;
     b = static_cast<int>(head / p.heads);
     h = static_cast<int>(head % p.heads);
@@ -165,7 +174,7 @@ struct Place {
   }
   // Where row 0 of this head is in [B, rows, H].
   template <class T>
-  TEDG_DEVICE int64_t row_0(const GatProblem<T>& p, int64_t rows) const {
+  TEDG_DEVICE int64_t row_0(const GraphProblem<T>& p, int64_t rows) const {
     return b * rows * p.heads + h;
   }
 };
@@ -188,16 +197,16 @@ struct PartMemory {
   A* features;        // [slots, chunks of a row]
   int chunks;
 
-  TEDG_DEVICE PartMemory(const GatProblem<T>& p, int64_t local) : chunks(chunks_of<T>(p.width)) {
+  TEDG_DEVICE PartMemory(const GraphProblem<T>& p, int64_t local) : chunks(chunks_of<T>(p.width)) {
     A* memory = p.part + local * numbers(p);
     sums = reinterpret_cast<PartSums<A>*>(memory);
     features = memory + slots(p) * kSums;
   }
-  __host__ __device__ static int64_t slots(const GatProblem<T>& p) {
+  __host__ __device__ static int64_t slots(const GraphProblem<T>& p) {
     const int64_t rows = p.sources > p.targets ? p.sources : p.targets;
     return 2 * ((p.edges + rows + kPartEdges - 1) / kPartEdges);
   }
-  __host__ __device__ static int64_t numbers(const GatProblem<T>& p) {
+  __host__ __device__ static int64_t numbers(const GraphProblem<T>& p) {
     return slots(p) * (kSums + int64_t{chunks_of<T>(p.width)} * Chunk<T>::kSize);
   }
   TEDG_DEVICE A* chunk(unsigned slot, int c) const {
@@ -207,7 +216,7 @@ struct PartMemory {
 
 // Rows of features lie so many bytes apart; check_stride has seen that 32 bits count them.
 template <class T>
-TEDG_DEVICE unsigned stride_bytes(const GatProblem<T>& p) {
+TEDG_DEVICE unsigned stride_bytes(const GraphProblem<T>& p) {
   return static_cast<unsigned>(p.heads * p.width * sizeof(T));
 }
 template <class T>
@@ -216,32 +225,46 @@ TEDG_DEVICE T* row_of(T* rows, uint32_t number, unsigned stride) {
   return reinterpret_cast<T*>(reinterpret_cast<Byte*>(rows) + uint64_t{number} * stride);
 }
 
-// Chunk c of each row of `out` <- the sum over its entries of weight * chunk c of the feature row
-// that the entry names; for part of a row the sum goes to scratch memory. An entry of weight 0 adds
-// nothing, whatever its features hold.
+// Features as gather_rows takes them: rows that entries name, read where a weight is not 0.
 template <bool kAligned, class T>
+struct NamedRows {
+  const T* rows;
+  unsigned stride;
+  int width;
+
+  TEDG_DEVICE NamedRows(const GraphProblem<T>& p, const T* rows)
+      : rows(rows), stride(stride_bytes(p)), width(static_cast<int>(p.width)) {}
+  TEDG_DEVICE auto operator()(unsigned, int c) const {
+    return [*this, c](uint32_t row, acc_t<T> weight, unsigned, int) {
+      Chunk<T> chunk{};
+      if (weight != 0) chunk = load_chunk(row_of(rows, row, stride), c, width, kAligned);
+      return chunk;
+    };
+  }
+};
+
+// Chunk c of each row of `out` <- the sum over its entries of weight * chunk c of an edge's
+// features; for part of a row the sum goes to scratch memory. features(row, c) gives a function of
+// (what the entry names, its weight, its pair and place in the pair), zeros where the weight is 0.
+template <bool kAligned, class T, class Features>
 TEDG_DEVICE void gather_rows(const Window& window, const EntryPair<acc_t<T>>* entries,
-                             const GatProblem<T>& p, const T* features, int shift, T* out,
-                             const PartMemory<T>& parts) {
+                             const GraphProblem<T>& p, const Features& features, int shift,
+                             T* out, const PartMemory<T>& parts) {
   using A = acc_t<T>;
   const unsigned stride = stride_bytes(p);
   const int lane = threadIdx.x & ((1 << shift) - 1), width = static_cast<int>(p.width);
 #pragma unroll 1
   for (int c = lane; c - lane < parts.chunks; c += 1 << shift) {  // warp loop: columns
     const bool exists = c < parts.chunks;
-    const auto feature = [&](uint32_t row, A weight) {
-      Chunk<T> chunk{};
-      if (weight != 0) chunk = load_chunk(row_of(features, row, stride), c, width, kAligned);
-      return chunk;
-    };
     for_rows(window.order, shift, [&](const auto& s) {  // warp loop: gathering
       A sum[Chunk<T>::kSize] = {};
+      const auto feature = features(s.row, exists ? c : 0);
       const unsigned end = exists ? s.end : s.begin;
 #pragma unroll 1
       for (unsigned k = s.begin; k < end; k += s.step) {  // warp loop: pairs
         const EntryPair<A> both = entries[k];
-        const Chunk<T> a = feature(both.offset[0], both.weight.of[0]);
-        const Chunk<T> b = feature(both.offset[1], both.weight.of[1]);
+        const auto a = feature(both.offset[0], both.weight.of[0], k, 0);
+        const auto b = feature(both.offset[1], both.weight.of[1], k, 1);
         add_product(sum, both.weight.of[0], a);
         add_product(sum, both.weight.of[1], b);
       }

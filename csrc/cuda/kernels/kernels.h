@@ -11,15 +11,26 @@
 
 namespace tedg::gpu {
 
-// One attention problem. Sizes: B batch, N sources, M targets, E edges, H heads, D width.
+// A graph and sizes. B batch, N sources, M targets, E edges, H heads, D width.
 template <class T>
-struct GatProblem {
-  int64_t batch, sources, targets, edges, heads, width, relations;
+struct GraphProblem {
+  int64_t batch, sources, targets, edges, heads, width;
   const int32_t* rowptr;    // [M+1]
   const int32_t* col;       // [E]
   const int32_t* t_rowptr;  // [N+1]
   const int32_t* t_target;  // [E]
   const int32_t* t_edge;    // [E]
+  const int32_t* edge_id;   // [E], where what belongs to edges is read or asked for
+  acc_t<T> slope;           // of the LeakyReLU below zero
+  acc_t<T>* part;           // [chunk, H, gat_part_numbers(p)], scratch of the general path
+  int64_t chunk;            // samples that the scratch has room for; 0: take the tile path
+  bool aligned;             // every row of D values begins at a multiple of 16 bytes
+};
+
+// One attention problem.
+template <class T>
+struct GatProblem : GraphProblem<T> {
+  int64_t relations;
   const int32_t* relation;  // [E], null without edge_bias
   const T* x;               // [B, N, H, D]
   const T* score_src;       // [B, N, H]
@@ -28,11 +39,9 @@ struct GatProblem {
   const bool* node_mask;    // [B, N] or null
   const acc_t<T>* score_edge;  // [E, H] or [B, E, H] by edge_id, or null
   int64_t score_edge_stride;   // from one sample's to the next one's, 0 where they share one
-  const int32_t* edge_id;      // [E], where score_edge, its gradient or weights are asked for
   const int64_t* dropout_seed;  // a number on the device, or null for no dropout
   uint64_t dropout_least;      // words of the generator from this one on keep a weight
   acc_t<T> dropout_scale;      // of weights that are kept
-  acc_t<T> slope;           // of the LeakyReLU below zero
   T* out;                   // [B, M, H, D]
   acc_t<T>* lse;            // [B, M, H]
   const T* grad_out;        // [B, M, H, D]
@@ -43,10 +52,7 @@ struct GatProblem {
   T* grad_edge_bias;        // [R, H]
   acc_t<T>* grad_score_edge;  // [B, E, H] by edge_id, or null
   acc_t<T>* bias_parts;     // [B, H, gat_bias_parts(p), R], scratch of backward
-  acc_t<T>* part;           // [chunk, H, gat_part_numbers(p)], scratch of the general path
   acc_t<T>* edge;           // [chunk, H, E, 2], scratch of the general path's backward
-  int64_t chunk;            // samples that the scratch has room for; 0: take the tile path
-  bool aligned;             // every row of D values begins at a multiple of 16 bytes
 };
 
 // Whether one (sample, head) fits into a block's shared memory (and there are enough of them to
@@ -57,7 +63,7 @@ template <class T>
 bool gat_backward_fits_tile(const GatProblem<T>& p);
 // Numbers of scratch memory for what the general path adds up of long rows, a (sample, head).
 template <class T>
-int64_t gat_part_numbers(const GatProblem<T>& p);
+int64_t gat_part_numbers(const GraphProblem<T>& p);
 // Sums that make up a relation's gradient, a (sample, head).
 template <class T>
 int64_t gat_bias_parts(const GatProblem<T>& p);
@@ -68,6 +74,28 @@ void gat_backward(const GatProblem<T>& p, cudaStream_t stream);
 // out [B, E, H], in the order of edge_id.
 template <class T>
 void gat_weights(const GatProblem<T>& p, T* out, cudaStream_t stream);
+
+// GATv2's scores, of targets and sources with features of one width.
+template <class T>
+struct GatV2Problem : GraphProblem<T> {
+  const T* x_src;           // [B, N, H, D]
+  const T* x_dst;           // [B, M, H, D]
+  const T* att;             // [H, D]
+  const T* x_edge;          // [E, H, D] by edge_id, or null
+  acc_t<T>* score;          // [B, E, H] by edge_id
+  const acc_t<T>* grad;     // [B, E, H] by edge_id
+  T* grad_x_src;            // [B, N, H, D]
+  T* grad_x_dst;            // [B, M, H, D]
+  T* grad_att;              // [H, D]
+  T* grad_x_edge;           // [E, H, D] by edge_id, where there is an x_edge
+  acc_t<T>* att_parts;      // [gatv2_att_parts(p), H, D], scratch of backward
+};
+template <class T>
+int64_t gatv2_att_parts(const GatV2Problem<T>& p);
+template <class T>
+void gatv2_scores(const GatV2Problem<T>& p, cudaStream_t stream);
+template <class T>
+void gatv2_scores_backward(const GatV2Problem<T>& p, cudaStream_t stream);
 
 // Rows of routing: K weights a row, A actions.
 template <class T>

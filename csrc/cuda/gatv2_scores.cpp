@@ -1,0 +1,132 @@
+// CUDA: gatv2_scores and its backward. The kernels are in kernels/gatv2.cu; they check each index
+// before they use it, and end the launch with an error.
+#include "graph.h"
+
+namespace tedg {
+namespace {
+
+struct Arguments {
+  Tensor x_src, x_dst, att;
+  OptionalTensor x_edge;
+  Tensor rowptr, col, edge_id, t_rowptr, t_target, t_edge;
+  double negative_slope;
+};
+
+// The shapes and dtypes are checked, the arguments made contiguous.
+void check_arguments(Arguments& a) {
+  check_floating("x_src", a.x_src);
+  check_dim("x_src", a.x_src, 4, "[B, N, H, D]");
+  check_dim("x_dst", a.x_dst, 4, "[B, M, H, D]");
+  check_dim("col", a.col, 1, "[E]");
+  const Tensor& like = a.x_src;
+  const ScalarType type = like.scalar_type();
+  const int64_t batch = like.size(0), sources = like.size(1), heads = like.size(2);
+  const int64_t width = like.size(3), targets = a.x_dst.size(1), edges = a.col.size(0);
+  check_tensor("x_dst", a.x_dst, {batch, targets, heads, width}, type, like);
+  check_tensor("att", a.att, {heads, width}, type, like);
+  check_optional("x_edge", a.x_edge, {edges, heads, width}, type, like);
+  check_tensor("rowptr", a.rowptr, {targets + 1}, ScalarType::Int, like);
+  check_tensor("col", a.col, {edges}, ScalarType::Int, like);
+  check_tensor("edge_id", a.edge_id, {edges}, ScalarType::Int, like);
+  check_tensor("t_rowptr", a.t_rowptr, {sources + 1}, ScalarType::Int, like);
+  check_tensor("t_target", a.t_target, {edges}, ScalarType::Int, like);
+  check_tensor("t_edge", a.t_edge, {edges}, ScalarType::Int, like);
+  check_slope(a.negative_slope);
+  for (Tensor* tensor : {&a.x_src, &a.x_dst, &a.att, &a.rowptr, &a.col, &a.edge_id, &a.t_rowptr,
+                         &a.t_target, &a.t_edge}) {
+    *tensor = packed(*tensor);
+  }
+  a.x_edge = packed(a.x_edge);
+}
+
+template <class T>
+gpu::GatV2Problem<T> problem_of(const Arguments& a) {
+  gpu::GatV2Problem<T> p{};
+  p.batch = a.x_src.size(0);
+  p.sources = a.x_src.size(1);
+  p.targets = a.x_dst.size(1);
+  p.edges = a.col.size(0);
+  p.heads = a.x_src.size(2);
+  p.width = a.x_src.size(3);
+  p.rowptr = data<int32_t>(a.rowptr);
+  p.col = data<int32_t>(a.col);
+  p.t_rowptr = data<int32_t>(a.t_rowptr);
+  p.t_target = data<int32_t>(a.t_target);
+  p.t_edge = data<int32_t>(a.t_edge);
+  p.edge_id = data<int32_t>(a.edge_id);
+  p.slope = static_cast<gpu::acc_t<T>>(a.negative_slope);
+  p.x_src = data<T>(a.x_src);
+  p.x_dst = data<T>(a.x_dst);
+  p.att = data<T>(a.att);
+  p.x_edge = data_or_null<T>(a.x_edge);
+  p.aligned = rows_at_16_bytes(p.width, {p.x_src, p.x_dst, p.att, p.x_edge});
+  return p;
+}
+
+Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
+                    OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col,
+                    const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target,
+                    const Tensor& t_edge, double negative_slope) {
+  Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+              negative_slope};
+  check_arguments(a);
+  const DeviceGuard guard(x_src.get_device_index());
+  const ScalarType type = x_src.scalar_type();
+  Tensor score = new_tensor(x_src, {x_src.size(0), col.size(0), x_src.size(2)},
+                            accumulate_type(type));
+  for_storage(type, [&](auto zero) {
+    using T = decltype(zero);
+    gpu::GatV2Problem<T> p = problem_of<T>(a);
+    p.score = mutable_data<gpu::acc_t<T>>(score);
+    gpu::gatv2_scores(p, current_stream(x_src));
+  });
+  return score;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
+    const Tensor& grad, const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
+    OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
+    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
+    double negative_slope) {
+  Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+              negative_slope};
+  check_arguments(a);
+  const ScalarType type = x_src.scalar_type(), acc = accumulate_type(type);
+  const int64_t batch = x_src.size(0), sources = x_src.size(1), targets = x_dst.size(1);
+  const int64_t heads = x_src.size(2), width = x_src.size(3), edges = col.size(0);
+  check_tensor("grad", grad, {batch, edges, heads}, acc, x_src);
+  const DeviceGuard guard(x_src.get_device_index());
+  const Tensor by_score = packed(grad);
+  Tensor grad_src = new_tensor(x_src, {batch, sources, heads, width}, type);
+  Tensor grad_dst = new_tensor(x_src, {batch, targets, heads, width}, type);
+  Tensor grad_att = new_tensor(x_src, {heads, width}, type);
+  Tensor grad_edge = new_tensor(x_src, {x_edge.has_value() ? edges : 0, heads, width}, type);
+  for_storage(type, [&](auto zero) {
+    using T = decltype(zero);
+    using A = gpu::acc_t<T>;
+    gpu::GatV2Problem<T> p = problem_of<T>(a);
+    p.grad = data<A>(by_score);
+    p.grad_x_src = mutable_data<T>(grad_src);
+    p.grad_x_dst = mutable_data<T>(grad_dst);
+    p.grad_att = mutable_data<T>(grad_att);
+    p.grad_x_edge = mutable_data<T>(grad_edge);
+    p.aligned =
+        p.aligned && rows_at_16_bytes<T>(p.width, {p.grad_x_src, p.grad_x_dst, p.grad_x_edge});
+    const int64_t numbers = gpu::gat_part_numbers(p);
+    p.chunk = samples_at_once(p, numbers);
+    Tensor parts = new_scratch(x_src, p, numbers);
+    p.part = mutable_data<A>(parts);
+    Tensor by_att = new_tensor(x_src, {gpu::gatv2_att_parts(p), heads, width}, acc);
+    p.att_parts = mutable_data<A>(by_att);
+    gpu::gatv2_scores_backward(p, current_stream(x_src));
+  });
+  return {grad_src, grad_dst, grad_att, grad_edge};
+}
+
+}  // namespace
+}  // namespace tedg
+
+TEDG_LIBRARY_IMPL(TEDG_DISPATCH_KEY) {
+  m.impl("gatv2_scores", TORCH_BOX(&tedg::gatv2_scores));
+  m.impl("gatv2_scores_backward", TORCH_BOX(&tedg::gatv2_scores_backward));
+}
