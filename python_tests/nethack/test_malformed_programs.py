@@ -29,7 +29,7 @@ def built(monkeypatch, conditions=(TRUE,), rules=(), constants=(1.0,)) -> Ground
     monkeypatch.setattr(grounder_module, "_compiled", lambda hypergraph: (compiled, whole))
 
     class Some:
-        num_conditions = len(compiled)
+        num_conditions, operators = len(compiled), ()
 
     Some.constants = np.array(constants, np.float64)
     return Grounder(Some(), 1)
