@@ -1,7 +1,7 @@
 """The ops' numeric tests on the CUDA kernels themselves, compiled for the emulated device.
 
 They run under AddressSanitizer and UBSan, with fresh memory full of NaN, once for each order of
-the threads.
+the threads; for two dtypes, and for all of them with ``-m long``.
 """
 
 import os
@@ -35,7 +35,8 @@ def path_of(name):
 @pytest.mark.timeout(600)  # it waits for the compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 @pytest.mark.parametrize(
-    "dtypes", ["float32,bfloat16", pytest.param("float64,float16", marks=pytest.mark.long)]
+    "dtypes",
+    ["float32,bfloat16", pytest.param(",".join(build.STORAGE), marks=pytest.mark.long)],
 )
 def test_kernels_agree_with_the_reference(tmp_path, dtypes):
     library = build.library(tmp_path, dtypes.split(","))
@@ -64,4 +65,4 @@ def test_kernels_agree_with_the_reference(tmp_path, dtypes):
         passed, skipped = (
             int(re.search(rf"(\d+) {what}", output)[1]) for what in ("passed", "skipped")
         )
-        assert passed > 300 > 10 * skipped, output[-300:]
+        assert passed > 300 > 6 * skipped, output[-300:]
