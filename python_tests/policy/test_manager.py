@@ -43,7 +43,7 @@ def test_equals_its_description(kind, num_experts):
     """Values and the gradient of every parameter, on real states."""
     manager, observation = make_manager(kind, num_experts), real_states(10)
     with torch.no_grad():
-        manager.priority.clamp_(max=3)  # so that no sum drowns the others
+        manager.scaled_priority.clamp_(max=3 / 32)  # so that no sum drowns the others
     weight = torch.randn(10, 8, dtype=torch.float64)
 
     def gradients(h_logic, proposals, advice, score):
