@@ -294,3 +294,16 @@ def test_edge_attention_sums_to_1_at_every_node_that_hears():
     sums = torch.zeros(graph.num_nodes, 4, dtype=torch.float64).index_add(0, target, weights)
     hears = torch.bincount(target, minlength=graph.num_nodes) > 0
     torch.testing.assert_close(sums[hears], torch.ones_like(sums[hears]))
+
+
+def test_a_priority_moves_by_whole_nats_in_some_hundred_steps():
+    """Adam moves each parameter by about its learning rate a step."""
+    manager = Policy(HYPERGRAPH, 4, PolicyConfig()).manager
+    before = manager.priority.detach()
+    assert torch.equal(before, torch.tensor(HYPERGRAPH.operator_priority))  # to the last bit
+    optimizer = torch.optim.Adam(manager.parameters(), lr=4e-4)
+    for _ in range(100):
+        optimizer.zero_grad()
+        manager.priority.sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(before - manager.priority.detach(), torch.full_like(before, 1.28))
