@@ -43,7 +43,7 @@ def test_equals_its_description(kind, num_experts):
     """Values and the gradient of every parameter, on real states."""
     manager, observation = make_manager(kind, num_experts), real_states(10)
     with torch.no_grad():
-        manager.scaled_priority.clamp_(max=3 / 32)  # so that no sum drowns the others
+        manager.priority.clamp_(max=3)  # so that no sum drowns the others
     weight = torch.randn(10, 8, dtype=torch.float64)
 
     def gradients(h_logic, proposals, advice, score):
@@ -294,16 +294,3 @@ def test_edge_attention_sums_to_1_at_every_node_that_hears():
     sums = torch.zeros(graph.num_nodes, 4, dtype=torch.float64).index_add(0, target, weights)
     hears = torch.bincount(target, minlength=graph.num_nodes) > 0
     torch.testing.assert_close(sums[hears], torch.ones_like(sums[hears]))
-
-
-def test_a_priority_moves_by_whole_nats_in_some_hundred_steps():
-    """Adam moves each parameter by about its learning rate a step."""
-    manager = Policy(HYPERGRAPH, 4, PolicyConfig()).manager
-    before = manager.priority.detach()
-    assert torch.equal(before, torch.tensor(HYPERGRAPH.operator_priority))  # to the last bit
-    optimizer = torch.optim.Adam(manager.parameters(), lr=4e-4)
-    for _ in range(100):
-        optimizer.zero_grad()
-        manager.priority.sum().backward()
-        optimizer.step()
-    torch.testing.assert_close(before - manager.priority.detach(), torch.full_like(before, 1.28))

@@ -100,7 +100,7 @@ def test_instances_propose_by_their_priorities():
     survival, combat = (np.flatnonzero(hypergraph.operator_expert == k) for k in (0, 1))
     a, b, c = int(survival[0]), int(survival[1]), int(combat[0])
     with torch.no_grad():
-        policy.manager.scaled_priority[[a, b, c]] = torch.tensor([-1.5, 2.5, -0.5]) / 32
+        policy.manager.priority[[a, b, c]] = torch.tensor([-1.5, 2.5, -0.5])
     listed = [(b, [wait, up]), (c, [up]), (a, [wait]), (a, [down, wait])]
     observation.instances[:] = instances([listed])
     reading = evaluated(policy, observation).reading
@@ -170,7 +170,7 @@ def test_how_much_an_expert_matters_is_the_routers_decision():
     policy, said = make_policy(), []
     for priority in (2.0, 5.0):
         with torch.no_grad():
-            policy.manager.scaled_priority.fill_(priority / 32)
+            policy.manager.priority.fill_(priority)
             said.append(evaluated(policy, alike(np.zeros(1, int))).reading)
     weak, strong = said
     assert strong.advice_scores[0, 0] > weak.advice_scores[0, 0] + 2

@@ -16,11 +16,6 @@ from tedg_fast.policy.scenes import ROLES, Scenes, SceneReader
 
 ManagerKind = Literal["attention", "mean", "no-objects"]
 
-# Adam moves every parameter by about its learning rate a step. Rules differ by whole nats, and 500
-# episodes have some 600 steps of 4e-4: without this a priority could not move by more than a quarter
-# of a nat. A power of two, so that the file's priorities stay as they are to the last bit.
-_PRIORITY_PACE = 32
-
 
 class Reading(NamedTuple):
     """What the Manager makes of B states with I instances of rules in all.
@@ -46,7 +41,7 @@ class Manager(nn.Module):
     An instance hears the objects that it is about, its rule's conditions and effects, the player,
     and, through objects and actions, the instances that it shares these with. Its score is
     ``s = priority + w·x``, where the priority is learned, one a rule, from the file's on (0 where
-    it has none), and 32 times as fast as what else is learned. ``h_logic`` is read off the player, who hears of everything. Advice score of
+    it has none). ``h_logic`` is read off the player, who hears of everything. Advice score of
     expert k: ``log(1 + Σ exp s)`` over the instances of its rules.
 
     ``kind``: "mean" takes the mean of all neighbours in place of attention, "no-objects" leaves out
@@ -71,8 +66,7 @@ class Manager(nn.Module):
         learned = kind != "mean"
         self.first = GraphAttention(len(ROLES), heads, head_size, learned=learned)
         self.second = GraphAttention(len(ROLES), heads, head_size, learned=learned)
-        priority = torch.tensor(hypergraph.operator_priority)
-        self.scaled_priority = nn.Parameter(priority / _PRIORITY_PACE)
+        self.priority = nn.Parameter(torch.tensor(hypergraph.operator_priority))
         self.score = nn.Linear(width, 1, bias=False)
         # The first scores are the priorities, to within a tenth or so.
         nn.init.normal_(self.score.weight, std=0.1 / math.sqrt(width))
@@ -81,14 +75,9 @@ class Manager(nn.Module):
             nn.Linear(width, hidden_size), nn.ReLU(), nn.LayerNorm(hidden_size)
         )
 
-    @property
-    def priority(self) -> Tensor:
-        """Each rule's own score, [O]."""
-        return _PRIORITY_PACE * self.scaled_priority
-
     def scenes(self, observation: Observation) -> Scenes:
         """What the Manager reads of an observation [B, ...], on its device."""
-        return self.read(observation).to(self.scaled_priority.device)
+        return self.read(observation).to(self.priority.device)
 
     def tables(self) -> NodeTables:
         """What depends on the parameters alone."""
