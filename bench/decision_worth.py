@@ -1,13 +1,14 @@
 """What a decision is worth: the rules' choice and another one, each played on from the same state.
 
-    python bench/decision_worth.py                       # 400 games, 3 decisions each, 6 futures each
+    python bench/decision_worth.py                  # 400 games, 3 decisions each, 6 futures each
     python bench/decision_worth.py --games 50 --margin 3 --record decision_worth_3
 
 Games are played by the rules alone. Of each game some contested decisions are drawn evenly, and for
-each one alternative: another candidate rule's action. The game is replayed to the decision, NetHack's
-generators are seeded anew, one of the two actions is taken, and the rules play on to the game's end.
-Both choices meet the same new seeds. The difference of the final true scores, alternative less rules,
-has a noise whose size its own repetitions tell; it is taken off the mean square.
+each one alternative: another candidate rule's action. The game is replayed to the decision,
+NetHack's generators are seeded anew, one of the two actions is taken, and the rules play on to the
+game's end. Both choices meet the same new seeds. The difference of the final true scores,
+alternative less rules, has a noise whose size its own repetitions tell; it is taken off the mean
+square.
 
 With --record the tables are written to bench/results.
 """
@@ -24,7 +25,11 @@ from record import cores, header, interval, table, write
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.grounder import MARGIN, Grounder
 from tedg_fast.nethack.facts.observation import (
-    CONTESTED, NO_RULE, OBSERVATION_KEYS, RawObservation, instances_of,
+    CONTESTED,
+    NO_RULE,
+    OBSERVATION_KEYS,
+    RawObservation,
+    instances_of,
 )  # fmt: skip
 from tedg_fast.nethack.games.episode import draws_of, episode_seeds
 from tedg_fast.nethack.games.game import Game
@@ -69,7 +74,9 @@ class Branches:
     def options(self, draw: float) -> tuple[tuple[int, int], list[tuple[int, int]]]:
         """The rules' own (rule, action) in the state written last, and those of the other candidate
         rules: of each its first instance that would do something else."""
-        action, winner = (int(x[0]) for x in self.grounder.choose(self.observation, np.array([draw])))
+        action, winner = (
+            int(x[0]) for x in self.grounder.choose(self.observation, np.array([draw]))
+        )
         allowed = self.observation.action_mask[0]
         best, own, others = None, (-1, action), {}
         for place, (rule, _, actions) in enumerate(instances_of(self.observation)[0].tolist()):
@@ -156,8 +163,9 @@ def _play(job: tuple) -> list[dict]:
 
 
 def spread(differences: np.ndarray) -> tuple[float, float]:
-    """Of differences [S, R], R futures of each of S decisions: the mean square of what each decision
-    is truly worth (without the futures' noise; it may come out below 0), and its standard error."""
+    """Of differences [S, R], R futures of each of S decisions: the mean square of what each
+    decision is truly worth (without the futures' noise; it may come out below 0), and its standard
+    error."""
     noise = differences.var(1, ddof=1) / differences.shape[1]
     square = differences.mean(1) ** 2 - noise
     return square.mean(), square.std(ddof=1) / len(square) ** 0.5
