@@ -146,8 +146,9 @@ class Policy(nn.Module):
         alone = self.direct or config.router == "advice"
         leads_by = 1.0 if alone else 1 / math.sqrt(num_experts)
         self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 12 / leads_by))
-        last = nn.Linear(hidden, 1)
-        self.critic = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.ReLU(), last)
+        # In this order, in which all weights are drawn from the run's seed.
+        first, last = nn.Linear(2 * hidden, hidden), nn.Linear(hidden, 1)
+        self.critic = nn.Sequential(first, nn.ReLU(), last)
         nn.init.zeros_(last.weight)  # expects nothing yet, of any state
 
     @property
