@@ -1,14 +1,13 @@
-"""What a decision is worth: the rules' choice and another one, each played on from the same state.
+"""What a decision is worth: the rules' choice and another, each played on from the same state.
 
     python bench/decision_worth.py                  # 400 games, 3 decisions each, 6 futures each
     python bench/decision_worth.py --games 50 --margin 3 --record decision_worth_3
 
-Games are played by the rules alone. Of each game some contested decisions are drawn evenly, and for
-each one alternative: another candidate rule's action. The game is replayed to the decision,
+Games are played by the rules alone. Of each game some contested decisions are drawn evenly, and
+for each one alternative: another candidate rule's action. The game is replayed to the decision,
 NetHack's generators are seeded anew, one of the two actions is taken, and the rules play on to the
-game's end. Both choices meet the same new seeds. The difference of the final true scores,
-alternative less rules, has a noise whose size its own repetitions tell; it is taken off the mean
-square.
+game's end. Both choices meet the same new seeds. The difference of the true scores, alternative
+less rules, has a noise whose size its own repetitions tell; it is taken off the mean square.
 
 With --record the tables are written to bench/results.
 """
@@ -44,11 +43,10 @@ class Branches:
     def __init__(self, path: str | None, margin: float, steps: int, character: str):
         self.rules, self.margin, self.steps = load_hypergraph(path), margin, steps
         grounder = Grounder(self.rules, 1, margin=margin)
-        arrays = {}
-        for key in OBSERVATION_KEYS:
-            shape, dtype = nethack.OBSERVATION_DESC[key].values()
-            arrays[key] = np.zeros((1, *shape), dtype)
-        raw = RawObservation(**arrays)
+        described = {key: nethack.OBSERVATION_DESC[key].values() for key in OBSERVATION_KEYS}
+        raw = RawObservation(
+            **{key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in described.items()}
+        )
         self.observation, last = grounder.spec.empty(1), grounder.spec.empty(1)
         self.bound = grounder.bind(raw, self.observation, last, np.zeros_like(last.active_bits))
         self.grounder = grounder
@@ -74,9 +72,8 @@ class Branches:
     def options(self, draw: float) -> tuple[tuple[int, int], list[tuple[int, int]]]:
         """The rules' own (rule, action) in the state written last, and those of the other candidate
         rules: of each its first instance that would do something else."""
-        action, winner = (
-            int(x[0]) for x in self.grounder.choose(self.observation, np.array([draw]))
-        )
+        chosen = self.grounder.choose(self.observation, np.array([draw]))
+        action, winner = (int(part[0]) for part in chosen)
         allowed = self.observation.action_mask[0]
         best, own, others = None, (-1, action), {}
         for place, (rule, _, actions) in enumerate(instances_of(self.observation)[0].tolist()):
@@ -163,9 +160,8 @@ def _play(job: tuple) -> list[dict]:
 
 
 def spread(differences: np.ndarray) -> tuple[float, float]:
-    """Of differences [S, R], R futures of each of S decisions: the mean square of what each
-    decision is truly worth (without the futures' noise; it may come out below 0), and its standard
-    error."""
+    """Of differences [S, R], R futures of each of S decisions: the mean square of what a decision
+    is truly worth (without the futures' noise; it may come out below 0), and its standard error."""
     noise = differences.var(1, ddof=1) / differences.shape[1]
     square = differences.mean(1) ** 2 - noise
     return square.mean(), square.std(ddof=1) / len(square) ** 0.5
@@ -197,12 +193,12 @@ def main() -> None:
     seconds = time.perf_counter() - begun
     scores = np.array([one["scores"] for one in played], float)  # [S, 2, R, horizons + 1]
     differences = scores[:, 1] - scores[:, 0]
-    lines = [
-        "# What a decision is worth", "", *header(("numpy", "nle")),
+    what = (
         f"- seed {options.seed}, {options.games} games of {options.character}, margin "
         f"{options.margin:g}; {len(played)} decisions, {options.futures} futures of each choice, "
-        f"{seconds / 60:.0f} minutes with {options.workers} workers", "",
-    ]  # fmt: skip
+        f"{seconds / 60:.0f} minutes with {options.workers} workers"
+    )
+    lines = ["# What a decision is worth", "", *header(("numpy", "nle")), what, ""]
     rows = []
     for place, horizon in enumerate((*HORIZONS, "the game's end")):
         at = differences[..., place]
