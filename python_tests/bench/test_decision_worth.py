@@ -1,16 +1,10 @@
 """What the benchmark of decisions says of them, on games of real NetHack."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from decision_worth import Branches, spread
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-
-from decision_worth import Branches, spread  # noqa: E402
-
-from tedg_fast.nethack.games.episode import draws_of  # noqa: E402
+from tedg_fast.nethack.games.episode import draws_of
 
 
 @pytest.fixture(scope="module")
