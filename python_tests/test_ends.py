@@ -107,8 +107,9 @@ def receiving(*arguments):
     steps.append(1)
     if len(steps) == {step}:
         for folder in glob.glob(os.environ["TMPDIR"] + "/tedg-games-*/*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(folder, folder + ".gone")  # at once: games are writing there
             open(folder, "w").close()
+            shutil.rmtree(folder + ".gone", ignore_errors=True)
     return receive_any(*arguments)
 VectorEnv.receive_any = receiving
 """

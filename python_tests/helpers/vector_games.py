@@ -1,12 +1,13 @@
 """Small VectorEnvs on real games, random play in them, and exact comparison of what comes out."""
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.nethack.games.vector_env import VectorEnv
+from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.nethack.games.vector_env import StepResult, VectorEnv
 
 
 def make_env(**changes: Any) -> VectorEnv:
@@ -36,6 +37,16 @@ def play(env: VectorEnv, steps: int, rng: np.random.Generator) -> list:
         stream += [result, env.observation.copy()]
         stream.append(env.final_observation[result.truncated])
     return [*stream, env.games(), numbers_to_come(env)]
+
+
+def undivided(episode: Episode) -> Episode:
+    """The same with how many steps went to each rule, whether or not anybody was asked."""
+    return replace(episode, decided={rule: sum(steps) for rule, steps in episode.decided.items()})
+
+
+def whoever_decided(result: StepResult) -> StepResult:
+    """The same, its episodes undivided."""
+    return replace(result, episodes=[undivided(episode) for episode in result.episodes])
 
 
 def assert_same(one: Any, other: Any) -> None:
