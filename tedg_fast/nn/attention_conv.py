@@ -148,15 +148,23 @@ class AttentionConv(MessagePassing):
             scores = self._scores(*ends, walked.graph, edge_attr)
             features, weighted = ends[0].features, bool(return_attention_weights)
             out, weight = self._attend(features, scores, walked, weighted)
-            if not is_batch:
-                out, weight = out.squeeze(0), None if weight is None else weight.squeeze(0)
-        out = out.flatten(-2) if self.concat else out.mean(-2)
+            if not is_batch and weight is not None:
+                weight = weight.squeeze(0)
+        if not self.concat:
+            out = out.mean(-2)
         for term in (res, self.bias):
             if term is None:
                 continue
+            if self.concat:
+                term = term.unflatten(-1, (self.heads, self.out_channels))
             # In place where nobody else has seen the output: a new one costs more than the sum.
+            # Before there is a view of it, through which the gradient would be copied.
             fresh = not watched and out.dtype == term.dtype
             out = out.add_(term) if fresh else out + term
+        if not watched and not is_batch:
+            out = out.squeeze(0)
+        if self.concat:
+            out = out.flatten(-2)
         return (out, labelled(edge_index, walked, weight)) if return_attention_weights else out
 
     def _nodes(
