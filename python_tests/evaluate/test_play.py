@@ -91,7 +91,10 @@ def test_the_rules_play_their_highest_priorities():
     agent = Watched(agent.name, agent.rules, agent.use_mask, agent.origin)
     played = play(agent, GAMES, num_envs=3, num_workers=1)
     again = play(find_agent("rules", None, greedy=False), GAMES, num_envs=6, num_workers=2)
-    games = [[undivided(game) for game in every.episodes.values()] for every in (played, again)]
+    games = [
+        {number: undivided(episode) for number, episode in every.episodes.items()}
+        for every in (played, again)
+    ]
     assert games[0] == games[1] and len(games[0]) == 6
     assert np.mean(followed) > 0.9 and played.trace is None
 
