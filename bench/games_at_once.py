@@ -69,8 +69,7 @@ def main() -> None:
         f"difference from {options.games[0]} games", "length", "died", "updates", "steps played",
     )  # fmt: skip
     lines = [
-        "# The same episodes, however many games are played side by side", "", *header,
-        f"- command: python bench/games_at_once.py {' '.join(sys.argv[1:])}".rstrip(), "",
+        "# The same episodes, however many games are played side by side", "", *header, "",
         "Means with 95 % intervals over the episodes; differences over equally numbered games.", "",
         *record.table(titles, [row(games, log, first) for games, log in logs.items()]),
     ]  # fmt: skip
