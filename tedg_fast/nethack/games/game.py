@@ -102,12 +102,18 @@ class Game:
 
     def start(self, core_seed: int, display_seed: int) -> None:
         """Begin a new game, whatever became of the one before."""
-        if not self._files_are_there():
-            self.close()
-            self._open()
-        # NLE forgets its seeds after each reset.
-        self._nethack.set_initial_seeds(core_seed, display_seed, False)
-        self._nethack.reset()
+        while True:
+            if not self._files_are_there():
+                self.close()
+                self._open()
+            # NLE forgets its seeds after each reset.
+            self._nethack.set_initial_seeds(core_seed, display_seed, False)
+            try:
+                self._nethack.reset()
+                break
+            except RuntimeError:
+                if self._files_are_there():  # else they were taken since the look
+                    raise
         self.length = 0
         self.reward = 0.0
         self.terminated = self.truncated = False
