@@ -186,6 +186,29 @@ def test_a_cleaned_temporary_folder_costs_the_running_game_at_most(
     assert not any((tmp_path / "games").iterdir())
 
 
+def test_a_game_begins_although_its_files_are_taken_at_that_moment(
+    observation, tmp_path, monkeypatch
+):
+    """After the look whether they are there, and before NetHack reads them."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    game = Game(observation, max_steps=20, character=CHARACTER)
+    game.start(1, 2)
+    first = game.observation_digest()
+    look = game._files_are_there
+
+    def take_them_once():
+        there = look()
+        if not taken:
+            taken.append(shutil.rmtree(game._nethack._vardir))
+        return there
+
+    taken = []
+    monkeypatch.setattr(game, "_files_are_there", take_them_once)
+    game.start(1, 2)
+    assert taken and game.observation_digest() == first
+    game.close()
+
+
 def test_resets_leak_neither_files_nor_memory(game):
     def files_and_kilobytes():
         with open("/proc/self/statm") as file:
