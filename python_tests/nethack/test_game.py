@@ -190,7 +190,7 @@ def test_a_game_begins_although_its_files_are_taken_at_that_moment(
     observation, tmp_path, monkeypatch
 ):
     """After the look whether they are there, and before NetHack reads them."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     game = Game(observation, max_steps=20, character=CHARACTER)
     game.start(1, 2)
     first = game.observation_digest()
