@@ -18,20 +18,13 @@ import multiprocessing
 import time
 
 import numpy as np
-from nle import nethack
 from record import cores, header, interval, table, write
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.grounder import MARGIN, Grounder
-from tedg_fast.nethack.facts.observation import (
-    CONTESTED,
-    NO_RULE,
-    OBSERVATION_KEYS,
-    RawObservation,
-    instances_of,
-)  # fmt: skip
+from tedg_fast.nethack.facts.observation import CONTESTED, NO_RULE, instances_of
 from tedg_fast.nethack.games.episode import draws_of, episode_seeds
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.games.game import Game, empty_observations
 
 HORIZONS = (100, 300)
 """Game steps after the decision at which the score is noted beside the final one."""
@@ -43,10 +36,7 @@ class Branches:
     def __init__(self, path: str | None, margin: float, steps: int, character: str):
         self.rules, self.margin, self.steps = load_hypergraph(path), margin, steps
         grounder = Grounder(self.rules, 1, margin=margin)
-        described = {key: nethack.OBSERVATION_DESC[key].values() for key in OBSERVATION_KEYS}
-        raw = RawObservation(
-            **{key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in described.items()}
-        )
+        raw = empty_observations(1)
         self.observation, last = grounder.spec.empty(1), grounder.spec.empty(1)
         self.bound = grounder.bind(raw, self.observation, last, np.zeros_like(last.active_bits))
         self.grounder = grounder

@@ -24,7 +24,7 @@ from record import RESULTS, cores, header, interval, table, write
 
 from tedg_fast.hypergraph import HypergraphError, load_hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation, instances_of
+from tedg_fast.nethack.facts.observation import instances_of
 from tedg_fast.nethack.games.episode import episode_seeds
 
 GAMES = RESULTS / "rules_alone"
@@ -41,18 +41,12 @@ class RuleGames:
     """Plays games by one rule file, in one process."""
 
     def __init__(self, path: str | None, steps: tuple[int, ...], character: str):
-        from nle import nethack
-
-        from tedg_fast.nethack.games.game import Game
+        from tedg_fast.nethack.games.game import Game, empty_observations
 
         self.rules = load_hypergraph(path)
         self.steps = sorted(steps)
         self.grounder = Grounder(self.rules, 1)
-        arrays = {}
-        for key in OBSERVATION_KEYS:
-            shape, dtype = nethack.OBSERVATION_DESC[key].values()
-            arrays[key] = np.zeros((1, *shape), dtype)
-        self.raw = RawObservation(**arrays)
+        self.raw = empty_observations(1)
         self.game = Game(self.raw[0], max_steps=self.steps[-1], character=character)
         self.observation = self.grounder.spec.empty(1)
 

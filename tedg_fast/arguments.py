@@ -1,5 +1,4 @@
-"""Command lines as configurations: tyro's reading of them, its errors in one line like all
-others."""
+"""Command lines as configurations: tyro reads them, its errors are one line like all others."""
 
 import contextlib
 import io
@@ -15,8 +14,7 @@ T = TypeVar("T")
 
 
 def parsed(kind: type[T], arguments: Sequence[str], program: str, **further: Any) -> T:
-    """The configuration that ``arguments`` give. Raises ``BadInput``; ends the program for
-    --help."""
+    """The configuration that ``arguments`` give. Raises ``BadInput``; --help ends the program."""
     return _read(lambda: tyro.cli(kind, args=list(arguments), prog=program, **further), program)
 
 

@@ -1,45 +1,21 @@
 // CPU: gatv2_scores and its backward. A unit of work is a run of targets (sources) of a sample.
+#include "../ops/gatv2.h"
 #include "graph.h"
 
 namespace tedg {
 namespace {
 
-struct Arguments {
-  Tensor x_src, x_dst, att;
-  OptionalTensor x_edge;
-  Tensor rowptr, col, edge_id, t_rowptr, t_target, t_edge;
-};
-
-// The shapes, dtypes and indices checked, the tensors contiguous, the problem's pointers set.
-GatV2Problem checked(Arguments& a, double negative_slope) {
+// The arguments checked, their indices too, and the problem's pointers set.
+GatV2Problem checked(GatV2Arguments& a) {
+  a.check();
   GatV2Problem p{};
-  check_floating("x_src", a.x_src);
-  check_dim("x_src", a.x_src, 4, "[B, N, H, D]");
-  check_dim("x_dst", a.x_dst, 4, "[B, M, H, D]");
-  const ScalarType type = a.x_src.scalar_type();
-  p.batch = a.x_src.size(0);
-  p.sources = a.x_src.size(1);
-  p.heads = a.x_src.size(2);
-  p.width = a.x_src.size(3);
-  p.targets = a.x_dst.size(1);
-  check_slope(negative_slope);
-  p.negative_slope = negative_slope;
-  check_tensor("x_dst", a.x_dst, {p.batch, p.targets, p.heads, p.width}, type, a.x_src);
-  check_tensor("att", a.att, {p.heads, p.width}, type, a.x_src);
-  check_dim("col", a.col, 1, "[E]");
-  p.edges = a.col.size(0);
-  check_optional("x_edge", a.x_edge, {p.edges, p.heads, p.width}, type, a.x_src);
-  check_tensor("rowptr", a.rowptr, {p.targets + 1}, ScalarType::Int, a.x_src);
-  check_tensor("col", a.col, {p.edges}, ScalarType::Int, a.x_src);
-  check_tensor("edge_id", a.edge_id, {p.edges}, ScalarType::Int, a.x_src);
-  check_tensor("t_rowptr", a.t_rowptr, {p.sources + 1}, ScalarType::Int, a.x_src);
-  check_tensor("t_target", a.t_target, {p.edges}, ScalarType::Int, a.x_src);
-  check_tensor("t_edge", a.t_edge, {p.edges}, ScalarType::Int, a.x_src);
-  for (Tensor* tensor : {&a.x_src, &a.x_dst, &a.att, &a.rowptr, &a.col, &a.edge_id, &a.t_rowptr,
-                         &a.t_target, &a.t_edge}) {
-    *tensor = packed(*tensor);
-  }
-  a.x_edge = packed(a.x_edge);
+  p.batch = a.batch();
+  p.sources = a.sources();
+  p.targets = a.targets();
+  p.edges = a.edges();
+  p.heads = a.heads();
+  p.width = a.width();
+  p.negative_slope = a.negative_slope;
   p.x_src = a.x_src.const_data_ptr();
   p.x_dst = a.x_dst.const_data_ptr();
   p.att = a.att.const_data_ptr();
@@ -74,8 +50,9 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
                     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col,
                     const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target,
                     const Tensor& t_edge, double negative_slope) {
-  Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge};
-  GatV2Problem p = checked(a, negative_slope);
+  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope};
+  GatV2Problem p = checked(a);
   Tensor score = new_output(a.x_src, {p.batch, p.edges, p.heads},
                             accumulate_type(a.x_src.scalar_type()));
   p.score = score.mutable_data_ptr();
@@ -128,8 +105,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
     const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
     double negative_slope) {
-  Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge};
-  GatV2Problem p = checked(a, negative_slope);
+  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope};
+  GatV2Problem p = checked(a);
   const ScalarType type = a.x_src.scalar_type(), acc = accumulate_type(type);
   check_tensor("grad", grad, {p.batch, p.edges, p.heads}, acc, a.x_src);
   check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets,

@@ -1,53 +1,20 @@
 // CUDA: gatv2_scores and its backward. The kernels are in kernels/gatv2.cu; they check each index
 // before they use it, and end the launch with an error.
+#include "../ops/gatv2.h"
 #include "graph.h"
 
 namespace tedg {
 namespace {
 
-struct Arguments {
-  Tensor x_src, x_dst, att;
-  OptionalTensor x_edge;
-  Tensor rowptr, col, edge_id, t_rowptr, t_target, t_edge;
-  double negative_slope;
-};
-
-// The shapes and dtypes are checked, the arguments made contiguous.
-void check_arguments(Arguments& a) {
-  check_floating("x_src", a.x_src);
-  check_dim("x_src", a.x_src, 4, "[B, N, H, D]");
-  check_dim("x_dst", a.x_dst, 4, "[B, M, H, D]");
-  check_dim("col", a.col, 1, "[E]");
-  const Tensor& like = a.x_src;
-  const ScalarType type = like.scalar_type();
-  const int64_t batch = like.size(0), sources = like.size(1), heads = like.size(2);
-  const int64_t width = like.size(3), targets = a.x_dst.size(1), edges = a.col.size(0);
-  check_tensor("x_dst", a.x_dst, {batch, targets, heads, width}, type, like);
-  check_tensor("att", a.att, {heads, width}, type, like);
-  check_optional("x_edge", a.x_edge, {edges, heads, width}, type, like);
-  check_tensor("rowptr", a.rowptr, {targets + 1}, ScalarType::Int, like);
-  check_tensor("col", a.col, {edges}, ScalarType::Int, like);
-  check_tensor("edge_id", a.edge_id, {edges}, ScalarType::Int, like);
-  check_tensor("t_rowptr", a.t_rowptr, {sources + 1}, ScalarType::Int, like);
-  check_tensor("t_target", a.t_target, {edges}, ScalarType::Int, like);
-  check_tensor("t_edge", a.t_edge, {edges}, ScalarType::Int, like);
-  check_slope(a.negative_slope);
-  for (Tensor* tensor : {&a.x_src, &a.x_dst, &a.att, &a.rowptr, &a.col, &a.edge_id, &a.t_rowptr,
-                         &a.t_target, &a.t_edge}) {
-    *tensor = packed(*tensor);
-  }
-  a.x_edge = packed(a.x_edge);
-}
-
 template <class T>
-gpu::GatV2Problem<T> problem_of(const Arguments& a) {
+gpu::GatV2Problem<T> problem_of(const GatV2Arguments& a) {
   gpu::GatV2Problem<T> p{};
-  p.batch = a.x_src.size(0);
-  p.sources = a.x_src.size(1);
-  p.targets = a.x_dst.size(1);
-  p.edges = a.col.size(0);
-  p.heads = a.x_src.size(2);
-  p.width = a.x_src.size(3);
+  p.batch = a.batch();
+  p.sources = a.sources();
+  p.targets = a.targets();
+  p.edges = a.edges();
+  p.heads = a.heads();
+  p.width = a.width();
   p.rowptr = data<int32_t>(a.rowptr);
   p.col = data<int32_t>(a.col);
   p.t_rowptr = data<int32_t>(a.t_rowptr);
@@ -67,13 +34,12 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
                     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col,
                     const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target,
                     const Tensor& t_edge, double negative_slope) {
-  Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
-              negative_slope};
-  check_arguments(a);
+  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope};
+  a.check();
   const DeviceGuard guard(x_src.get_device_index());
   const ScalarType type = x_src.scalar_type();
-  Tensor score = new_tensor(x_src, {x_src.size(0), col.size(0), x_src.size(2)},
-                            accumulate_type(type));
+  Tensor score = new_tensor(x_src, {a.batch(), a.edges(), a.heads()}, accumulate_type(type));
   for_storage(type, [&](auto zero) {
     using T = decltype(zero);
     gpu::GatV2Problem<T> p = problem_of<T>(a);
@@ -88,19 +54,19 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
     const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
     double negative_slope) {
-  Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
-              negative_slope};
-  check_arguments(a);
+  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope};
+  a.check();
   const ScalarType type = x_src.scalar_type(), acc = accumulate_type(type);
-  const int64_t batch = x_src.size(0), sources = x_src.size(1), targets = x_dst.size(1);
-  const int64_t heads = x_src.size(2), width = x_src.size(3), edges = col.size(0);
-  check_tensor("grad", grad, {batch, edges, heads}, acc, x_src);
+  const int64_t heads = a.heads(), width = a.width();
+  check_tensor("grad", grad, {a.batch(), a.edges(), heads}, acc, x_src);
   const DeviceGuard guard(x_src.get_device_index());
   const Tensor by_score = packed(grad);
-  Tensor grad_src = new_tensor(x_src, {batch, sources, heads, width}, type);
-  Tensor grad_dst = new_tensor(x_src, {batch, targets, heads, width}, type);
+  Tensor grad_src = new_tensor(x_src, {a.batch(), a.sources(), heads, width}, type);
+  Tensor grad_dst = new_tensor(x_src, {a.batch(), a.targets(), heads, width}, type);
   Tensor grad_att = new_tensor(x_src, {heads, width}, type);
-  Tensor grad_edge = new_tensor(x_src, {x_edge.has_value() ? edges : 0, heads, width}, type);
+  Tensor grad_edge = new_tensor(
+      x_src, {x_edge.has_value() ? a.edges() : 0, heads, width}, type);
   for_storage(type, [&](auto zero) {
     using T = decltype(zero);
     using A = gpu::acc_t<T>;

@@ -8,20 +8,10 @@ from oracle import Look, Oracle
 
 from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, NUM_ACTIONS
 from tedg_fast.nethack.facts.glyphs import Terrain
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.games.game import Game, empty_observations
 
 # Where to go, and how much more gladly than elsewhere, the last first.
 _AIMS = ("gold", "search_spot", "frontier", "stairs_down")
-
-
-def empty_raw(games: int) -> RawObservation:
-    """Zeroed NLE arrays of so many games."""
-    arrays = {}
-    for key in OBSERVATION_KEYS:
-        described = nethack.OBSERVATION_DESC[key]
-        arrays[key] = np.zeros((games, *described["shape"]), dtype=described["dtype"])
-    return RawObservation(**arrays)
 
 
 class GroundedGames:
@@ -37,7 +27,7 @@ class GroundedGames:
         max_steps: int = 2000,
         characters: Sequence[str] = ("mon-hum-neu-mal",),
     ):
-        self.raw = empty_raw(games)
+        self.raw = empty_observations(games)
         self.games = [
             Game(self.raw[i], max_steps=max_steps, character=characters[i % len(characters)])
             for i in range(games)

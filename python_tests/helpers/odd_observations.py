@@ -3,12 +3,12 @@
 from dataclasses import fields
 
 import numpy as np
-from grounded_games import empty_raw
 from nle import nethack
 from staged_scenes import monster, symbol
 
 from tedg_fast.nethack.actions import STEPS
 from tedg_fast.nethack.facts.observation import RawObservation
+from tedg_fast.nethack.games.game import empty_observations
 
 _EXTREMES = np.array([np.iinfo(np.int64).min, -1, 0, 1, 2, np.iinfo(np.int64).max])
 
@@ -39,7 +39,7 @@ _SAYINGS = (
 
 def noise(games: int, rng: np.random.Generator) -> RawObservation:
     """Any bytes everywhere; some blstats at the ends of their range."""
-    raw = empty_raw(games)
+    raw = empty_observations(games)
     for field in fields(raw):
         array = getattr(raw, field.name).view(np.uint8)
         array[...] = rng.integers(0, 256, array.shape)
@@ -52,7 +52,7 @@ class RandomWorlds:
     """Games whose maps, messages and players change at random, a little at every step."""
 
     def __init__(self, games: int, rng: np.random.Generator):
-        self.raw = empty_raw(games)
+        self.raw = empty_observations(games)
         self.actions = np.full(games, -1)  # the last ones
         self._rng = rng
         self._weights = rng.dirichlet(np.full(len(_COMMON), 0.5), games)

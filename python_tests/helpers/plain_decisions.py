@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from grounded_games import empty_raw
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import NO_RULE, Observation, instances_of
 from tedg_fast.nethack.games.episode import episode_seeds
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.games.game import Game, empty_observations
 
 LONGEST_STRETCH = 512
 
@@ -51,7 +50,7 @@ class PlainGame:
     ):  # fmt: skip
         self.rules, self.run_seed, self.stride = rules, run_seed, stride
         self.margin, self.discount = margin, discount
-        self.raw = empty_raw(1)
+        self.raw = empty_observations(1)
         self.game = Game(self.raw[0], max_steps=max_steps, character="mon-hum-neu-mal")
         self.grounder = Grounder(rules, 1, margin=margin)
         self.observation = self.grounder.spec.empty(1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from beside_oracle import Both, Compared
-from grounded_games import GroundedGames, empty_raw, play
+from grounded_games import GroundedGames, play
 from nle import nethack
 from odd_observations import RandomWorlds, noise
 from oracle import Look
@@ -12,6 +12,7 @@ from staged_scenes import monster, symbol
 
 from tedg_fast.hypergraph import ACTIONS, load_hypergraph
 from tedg_fast.nethack import actions
+from tedg_fast.nethack.games.game import empty_observations
 
 CHARACTERS = ("mon-hum-neu-mal", "val-dwa-law-fem", "sam-hum-law-mal", "wiz-elf-cha-fem",
               "arc-gno-neu-mal", "cav-dwa-law-mal", "hea-hum-neu-fem",
@@ -107,7 +108,7 @@ def test_levels_come_back_as_they_were_left_and_the_oldest_of_thirteen_does_not(
 
 def test_search_goes_on_for_more_rounds_than_are_counted(graph):
     """A player shut in with search spots that he uses up, round after round."""
-    both, raw = Both(graph, 1), empty_raw(1)
+    both, raw = Both(graph, 1), empty_observations(1)
     raw.glyphs[:] = nethack.GLYPH_CMAP_OFF
     raw.glyphs[0, 8:11, 8:12] = symbol("wall")
     raw.glyphs[0, 9, 9:11] = symbol("floor of a room")
@@ -124,7 +125,7 @@ def test_search_goes_on_for_more_rounds_than_are_counted(graph):
 def test_what_is_shown_on_the_players_own_square_blocks_no_way(graph):
     """In a corridor of three squares, where he has searched out one end and looks like a monster
     to be shunned, the other end is the next dead end, not the middle."""
-    both, raw = Both(graph, 1), empty_raw(1)
+    both, raw = Both(graph, 1), empty_observations(1)
     raw.glyphs[:] = nethack.GLYPH_CMAP_OFF
     raw.glyphs[0, 8:11, 8:13] = symbol("wall")
     raw.glyphs[0, 9, 9:12] = symbol("corridor")
@@ -151,7 +152,7 @@ def test_some_of_the_games_in_any_order(graph):
 
 def test_what_does_not_fit_is_counted(graph):
     """A map full of newts and another full of gold: the nearest are kept."""
-    both, raw = Both(graph, 1), empty_raw(1)
+    both, raw = Both(graph, 1), empty_observations(1)
     raw.blstats[0, [nethack.NLE_BL_X, nethack.NLE_BL_Y]] = 40, 10
     for glyph, kind in ((monster("newt"), "monster"), (symbol("floor of a room"), None)):
         raw.glyphs[:] = glyph

@@ -13,16 +13,14 @@ from nle import nethack
 from nle.env.tasks import NetHackScore
 
 from tedg_fast.nethack.actions import ACTIONS
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS
+from tedg_fast.nethack.games.game import Game, empty_observations
 
 CHARACTER = "mon-hum-neu-mal"
 
 
 def make_observation():
-    return RawObservation(
-        **{key: np.zeros(**nethack.OBSERVATION_DESC[key]) for key in OBSERVATION_KEYS}
-    )
+    return empty_observations(1)[0]
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from grounded_games import empty_raw
 from nle import nethack
 from odd_observations import RandomWorlds
 from oracle.messages import PATTERNS
@@ -17,6 +16,7 @@ from tedg_fast.nethack.facts.features import LOG_TABLE
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import Observation, RawObservation
 from tedg_fast.nethack.facts.vocabulary import vocabulary
+from tedg_fast.nethack.games.game import empty_observations
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def graph():
 def test_no_games_are_fine_too(graph):
     grounder = Grounder(graph, 3)
     nothing = np.zeros(0, np.int64)
-    grounder(empty_raw(0), nothing, grounder.spec.empty(0), nothing)
+    grounder(empty_observations(0), nothing, grounder.spec.empty(0), nothing)
 
 
 def test_rows_may_be_far_apart(graph):
@@ -90,7 +90,7 @@ def test_the_table_of_logarithms_is_exact_and_reaches_its_bound():
 
 def test_arrays_of_other_kinds_are_refused(graph):
     grounder, out = Grounder(graph, 2), Grounder(graph, 2).spec.empty(2)
-    raw, last_action = empty_raw(2), np.array([-1, -1])
+    raw, last_action = empty_observations(2), np.array([-1, -1])
     grounder(raw, last_action, out)
     wrong = [
         RawObservation(raw.glyphs.astype(np.int32), raw.blstats, raw.message, raw.misc),
@@ -121,12 +121,12 @@ def test_games_that_there_are_not(graph):
         with pytest.raises(IndexError, match=f"game {game} of 2"):
             grounder.reset(game)
         with pytest.raises(IndexError, match=f"game {game} of 2"):
-            grounder(empty_raw(1), np.array([-1]), out, np.array([game]))
+            grounder(empty_observations(1), np.array([-1]), out, np.array([game]))
 
 
 def test_conditions_and_objects_that_there_are_not(graph):
     grounder = Grounder(graph, 1)
-    grounder(empty_raw(1), np.array([-1]), grounder.spec.empty(1))
+    grounder(empty_observations(1), np.array([-1]), grounder.spec.empty(1))
     for condition, objects in ((-1, ()), (graph.num_conditions, ()), (0, (-1,)), (0, (0, 32))):
         with pytest.raises(IndexError, match="no such condition or object"):
             grounder.holds(condition, objects)

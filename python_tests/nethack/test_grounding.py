@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from grounded_games import GroundedGames, diving_action, empty_raw
+from grounded_games import GroundedGames, diving_action
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
@@ -26,6 +26,7 @@ from tedg_fast.nethack.facts.observation import (
     instances_of,
     objects_of,
 )
+from tedg_fast.nethack.games.game import empty_observations
 
 GAMES = 6
 
@@ -166,7 +167,7 @@ def test_any_bytes_in_and_never_an_exception(seed, kind):
     grounder = Grounder(graph, 3)
     out = grounder.spec.empty(3)
     for _ in range(6):
-        raw = empty_raw(3)
+        raw = empty_observations(3)
         for field in fields(raw):
             array = getattr(raw, field.name)
             array.view(np.uint8)[...] = rng.integers(0, 256, array.view(np.uint8).shape)
@@ -193,7 +194,7 @@ def test_a_small_file_of_rules(tmp_path):
     rules = small(tmp_path, rule("go", "west", ["me.hp < 0.4 * me.max_hp"]),
                   rule("stay", "wait", ["me.turn > 5"]))  # fmt: skip
     grounder = Grounder(rules, 1)
-    raw = empty_raw(1)
+    raw = empty_observations(1)
     raw.blstats[0, nethack.NLE_BL_HP], raw.blstats[0, nethack.NLE_BL_HPMAX] = 3, 10
     out = grounder.spec.empty(1)
     grounder(raw, np.array([-1]), out)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from grounded_games import empty_raw
 from nle import nethack
 from odd_observations import RandomWorlds
 
@@ -13,6 +12,7 @@ from tedg_fast.nethack.facts import grounder as grounder_module
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.nethack.facts.vocabulary import vocabulary
+from tedg_fast.nethack.games.game import empty_observations
 
 ME, DIRECTION, MONSTER, STAIRS = (
     vocabulary().kind[name].number for name in ("me", "direction", "monster", "stairs_down")
@@ -190,7 +190,7 @@ def test_evaluating_over_facts_of_other_sizes_is_refused():
 
 def test_many_rules_are_many_and_too_many_are_refused(monkeypatch):
     grounder = built(monkeypatch, rules=[GOOD_RULE] * 2000)
-    raw = empty_raw(1)
+    raw = empty_observations(1)
     raw.blstats[0, nethack.NLE_BL_HPMAX] = 1
     runs(grounder, raw)
     assert grounder.left_out[1] == 2000 - 64

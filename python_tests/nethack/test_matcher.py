@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from beside_oracle import Both
-from grounded_games import empty_raw
 from nle import nethack
 from odd_observations import RandomWorlds
 from plain_rules import PlainRule, applying
@@ -11,6 +10,7 @@ from small_rules import small
 from staged_scenes import Stage, monster, pet, symbol, thing
 
 from tedg_fast.nethack.facts.observation import INSTANCES, NO_RULE, NOTHING, instances_of
+from tedg_fast.nethack.games.game import empty_observations
 
 M, N = ("m", "monster"), ("n", "monster")
 D, IT = ("d", "direction"), ("i", "item")
@@ -117,7 +117,7 @@ def test_too_many_instances_leave_the_least_important_out(tmp_path):
         PlainRule(("wait",), (M,), ("m.distance > 0",), -2),
     ]
     graph = small(tmp_path, *(rule.text(f"r{i}") for i, rule in enumerate(rules)))
-    both, raw = Both(graph, 1), empty_raw(1)
+    both, raw = Both(graph, 1), empty_observations(1)
     raw.glyphs[:] = monster("newt")
     raw.blstats[0, [nethack.NLE_BL_X, nethack.NLE_BL_Y]] = 40, 10
     (look,) = both(raw, [-1])

@@ -1,13 +1,11 @@
 """One seeded game with its screen and what the rules make of it, step by step."""
 
 import numpy as np
-from nle import nethack
 
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder, by_rule
-from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.episode import draws_of, episode_seeds
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.games.game import Game, empty_arrays, empty_observations
 
 _SCREEN_KEYS = ("tty_chars", "tty_colors", "tty_cursor")
 
@@ -33,9 +31,11 @@ class GroundedGame:
         use_mask: bool = True,
     ):
         self._draws = draws_of(seed, number, max_steps)
-        self._screen = _empty(_SCREEN_KEYS)
-        self._raw = RawObservation(**_empty(OBSERVATION_KEYS))
-        self.game = Game(self._raw, max_steps=max_steps, character=character, screen=self._screen)
+        self._screen = empty_arrays(_SCREEN_KEYS)
+        self._raw = empty_observations(1)
+        self.game = Game(
+            self._raw[0], max_steps=max_steps, character=character, screen=self._screen
+        )
         self.grounder = Grounder(rules, 1, decide=decide, margin=margin, use_mask=use_mask)
         self.observation = self.grounder.spec.empty(1)
         self.game.start(*episode_seeds(seed, number))
@@ -75,13 +75,7 @@ class GroundedGame:
         self.game.close()
 
     def _ground(self, last_action: int) -> None:
-        raw = RawObservation(**{key: getattr(self._raw, key)[None] for key in OBSERVATION_KEYS})
         before = self.grounder.left_out
-        self.grounder(raw, np.array([last_action]), self.observation)
+        self.grounder(self._raw, np.array([last_action]), self.observation)
         objects, instances = np.subtract(self.grounder.left_out, before).tolist()
         self.left_out = objects, instances
-
-
-def _empty(keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    described = (nethack.OBSERVATION_DESC[key].values() for key in keys)
-    return {key: np.zeros(shape, dtype) for key, (shape, dtype) in zip(keys, described)}

@@ -49,8 +49,7 @@ class TrainCommand:
 
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")]
     config: Path | None = None
-    """TOML file of settings, as every run writes one (config.toml in its folder); flags
-    override."""
+    """TOML file of settings, like the config.toml in every run's folder; flags override it."""
     quiet: bool = False
     """Print plain lines, also in a terminal."""
     track: Service | None = None

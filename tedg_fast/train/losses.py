@@ -13,8 +13,8 @@ from tedg_fast.train.phases import Settings
 
 
 class Minibatch(NamedTuple):
-    """Rows of a rollout in segments of consecutive decisions: row s·L + l is decision l of segment
-    s.
+    """Rows of a rollout in segments of consecutive decisions; row s·L + l is decision l of
+    segment s.
 
     ``action`` [B] int64, ``log_prob`` [B] and ``advantage`` [B] (normalised) and ``returns`` [B]
     as of the rollout; ``closeness`` [S, L − 1]: one over the game steps between decisions l and

@@ -1,5 +1,4 @@
-"""Rollouts: in every game T decisions are taken by the current policy; what the update needs is
-kept."""
+"""Rollouts: the current policy takes T decisions in every game; what the update needs is kept."""
 
 from dataclasses import dataclass, field
 
@@ -20,10 +19,9 @@ class Rollout:
 
     Of decision t of game e: ``observation``, ``action`` int64, ``log_prob``, ``value``, ``alpha``
     [T, E, K]; ``reward`` float32, discounted to its beginning; ``length`` int64, the game steps
-    that
-    it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of the
-    state that
-    it led to; ``shown`` uint8, the packed conditions right after the action, where ``follows``.
+    that it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of
+    the state that it led to; ``shown`` uint8, the packed conditions right after the action, where
+    ``follows``.
     """
 
     def __init__(self, spec: ObservationSpec, decisions: int, num_envs: int, num_experts: int):

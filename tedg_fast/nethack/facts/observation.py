@@ -16,8 +16,8 @@ OBJECTS = 48
 OBSERVATION_KEYS = ("glyphs", "blstats", "message", "misc")
 
 # A rule that applies: its number (NO_RULE: none), the places of the objects that it is about among
-# those
-# of their kinds, and the actions that carry it out (NOTHING: fewer). csrc/nethack/rules/matcher.h
+# those of their kinds, and the actions that carry it out (NOTHING: fewer).
+# csrc/nethack/rules/matcher.h
 INSTANCE = np.dtype([("rule", np.uint16), ("objects", np.uint8, (2,)), ("actions", np.uint8, (4,))])
 NO_RULE, NOTHING = 0xFFFF, 0xFF
 CONTESTED = -1

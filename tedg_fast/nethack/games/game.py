@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from nle import nethack
@@ -38,6 +38,17 @@ _ENDINGS = {
     nethack.PANICKED: "panicked",
     nethack.TRICKED: "panicked",
 }
+
+
+def empty_arrays(keys: Iterable[str], *leading: int) -> dict[str, np.ndarray]:
+    """Zeroed arrays for NLE to write to, by its names, with these leading dimensions."""
+    described = ((key, nethack.OBSERVATION_DESC[key].values()) for key in keys)
+    return {key: np.zeros((*leading, *shape), dtype) for key, (shape, dtype) in described}
+
+
+def empty_observations(games: int) -> RawObservation:
+    """Zeroed observations of so many games, whose rows `Game` takes."""
+    return RawObservation(**empty_arrays(OBSERVATION_KEYS, games))
 
 
 class Game:

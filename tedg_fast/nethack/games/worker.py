@@ -17,12 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from nle import nethack
 
 from tedg_fast.nethack.facts.grounder import Grounder
-from tedg_fast.nethack.facts.observation import CONTESTED, OBSERVATION_KEYS, RawObservation
+from tedg_fast.nethack.facts.observation import CONTESTED
 from tedg_fast.nethack.games.episode import ENDINGS, episode_seeds
-from tedg_fast.nethack.games.game import Game
+from tedg_fast.nethack.games.game import Game, empty_observations
 from tedg_fast.nethack.games.shared_state import map_memory
 
 # A command below MAX_GROUPS is the number of the group that is to play; the others concern all
@@ -72,11 +71,7 @@ class Share:
         self._state = state = state[first : first + count]
         self._logs = [log.data for log in state.log]
         self._left_out = (0, 0)
-        arrays = {}
-        for key in OBSERVATION_KEYS:
-            shape, dtype = nethack.OBSERVATION_DESC[key].values()
-            arrays[key] = np.zeros((count, *shape), dtype)
-        raw = RawObservation(**arrays)
+        raw = empty_observations(count)
         self._rows = self._grounder.bind(raw, state.observation, state.last, state.shown)
         self._games = [
             Game(raw[game], max_steps=setup.max_steps, character=setup.character)
