@@ -31,7 +31,7 @@ class PPOConfig:
     """λ of generalised advantage estimation, a decision."""
     epochs: int = 3
     """Passes over each rollout."""
-    minibatch_size: int = 512
+    minibatch_size: int = 2048
     """Decisions of one gradient step."""
     value_coef: float = 0.5
     """Weight of the value loss."""
@@ -67,9 +67,9 @@ class TrainConfig:
     """Seed of the games, the networks and the sampling."""
     device: str = "cpu"
     """Device of the networks: "cpu", "cuda", "cuda:1", …"""
-    num_envs: int = 32
+    num_envs: int = 128
     """Games played side by side, the same on every machine: it decides what one update learns from.
-    With many cores more games are faster (16 a core)."""
+    Scores are so noisy that updates from fewer games stop learning sooner (docs/learning.md)."""
     num_workers: int = field(default_factory=cores)
     """Processes that play them; their number changes nothing but the speed."""
     threads: int = 1
