@@ -8,14 +8,16 @@ import torch
 
 from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
 from tedg_fast.policy import Routing
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import TrainConfig, to_dict
+from tedg_fast.runs.model import Rules, build_policy, grounder_of
+from tedg_fast.runs.phases import Settings
+from tedg_fast.runs.platform import platform
+from tedg_fast.runs.source import AnySource
+from tedg_fast.runs.v3_source import V3Source
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.display import Display
 from tedg_fast.train.distributed import ALONE, World
-from tedg_fast.train.model import Rules, build_policy, grounder_of
-from tedg_fast.train.phases import Settings
-from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.progress import Progress
 from tedg_fast.train.ranks import (
@@ -30,7 +32,7 @@ from tedg_fast.train.ranks import (
     unpack,
 )  # fmt: skip
 from tedg_fast.train.recorder import Recorder
-from tedg_fast.train.resume import Source, require_fit
+from tedg_fast.train.resume import require_fit
 from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.stopping import Dropped, Stop
 from tedg_fast.train.switching import expert_switches
@@ -94,11 +96,13 @@ class Trainer:
             "games": [pack(game) for game in self.games],
         }
 
-    def resume(self, source: Source) -> None:
+    def resume(self, source: AnySource) -> None:
         """Take over a checkpoint's state; in another run's folder, begin a log of our own.
 
         Raises ``CheckpointError`` if the state does not fit this run's networks.
         """
+        if isinstance(source, V3Source):
+            return self._resume_v3(source)
         state = source.state
         require_fit(source, self.policy, self.ppo.optimizer)
         self.policy.load_state_dict(state["policy"])
@@ -112,6 +116,15 @@ class Trainer:
             self.normaliser.returns = mine["returns"].numpy().copy()
         self.next_episode, self.unbegun = mine["next_episode"], mine["unbegun"]
         self.games = [unpack(game) for game in mine["games"]]
+
+    def _resume_v3(self, source: V3Source) -> None:
+        """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
+        source.v3.load_weights(self.policy)
+        optimizer = self.ppo.optimizer
+        optimizer.load_state_dict(source.v3.adam_state_dict(self.policy, optimizer))
+        self.progress.completed = source.completed
+        self.next_episode = source.completed + self.world.rank
+        self.recorder.begin_after(source.path)
 
     # --- the loop ----------------------------------------------------------------------------
 
