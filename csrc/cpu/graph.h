@@ -63,6 +63,22 @@ inline void check_transpose(const int32_t* rowptr, const int32_t* col, const int
   }
 }
 
+// Sizes and graph of an op's checked arguments, the graph's indices checked.
+template <class Problem, class Arguments>
+void set_graph(Problem& p, const Arguments& a) {
+  p.batch = a.batch();
+  p.sources = a.sources();
+  p.targets = a.targets();
+  p.edges = a.edges();
+  p.heads = a.heads();
+  p.width = a.width();
+  p.negative_slope = a.negative_slope;
+  p.rowptr = int_data(a.rowptr);
+  p.col = int_data(a.col);
+  check_pointers("rowptr", p.rowptr, p.targets, p.edges);
+  check_indices("col", p.col, p.edges, p.sources);
+}
+
 // Rows cut into runs of about kRunWork edges and rows each: degrees differ by hundreds. The cuts
 // do not depend on the number of threads, so neither does any result. A row of many runs' work is
 // followed by empty ones: equal numbers of runs are then equal work, as the threads share them.
