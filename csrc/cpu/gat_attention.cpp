@@ -1,8 +1,8 @@
 // CPU: gat_attention and gat_attention_edges, their backwards and weights.
 //
 // A unit of work is one head of one sample, whose features then stay in the cache. Where they do
-// not fit, or rows are shorter than a vector, or there are few samples, it is a run of rows (targets
-// or sources) of a sample ("by rows"), for all heads at once.
+// not fit, or rows are shorter than a vector, or there are few samples, it is a run of rows
+// (targets or sources) of a sample ("by rows"), for all heads at once.
 #include "../ops/gat_attention.h"
 #include "graph.h"
 
@@ -55,7 +55,8 @@ struct Plan {
   int64_t heads, groups;  // of a group; of a sample
 
   Plan(const GatProblem& problem, const int32_t* pointers, int64_t rows)
-      : p(problem), runs(pointers, rows, problem.by_rows),
+      : p(problem),
+        runs(pointers, rows, problem.by_rows),
         heads(problem.by_rows ? std::min(problem.heads, kMostHeads) : 1),
         groups(problem.heads == 0 ? 0 : (problem.heads + heads - 1) / heads) {}
 
@@ -158,8 +159,7 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
   constexpr int64_t kReadPast = 16;  // numbers that a kernel may read past the records
   const int64_t size = kernel.record(targets.heads) * p.edges;
   if (!p.by_rows) {  // both walks of a unit on one thread, while its features are in the cache
-    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* table,
-                                   void* scratch) {
+    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* table, void* scratch) {
       Scratch records((size + kReadPast) * sizeof(A));
       kernel.backward_targets(p, range, table, records.get(), bias_of(unit), scratch);
       range.end = p.sources;
@@ -169,15 +169,14 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
   }
   // Not cleared: all are written before they are read.
   const std::unique_ptr<A[]> all(new A[targets.all_groups() * size + kReadPast]);
-  walk_targets<A>(p, kernel, [&](int64_t unit, const GatRange& range, const void* table,
-                                 void* scratch) {
-    kernel.backward_targets(p, range, table, all.get() + targets.group_of(unit) * size,
-                            bias_of(unit), scratch);
-  });
+  walk_targets<A>(
+      p, kernel, [&](int64_t unit, const GatRange& range, const void* table, void* scratch) {
+        kernel.backward_targets(p, range, table, all.get() + targets.group_of(unit) * size,
+                                bias_of(unit), scratch);
+      });
   parallel(sources.units(), sources.work(), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
-      kernel.backward_sources(p, sources.range(unit),
-                              all.get() + sources.group_of(unit) * size);
+      kernel.backward_sources(p, sources.range(unit), all.get() + sources.group_of(unit) * size);
     }
   });
   return bias;
@@ -188,8 +187,7 @@ GatGradients backward(const GatArguments& a, const GatBackwardArguments& b) {
   p.t_rowptr = int_data(b.t_rowptr);
   p.t_target = int_data(b.t_target);
   p.t_edge = int_data(b.t_edge);
-  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets,
-                  p.edges);
+  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets, p.edges);
 
   const Tensor& x = *a.x;
   const ScalarType type = a.type(), acc = accumulate_type(type);

@@ -9,8 +9,7 @@ inline const int32_t* int_data(const Tensor& tensor) {
   return static_cast<const int32_t*>(tensor.const_data_ptr());
 }
 
-inline void check_pointers(const char* name, const int32_t* pointers, int64_t rows,
-                           int64_t edges) {
+inline void check_pointers(const char* name, const int32_t* pointers, int64_t rows, int64_t edges) {
   bool rising = pointers[0] == 0 && pointers[rows] == edges;
   for (int64_t i = 0; i < rows; ++i) rising &= pointers[i] <= pointers[i + 1];
   if (!rising) refuse(name, " must rise from 0 to the number of edges, ", edges);

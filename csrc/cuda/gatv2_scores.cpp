@@ -44,8 +44,7 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
 std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
     const Tensor& grad, const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
-    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
-    double negative_slope) {
+    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge, double negative_slope) {
   GatV2Arguments a(x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
                    negative_slope);
   a.check();
@@ -57,8 +56,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
   Tensor grad_src = new_tensor(x_src, {a.batch(), a.sources(), heads, width}, type);
   Tensor grad_dst = new_tensor(x_src, {a.batch(), a.targets(), heads, width}, type);
   Tensor grad_att = new_tensor(x_src, {heads, width}, type);
-  Tensor grad_edge = new_tensor(
-      x_src, {x_edge.has_value() ? a.edges() : 0, heads, width}, type);
+  Tensor grad_edge = new_tensor(x_src, {x_edge.has_value() ? a.edges() : 0, heads, width}, type);
   for_storage(type, [&](auto zero) {
     using T = decltype(zero);
     using A = gpu::acc_t<T>;
