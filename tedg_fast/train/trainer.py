@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
+from tedg_fast.nethack.games.episode import GameState
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Routing
 from tedg_fast.runs import checkpoint
 from tedg_fast.runs.config import TrainConfig, to_dict
