@@ -20,9 +20,9 @@ from training import train
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Policy, Routing
+from tedg_fast.runs.config import TrainConfig
+from tedg_fast.runs.model import build_policy
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
-from tedg_fast.train.config import TrainConfig
-from tedg_fast.train.model import build_policy
 from tedg_fast.train.ppo import PPO
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch

@@ -18,8 +18,8 @@ from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, Observation, RawObservation
 from tedg_fast.policy import Policy
+from tedg_fast.runs.config import TrainConfig
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
-from tedg_fast.train.config import TrainConfig
 
 
 class PlainGames:

@@ -16,8 +16,8 @@ from tedg_fast.nethack.facts.features import UNDIRECTED
 from tedg_fast.ops import reference
 from tedg_fast.policy import Policy, PolicyInput, PolicyOutput, Scenes
 from tedg_fast.policy.attention import GraphAttention
-from tedg_fast.train.config import PPOConfig
-from tedg_fast.train.phases import Settings
+from tedg_fast.runs.config import PPOConfig
+from tedg_fast.runs.phases import Settings
 
 
 class Rows(NamedTuple):

@@ -11,11 +11,11 @@ import torch
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Routing, player_of
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import TrainConfig
+from tedg_fast.runs.model import build_policy
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.config import TrainConfig
 from tedg_fast.train.display import Display
-from tedg_fast.train.model import build_policy
 from tedg_fast.train.ppo import PPO
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch

@@ -10,7 +10,7 @@ import pytest
 from command import SHORT
 
 from tedg_fast.errors import STOPPING
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
 
 COMMANDS = {
     "train": ["--exp-name", "new", "--episodes", "100000", *SHORT],

@@ -10,7 +10,7 @@ import tedg_fast
 from tedg_fast.evaluate.agents import Chance
 from tedg_fast.loading import LoadedAgent
 from tedg_fast.nethack.gym import NAME
-from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.runs.checkpoint import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 Sub-packages are imported on their own, so that using the kernels needs no NetHack and reading a
 hypergraph needs no torch: ``tedg_fast.ops`` (kernels), ``tedg_fast.nn`` (modules on them),
-``tedg_fast.hypergraph``, ``tedg_fast.nethack``, ``tedg_fast.policy``, ``tedg_fast.train``.
+``tedg_fast.hypergraph``, ``tedg_fast.nethack``, ``tedg_fast.policy``, ``tedg_fast.runs``,
+``tedg_fast.train``.
 """
 
 __version__ = "0.1.0"

@@ -48,8 +48,7 @@ void copy_rows(const char* table, int64_t bytes, const uint8_t* index, int64_t c
   for (int64_t i = 0; i < count; ++i, to += size) std::memcpy(to, table + index[i] * size, size);
 }
 
-Tensor concat_embedding(const Tensor& features_in, const Tensor& index_in,
-                        const Tensor& table_in) {
+Tensor concat_embedding(const Tensor& features_in, const Tensor& index_in, const Tensor& table_in) {
   EmbeddingProblem problem = embedding_problem(index_in, table_in);
   const int64_t rows = index_in.size(0);
   check_dim("features", features_in, 2, "[B, F]");
@@ -94,12 +93,11 @@ Tensor concat_embedding_backward(const Tensor& grad_in, const Tensor& index_in,
   check_classes(problem, rows);
   problem.grad = grad.const_data_ptr();
   const EmbeddingKernels& kernel = kernels().embedding[storage_of(table)];
-  const auto sums = sum_blocks<64>(
-      rows, problem.classes * problem.width, 2.0 * problem.count,
-      kernel.scratch(problem) * accumulate_bytes(table),
-      [&](int64_t begin, int64_t end, double* out, void* scratch) {
-        kernel.backward(problem, begin, end, out, scratch);
-      });
+  const auto sums = sum_blocks<64>(rows, problem.classes * problem.width, 2.0 * problem.count,
+                                   kernel.scratch(problem) * accumulate_bytes(table),
+                                   [&](int64_t begin, int64_t end, double* out, void* scratch) {
+                                     kernel.backward(problem, begin, end, out, scratch);
+                                   });
   Tensor grad_table = new_tensor(table, {problem.classes, problem.width}, table.scalar_type());
   store_as(grad_table, sums.data());
   return grad_table;

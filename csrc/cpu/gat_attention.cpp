@@ -1,8 +1,9 @@
 // CPU: gat_attention and gat_attention_edges, their backwards and weights.
 //
 // A unit of work is one head of one sample, whose features then stay in the cache. Where they do
-// not fit, or rows are shorter than a vector, or there are few samples, it is a run of rows (targets
-// or sources) of a sample ("by rows"), for all heads at once.
+// not fit, or rows are shorter than a vector, or there are few samples, it is a run of rows
+// (targets or sources) of a sample ("by rows"), for all heads at once.
+#include "../ops/gat_attention.h"
 #include "graph.h"
 
 namespace tedg {
@@ -17,85 +18,22 @@ bool goes_by_rows(const GatProblem& p, int64_t bytes) {
          (p.heads > 1 && p.width < 16);
 }
 
-// What forward, backward and weights share.
-struct Arguments {
-  OptionalTensor x = {};  // weights have none
-  Tensor score_src = {}, score_dst = {}, rowptr = {}, col = {};
-  OptionalTensor relation = {}, edge_bias = {}, score_edge = {}, edge_id = {}, node_mask = {};
-  double negative_slope = 0;
-  double dropout = 0;
-  OptionalTensor dropout_seed = {};
-};
-
-// The shapes, dtypes and indices checked, the tensors contiguous, the problem's pointers set.
-GatProblem checked(Arguments& a) {
+// The indices checked, and the problem's pointers set.
+GatProblem problem_of(const GatArguments& a) {
   GatProblem p{};
-  check_floating("score_src", a.score_src);
-  const ScalarType type = a.score_src.scalar_type();
-  check_dim("score_src", a.score_src, 3, "[B, N, H]");
-  check_dim("score_dst", a.score_dst, 3, "[B, M, H]");
-  p.batch = a.score_src.size(0);
-  p.sources = a.score_src.size(1);
-  p.heads = a.score_src.size(2);
-  p.targets = a.score_dst.size(1);
-  const Tensor& like = a.score_src;
-  check_tensor("score_src", a.score_src, {p.batch, p.sources, p.heads}, type, like);
-  check_tensor("score_dst", a.score_dst, {p.batch, p.targets, p.heads}, type, like);
-  if (a.x.has_value()) {
-    check_dim("x", *a.x, 4, "[B, N, H, D]");
-    p.width = a.x->size(3);
-    check_tensor("x", *a.x, {p.batch, p.sources, p.heads, p.width}, type, like);
-  }
-  check_dim("col", a.col, 1, "[E]");
-  p.edges = a.col.size(0);
-  check_tensor("rowptr", a.rowptr, {p.targets + 1}, ScalarType::Int, like);
-  check_tensor("col", a.col, {p.edges}, ScalarType::Int, like);
-  if (a.edge_bias.has_value()) {
-    if (!a.relation.has_value()) refuse("edge_bias needs relation, got none");
-    check_dim("edge_bias", *a.edge_bias, 2, "[R, H]");
-    p.relations = a.edge_bias->size(0);
-    check_tensor("edge_bias", *a.edge_bias, {p.relations, p.heads}, type, like);
-    check_tensor("relation", *a.relation, {p.edges}, ScalarType::Int, like);
-  } else {
-    a.relation = std::nullopt;
-  }
-  check_optional("node_mask", a.node_mask, {p.batch, p.sources}, ScalarType::Bool, like);
-  if (a.score_edge.has_value()) {
-    check_given("score_edge", *a.score_edge);
-    const bool shared = a.score_edge->dim() == 2;
-    p.score_edge_stride = shared ? 0 : p.edges * p.heads;
-    if (shared) {
-      check_tensor("score_edge", *a.score_edge, {p.edges, p.heads}, accumulate_type(type), like);
-    } else {
-      check_tensor("score_edge", *a.score_edge, {p.batch, p.edges, p.heads},
-                   accumulate_type(type), like);
-    }
-  }
-  check_optional("edge_id", a.edge_id, {p.edges}, ScalarType::Int, like);
-  check_slope(a.negative_slope);
-  check_dropout(a.dropout, a.dropout_seed, like);
-
-  a.x = packed(a.x);
-  for (Tensor* tensor : {&a.score_src, &a.score_dst, &a.rowptr, &a.col}) *tensor = packed(*tensor);
-  for (OptionalTensor* tensor :
-       {&a.relation, &a.edge_bias, &a.score_edge, &a.edge_id, &a.node_mask}) {
-    *tensor = packed(*tensor);
-  }
+  set_graph(p, a);
+  p.relations = a.relations();
   p.x = data_or_null(a.x);
   p.score_src = a.score_src.const_data_ptr();
   p.score_dst = a.score_dst.const_data_ptr();
-  p.rowptr = int_data(a.rowptr);
-  p.col = int_data(a.col);
   p.edge_id = static_cast<const int32_t*>(data_or_null(a.edge_id));
   p.relation = static_cast<const int32_t*>(data_or_null(a.relation));
   p.score_edge = data_or_null(a.score_edge);
+  p.score_edge_stride = a.score_edge_stride();
   p.edge_bias = data_or_null(a.edge_bias);
   p.node_mask = static_cast<const bool*>(data_or_null(a.node_mask));
-  p.negative_slope = a.negative_slope;
   p.dropout = a.dropout;
   if (a.dropout > 0) p.seed = *static_cast<const uint64_t*>(a.dropout_seed->const_data_ptr());
-  check_pointers("rowptr", p.rowptr, p.targets, p.edges);
-  check_indices("col", p.col, p.edges, p.sources);
   if (p.relation != nullptr) check_indices("relation", p.relation, p.edges, p.relations);
   if (p.edge_id != nullptr) check_permutation("edge_id", p.edge_id, p.edges);
   p.by_rows = goes_by_rows(p, a.score_src.element_size());
@@ -117,7 +55,8 @@ struct Plan {
   int64_t heads, groups;  // of a group; of a sample
 
   Plan(const GatProblem& problem, const int32_t* pointers, int64_t rows)
-      : p(problem), runs(pointers, rows, problem.by_rows),
+      : p(problem),
+        runs(pointers, rows, problem.by_rows),
         heads(problem.by_rows ? std::min(problem.heads, kMostHeads) : 1),
         groups(problem.heads == 0 ? 0 : (problem.heads + heads - 1) / heads) {}
 
@@ -174,10 +113,9 @@ void by_accumulate_type(ScalarType type, const F& f) {
   type == ScalarType::Double ? f(double{}) : f(float{});
 }
 
-std::tuple<Tensor, Tensor> forward(Arguments a) {
-  if (!a.x.has_value()) refuse("x must be a tensor, got None");
-  GatProblem p = checked(a);
-  const ScalarType type = a.x->scalar_type(), acc = accumulate_type(type);
+std::tuple<Tensor, Tensor> forward(const GatArguments& a) {
+  GatProblem p = problem_of(a);
+  const ScalarType type = a.type(), acc = accumulate_type(type);
   Tensor out = new_output(*a.x, {p.batch, p.targets, p.heads, p.width}, type);
   Tensor lse = new_tensor(*a.x, {p.batch, p.targets, p.heads}, acc);
   p.out = out.mutable_data_ptr();
@@ -221,8 +159,7 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
   constexpr int64_t kReadPast = 16;  // numbers that a kernel may read past the records
   const int64_t size = kernel.record(targets.heads) * p.edges;
   if (!p.by_rows) {  // both walks of a unit on one thread, while its features are in the cache
-    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* table,
-                                   void* scratch) {
+    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* table, void* scratch) {
       Scratch records((size + kReadPast) * sizeof(A));
       kernel.backward_targets(p, range, table, records.get(), bias_of(unit), scratch);
       range.end = p.sources;
@@ -232,58 +169,39 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
   }
   // Not cleared: all are written before they are read.
   const std::unique_ptr<A[]> all(new A[targets.all_groups() * size + kReadPast]);
-  walk_targets<A>(p, kernel, [&](int64_t unit, const GatRange& range, const void* table,
-                                 void* scratch) {
-    kernel.backward_targets(p, range, table, all.get() + targets.group_of(unit) * size,
-                            bias_of(unit), scratch);
-  });
+  walk_targets<A>(
+      p, kernel, [&](int64_t unit, const GatRange& range, const void* table, void* scratch) {
+        kernel.backward_targets(p, range, table, all.get() + targets.group_of(unit) * size,
+                                bias_of(unit), scratch);
+      });
   parallel(sources.units(), sources.work(), [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {
-      kernel.backward_sources(p, sources.range(unit),
-                              all.get() + sources.group_of(unit) * size);
+      kernel.backward_sources(p, sources.range(unit), all.get() + sources.group_of(unit) * size);
     }
   });
   return bias;
 }
 
-struct Gradients {
-  Tensor x, score_src, score_dst, edge_bias;
-  OptionalTensor score_edge;
-};
+GatGradients backward(const GatArguments& a, const GatBackwardArguments& b) {
+  GatProblem p = problem_of(a);
+  p.t_rowptr = int_data(b.t_rowptr);
+  p.t_target = int_data(b.t_target);
+  p.t_edge = int_data(b.t_edge);
+  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets, p.edges);
 
-Gradients backward(Arguments a, const Tensor& grad_out, const OptionalTensor& grad_lse,
-                   const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
-                   const Tensor& lse) {
-  if (!a.x.has_value()) refuse("x must be a tensor, got None");
-  GatProblem p = checked(a);
   const Tensor& x = *a.x;
-  const ScalarType type = x.scalar_type(), acc = accumulate_type(type);
-  check_tensor("grad_out", grad_out, {p.batch, p.targets, p.heads, p.width}, type, x);
-  check_optional("grad_lse", grad_lse, {p.batch, p.targets, p.heads}, acc, x);
-  check_tensor("lse", lse, {p.batch, p.targets, p.heads}, acc, x);
-  check_tensor("t_rowptr", t_rowptr, {p.sources + 1}, ScalarType::Int, x);
-  check_tensor("t_target", t_target, {p.edges}, ScalarType::Int, x);
-  check_tensor("t_edge", t_edge, {p.edges}, ScalarType::Int, x);
-  const Tensor grad = packed(grad_out), saved = packed(lse);
-  const OptionalTensor by_lse = packed(grad_lse);
-  const Tensor pointers = packed(t_rowptr), targets = packed(t_target), edges = packed(t_edge);
-  p.t_rowptr = int_data(pointers);
-  p.t_target = int_data(targets);
-  p.t_edge = int_data(edges);
-  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets,
-                  p.edges);
-
-  Gradients out{new_output(x, {p.batch, p.sources, p.heads, p.width}, type),
-                new_tensor(x, {p.batch, p.sources, p.heads}, type),
-                new_tensor(x, {p.batch, p.targets, p.heads}, type),
-                new_tensor(x, {p.relations, p.heads}, acc), std::nullopt};
+  const ScalarType type = a.type(), acc = accumulate_type(type);
+  GatGradients out{new_output(x, {p.batch, p.sources, p.heads, p.width}, type),
+                   new_tensor(x, {p.batch, p.sources, p.heads}, type),
+                   new_tensor(x, {p.batch, p.targets, p.heads}, type),
+                   new_tensor(x, {p.relations, p.heads}, acc), std::nullopt};
   if (a.score_edge.has_value()) {
     out.score_edge = new_output(x, {p.batch, p.edges, p.heads}, acc);
     p.grad_score_edge = out.score_edge->mutable_data_ptr();
   }
-  p.grad_out = grad.const_data_ptr();
-  p.grad_lse = data_or_null(by_lse);
-  p.lse = const_cast<void*>(saved.const_data_ptr());
+  p.grad_out = b.grad_out.const_data_ptr();
+  p.grad_lse = data_or_null(b.grad_lse);
+  p.lse = const_cast<void*>(b.lse.const_data_ptr());
   p.grad_x = out.x.mutable_data_ptr();
   p.grad_score_src = out.score_src.mutable_data_ptr();
   p.grad_score_dst = out.score_dst.mutable_data_ptr();
@@ -296,14 +214,10 @@ Gradients backward(Arguments a, const Tensor& grad_out, const OptionalTensor& gr
   return out;
 }
 
-Tensor weights(Arguments a, const Tensor& lse, const Tensor& edge_id) {
-  a.x = std::nullopt;
-  a.edge_id = edge_id;
-  GatProblem p = checked(a);
-  const ScalarType type = a.score_src.scalar_type();
-  check_tensor("lse", lse, {p.batch, p.targets, p.heads}, accumulate_type(type), a.score_src);
-  const Tensor saved = packed(lse);
-  p.lse = const_cast<void*>(saved.const_data_ptr());
+Tensor weights(const GatArguments& a, const Tensor& lse) {
+  GatProblem p = problem_of(a);
+  const ScalarType type = a.type();
+  p.lse = const_cast<void*>(lse.const_data_ptr());
   Tensor out = new_output(a.score_src, {p.batch, p.edges, p.heads}, type);
   void* to = out.mutable_data_ptr();
   const GatKernels& kernel = kernel_of(p, a.score_src);
@@ -316,92 +230,9 @@ Tensor weights(Arguments a, const Tensor& lse, const Tensor& edge_id) {
   return out;
 }
 
-// ---- the ops --------------------------------------------------------------------------------
-
-std::tuple<Tensor, Tensor> gat_attention(
-    const Tensor& x, const Tensor& score_src, const Tensor& score_dst, const Tensor& rowptr,
-    const Tensor& col, const Tensor&, const Tensor&, const Tensor&, OptionalTensor relation,
-    OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask) {
-  return forward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
-                  .col = col, .relation = relation, .edge_bias = edge_bias,
-                  .node_mask = node_mask, .negative_slope = negative_slope});
-}
-
-std::tuple<Tensor, Tensor, Tensor, Tensor> gat_attention_backward(
-    const Tensor& grad_out, OptionalTensor grad_lse, const Tensor& x, const Tensor& score_src,
-    const Tensor& score_dst, const Tensor& rowptr, const Tensor& col, const Tensor& t_rowptr,
-    const Tensor& t_target, const Tensor& t_edge, OptionalTensor relation,
-    OptionalTensor edge_bias, double negative_slope, OptionalTensor node_mask,
-    const Tensor& lse) {
-  const Gradients grads =
-      backward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
-                .col = col, .relation = relation, .edge_bias = edge_bias,
-                .node_mask = node_mask, .negative_slope = negative_slope},
-               grad_out, grad_lse, t_rowptr, t_target, t_edge, lse);
-  return {grads.x, grads.score_src, grads.score_dst, grads.edge_bias};
-}
-
-Tensor gat_attention_weights(const Tensor& score_src, const Tensor& score_dst,
-                             const Tensor& lse, const Tensor& rowptr, const Tensor& col,
-                             const Tensor& edge_id, OptionalTensor relation,
-                             OptionalTensor edge_bias, double negative_slope,
-                             OptionalTensor node_mask) {
-  return weights({.score_src = score_src, .score_dst = score_dst, .rowptr = rowptr, .col = col,
-                  .relation = relation, .edge_bias = edge_bias, .node_mask = node_mask,
-                  .negative_slope = negative_slope},
-                 lse, edge_id);
-}
-
-std::tuple<Tensor, Tensor> gat_attention_edges(
-    const Tensor& x, const Tensor& score_src, const Tensor& score_dst, OptionalTensor score_edge,
-    const Tensor& rowptr, const Tensor& col, const Tensor& edge_id, const Tensor&, const Tensor&,
-    const Tensor&, OptionalTensor relation, OptionalTensor edge_bias, double negative_slope,
-    OptionalTensor node_mask, double dropout_p, OptionalTensor dropout_seed) {
-  return forward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
-                  .col = col, .relation = relation, .edge_bias = edge_bias,
-                  .score_edge = score_edge, .edge_id = edge_id, .node_mask = node_mask,
-                  .negative_slope = negative_slope, .dropout = dropout_p,
-                  .dropout_seed = dropout_seed});
-}
-
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> gat_attention_edges_backward(
-    const Tensor& grad_out, OptionalTensor grad_lse, const Tensor& x, const Tensor& score_src,
-    const Tensor& score_dst, OptionalTensor score_edge, const Tensor& rowptr, const Tensor& col,
-    const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
-    OptionalTensor relation, OptionalTensor edge_bias, double negative_slope,
-    OptionalTensor node_mask, double dropout_p, OptionalTensor dropout_seed, const Tensor& lse) {
-  const Gradients grads =
-      backward({.x = x, .score_src = score_src, .score_dst = score_dst, .rowptr = rowptr,
-                .col = col, .relation = relation, .edge_bias = edge_bias,
-                .score_edge = score_edge, .edge_id = edge_id, .node_mask = node_mask,
-                .negative_slope = negative_slope, .dropout = dropout_p,
-                .dropout_seed = dropout_seed},
-               grad_out, grad_lse, t_rowptr, t_target, t_edge, lse);
-  const ScalarType acc = accumulate_type(x.scalar_type());
-  return {grads.x, grads.score_src, grads.score_dst, grads.edge_bias,
-          grads.score_edge.has_value() ? *grads.score_edge : new_tensor(x, {0}, acc)};
-}
-
-Tensor gat_attention_edges_weights(
-    const Tensor& score_src, const Tensor& score_dst, OptionalTensor score_edge,
-    const Tensor& lse, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
-    OptionalTensor relation, OptionalTensor edge_bias, double negative_slope,
-    OptionalTensor node_mask, double dropout_p, OptionalTensor dropout_seed) {
-  return weights({.score_src = score_src, .score_dst = score_dst, .rowptr = rowptr, .col = col,
-                  .relation = relation, .edge_bias = edge_bias, .score_edge = score_edge,
-                  .node_mask = node_mask, .negative_slope = negative_slope,
-                  .dropout = dropout_p, .dropout_seed = dropout_seed},
-                 lse, edge_id);
-}
-
 }  // namespace
 }  // namespace tedg
 
 STABLE_TORCH_LIBRARY_IMPL(tedg, CPU, m) {
-  m.impl("gat_attention", TORCH_BOX(&tedg::gat_attention));
-  m.impl("gat_attention_backward", TORCH_BOX(&tedg::gat_attention_backward));
-  m.impl("gat_attention_weights", TORCH_BOX(&tedg::gat_attention_weights));
-  m.impl("gat_attention_edges", TORCH_BOX(&tedg::gat_attention_edges));
-  m.impl("gat_attention_edges_backward", TORCH_BOX(&tedg::gat_attention_edges_backward));
-  m.impl("gat_attention_edges_weights", TORCH_BOX(&tedg::gat_attention_edges_weights));
+  tedg::GatOps<tedg::forward, tedg::backward, tedg::weights>::implement(m);
 }

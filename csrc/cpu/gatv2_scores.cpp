@@ -9,25 +9,15 @@ namespace {
 GatV2Problem checked(GatV2Arguments& a) {
   a.check();
   GatV2Problem p{};
-  p.batch = a.batch();
-  p.sources = a.sources();
-  p.targets = a.targets();
-  p.edges = a.edges();
-  p.heads = a.heads();
-  p.width = a.width();
-  p.negative_slope = a.negative_slope;
+  set_graph(p, a);
   p.x_src = a.x_src.const_data_ptr();
   p.x_dst = a.x_dst.const_data_ptr();
   p.att = a.att.const_data_ptr();
   p.x_edge = data_or_null(a.x_edge);
-  p.rowptr = int_data(a.rowptr);
-  p.col = int_data(a.col);
   p.edge_id = int_data(a.edge_id);
   p.t_rowptr = int_data(a.t_rowptr);
   p.t_target = int_data(a.t_target);
   p.t_edge = int_data(a.t_edge);
-  check_pointers("rowptr", p.rowptr, p.targets, p.edges);
-  check_indices("col", p.col, p.edges, p.sources);
   check_permutation("edge_id", p.edge_id, p.edges);
   return p;
 }
@@ -50,11 +40,11 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
                     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col,
                     const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target,
                     const Tensor& t_edge, double negative_slope) {
-  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
-                   negative_slope};
+  GatV2Arguments a(x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope);
   GatV2Problem p = checked(a);
-  Tensor score = new_output(a.x_src, {p.batch, p.edges, p.heads},
-                            accumulate_type(a.x_src.scalar_type()));
+  Tensor score =
+      new_output(a.x_src, {p.batch, p.edges, p.heads}, accumulate_type(a.x_src.scalar_type()));
   p.score = score.mutable_data_ptr();
   const GatV2Kernels& kernel = kernels().gatv2[storage_of(a.x_src)];
   each_run(p, Runs(p.rowptr, p.targets, true),
@@ -84,9 +74,7 @@ std::vector<double> walk_backward(const GatV2Problem& p, const GatV2Kernels& ker
       }
     });
   }
-  each_run(p, sources, [&](int64_t, const GatRange& range) {
-    kernel.backward_sources(p, range);
-  });
+  each_run(p, sources, [&](int64_t, const GatRange& range) { kernel.backward_sources(p, range); });
   return att;
 }
 
@@ -103,21 +91,19 @@ void sum_parts(const std::vector<double>& parts, Tensor& out) {
 std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
     const Tensor& grad, const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
-    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
-    double negative_slope) {
-  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
-                   negative_slope};
+    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge, double negative_slope) {
+  GatV2Arguments a(x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope);
   GatV2Problem p = checked(a);
   const ScalarType type = a.x_src.scalar_type(), acc = accumulate_type(type);
   check_tensor("grad", grad, {p.batch, p.edges, p.heads}, acc, a.x_src);
-  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets,
-                  p.edges);
+  check_transpose(p.rowptr, p.col, p.t_rowptr, p.t_target, p.t_edge, p.sources, p.targets, p.edges);
   const Tensor by_score = packed(grad);
   Tensor grad_src = new_output(a.x_src, {p.batch, p.sources, p.heads, p.width}, type);
   Tensor grad_dst = new_output(a.x_src, {p.batch, p.targets, p.heads, p.width}, type);
   Tensor grad_att = new_tensor(a.x_src, {p.heads, p.width}, acc);
-  Tensor grad_edge = new_output(
-      a.x_src, {a.x_edge.has_value() ? p.edges : 0, p.heads, p.width}, acc);
+  Tensor grad_edge =
+      new_output(a.x_src, {a.x_edge.has_value() ? p.edges : 0, p.heads, p.width}, acc);
   p.grad = by_score.const_data_ptr();
   p.grad_x_src = grad_src.mutable_data_ptr();
   p.grad_x_dst = grad_dst.mutable_data_ptr();

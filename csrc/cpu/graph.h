@@ -9,8 +9,7 @@ inline const int32_t* int_data(const Tensor& tensor) {
   return static_cast<const int32_t*>(tensor.const_data_ptr());
 }
 
-inline void check_pointers(const char* name, const int32_t* pointers, int64_t rows,
-                           int64_t edges) {
+inline void check_pointers(const char* name, const int32_t* pointers, int64_t rows, int64_t edges) {
   bool rising = pointers[0] == 0 && pointers[rows] == edges;
   for (int64_t i = 0; i < rows; ++i) rising &= pointers[i] <= pointers[i + 1];
   if (!rising) refuse(name, " must rise from 0 to the number of edges, ", edges);
@@ -61,6 +60,22 @@ inline void check_transpose(const int32_t* rowptr, const int32_t* col, const int
       last = edge;
     }
   }
+}
+
+// Sizes and graph of an op's checked arguments, the graph's indices checked.
+template <class Problem, class Arguments>
+void set_graph(Problem& p, const Arguments& a) {
+  p.batch = a.batch();
+  p.sources = a.sources();
+  p.targets = a.targets();
+  p.edges = a.edges();
+  p.heads = a.heads();
+  p.width = a.width();
+  p.negative_slope = a.negative_slope;
+  p.rowptr = int_data(a.rowptr);
+  p.col = int_data(a.col);
+  check_pointers("rowptr", p.rowptr, p.targets, p.edges);
+  check_indices("col", p.col, p.edges, p.sources);
 }
 
 // Rows cut into runs of about kRunWork edges and rows each: degrees differ by hundreds. The cuts

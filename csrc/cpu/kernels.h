@@ -16,32 +16,32 @@ enum Storage { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2, kFloat16 = 3, kStorage
 // "acc" is float, or double for float64 storage.
 struct GatProblem {
   int64_t batch, sources, targets, edges, heads, width, relations;
-  const int32_t* rowptr;       // [M+1]
-  const int32_t* col;          // [E]
-  const int32_t* edge_id;      // [E], null without score_edge
-  const int32_t* t_rowptr;     // [N+1]
-  const int32_t* t_target;     // [E]
-  const int32_t* t_edge;       // [E]
-  const int32_t* relation;     // [E], null without edge_bias
-  const void* x;               // [B, N, H, D]
-  const void* score_src;       // [B, N, H]
-  const void* score_dst;       // [B, M, H]
-  const void* score_edge;      // acc [E, H] a sample, by edge_id, or null
-  int64_t score_edge_stride;   // numbers from a sample's to the next one's; 0 if they share them
-  const void* edge_bias;       // [R, H] or null
-  const bool* node_mask;       // [B, N] or null
+  const int32_t* rowptr;      // [M+1]
+  const int32_t* col;         // [E]
+  const int32_t* edge_id;     // [E], null without score_edge
+  const int32_t* t_rowptr;    // [N+1]
+  const int32_t* t_target;    // [E]
+  const int32_t* t_edge;      // [E]
+  const int32_t* relation;    // [E], null without edge_bias
+  const void* x;              // [B, N, H, D]
+  const void* score_src;      // [B, N, H]
+  const void* score_dst;      // [B, M, H]
+  const void* score_edge;     // acc [E, H] a sample, by edge_id, or null
+  int64_t score_edge_stride;  // numbers from a sample's to the next one's; 0 if they share them
+  const void* edge_bias;      // [R, H] or null
+  const bool* node_mask;      // [B, N] or null
   double negative_slope;
-  double dropout;              // share of the weights that is dropped; 0 for none
-  uint64_t seed;               // of dropout
-  void* out;                   // [B, M, H, D]
-  void* lse;                   // [B, M, H] acc
-  const void* grad_out;        // [B, M, H, D]
-  const void* grad_lse;        // [B, M, H] acc, or null
-  void* grad_x;                // [B, N, H, D]
-  void* grad_score_src;        // [B, N, H]
-  void* grad_score_dst;        // [B, M, H]
-  void* grad_score_edge;       // acc [B, E, H], by edge_id, or null
-  bool by_rows;                // a range is some rows of all heads, not all rows of one
+  double dropout;         // share of the weights that is dropped; 0 for none
+  uint64_t seed;          // of dropout
+  void* out;              // [B, M, H, D]
+  void* lse;              // [B, M, H] acc
+  const void* grad_out;   // [B, M, H, D]
+  const void* grad_lse;   // [B, M, H] acc, or null
+  void* grad_x;           // [B, N, H, D]
+  void* grad_score_src;   // [B, N, H]
+  void* grad_score_dst;   // [B, M, H]
+  void* grad_score_edge;  // acc [B, E, H], by edge_id, or null
+  bool by_rows;           // a range is some rows of all heads, not all rows of one
 };
 
 // A range of rows (targets or sources) of some heads of one sample.
@@ -80,22 +80,22 @@ struct GatKernels {
 // The scores of GATv2; sizes as above.
 struct GatV2Problem {
   int64_t batch, sources, targets, edges, heads, width;
-  const int32_t* rowptr;       // [M+1]
-  const int32_t* col;          // [E]
-  const int32_t* edge_id;      // [E]
-  const int32_t* t_rowptr;     // [N+1]
-  const int32_t* t_target;     // [E]
-  const int32_t* t_edge;       // [E]
-  const void* x_src;           // [B, N, H, D]
-  const void* x_dst;           // [B, M, H, D]
-  const void* att;             // [H, D]
-  const void* x_edge;          // [E, H, D] by edge_id, or null
+  const int32_t* rowptr;    // [M+1]
+  const int32_t* col;       // [E]
+  const int32_t* edge_id;   // [E]
+  const int32_t* t_rowptr;  // [N+1]
+  const int32_t* t_target;  // [E]
+  const int32_t* t_edge;    // [E]
+  const void* x_src;        // [B, N, H, D]
+  const void* x_dst;        // [B, M, H, D]
+  const void* att;          // [H, D]
+  const void* x_edge;       // [E, H, D] by edge_id, or null
   double negative_slope;
-  void* score;                 // acc [B, E, H], by edge_id
-  const void* grad;            // acc [B, E, H], by edge_id
-  void* grad_x_src;            // [B, N, H, D]
-  void* grad_x_dst;            // [B, M, H, D]
-  void* grad_x_edge;           // acc [E, H, D] by edge_id, or null
+  void* score;        // acc [B, E, H], by edge_id
+  const void* grad;   // acc [B, E, H], by edge_id
+  void* grad_x_src;   // [B, N, H, D]
+  void* grad_x_dst;   // [B, M, H, D]
+  void* grad_x_edge;  // acc [E, H, D] by edge_id, or null
 };
 
 struct GatV2Kernels {
@@ -111,15 +111,15 @@ struct RouteProblem {
   int64_t experts, actions;
   bool sparse;
   double temperature;
-  const void* scores;          // [B, K] router logits
-  const void* expert_logits;   // [B, K, A]
-  const bool* action_mask;     // [B, A] or null
-  void* alpha;                 // [B, K]
-  void* logits;                // [B, A]
-  const void* grad_alpha;      // [B, K] or null
-  const void* grad_logits;     // [B, A] or null
-  void* grad_scores;           // [B, K]
-  void* grad_expert_logits;    // [B, K, A]
+  const void* scores;         // [B, K] router logits
+  const void* expert_logits;  // [B, K, A]
+  const bool* action_mask;    // [B, A] or null
+  void* alpha;                // [B, K]
+  void* logits;               // [B, A]
+  const void* grad_alpha;     // [B, K] or null
+  const void* grad_logits;    // [B, A] or null
+  void* grad_scores;          // [B, K]
+  void* grad_expert_logits;   // [B, K, A]
 };
 
 struct RouteKernels {
@@ -136,8 +136,8 @@ struct MapKernels {
   void (*sparsemax_backward)(const void* grad, const void* out, void* grad_x, int64_t count,
                              int64_t begin, int64_t end, void* scratch);
   // Returns the sum of the rows' losses; residual <- map(scores) - target.
-  double (*loss)(bool sparse, const void* scores, const void* target, void* residual,
-                 int64_t count, int64_t begin, int64_t end, void* scratch);
+  double (*loss)(bool sparse, const void* scores, const void* target, void* residual, int64_t count,
+                 int64_t begin, int64_t end, void* scratch);
   // out <- in * factor, entries [begin, end).
   void (*scale)(const void* in, void* out, double factor, int64_t begin, int64_t end);
 };
@@ -145,14 +145,14 @@ struct MapKernels {
 // Losses on the routing. Sums go over rows; the caller divides by the batch.
 struct LossProblem {
   int64_t batch, experts, actions;
-  bool all;                    // false: the overlap alone
-  const void* alpha;           // [B, K]
-  const void* expert_logits;   // [B, K, A]
-  const void* mean_alpha;      // acc [K], backward with all
-  double grad[5];              // of overlap, semantic, diversity, load_balance, entropy
-  void* grad_alpha;            // [B, K]
-  void* grad_expert_logits;    // [B, K, A]
-  bool stream;                 // too large for the caches: write grad_expert_logits past them
+  bool all;                   // false: the overlap alone
+  const void* alpha;          // [B, K]
+  const void* expert_logits;  // [B, K, A]
+  const void* mean_alpha;     // acc [K], backward with all
+  double grad[5];             // of overlap, semantic, diversity, load_balance, entropy
+  void* grad_alpha;           // [B, K]
+  void* grad_expert_logits;   // [B, K, A]
+  bool stream;                // too large for the caches: write grad_expert_logits past them
 };
 
 struct LossKernels {
@@ -166,15 +166,15 @@ struct LossKernels {
 // A layer of a network: out = norm(relu(x weight + bias)), float32.
 struct DenseProblem {
   int64_t inputs, outputs;
-  const float* x;              // row r begins at x + r * x_stride
+  const float* x;  // row r begins at x + r * x_stride
   int64_t x_stride;
-  const float* weight;         // [inputs, outputs]
-  const float* bias;           // [outputs]
+  const float* weight;  // [inputs, outputs]
+  const float* bias;    // [outputs]
   bool relu;
-  const float* scale;          // [outputs], of LayerNorm; null without it
-  const float* shift;          // [outputs]
+  const float* scale;  // [outputs], of LayerNorm; null without it
+  const float* shift;  // [outputs]
   float epsilon;
-  float* out;                  // row r begins at out + r * out_stride
+  float* out;  // row r begins at out + r * out_stride
   int64_t out_stride;
 };
 
@@ -187,14 +187,14 @@ struct DenseKernels {
 // Rows of features, each followed by those of a table that `index` names.
 struct EmbeddingProblem {
   int64_t features, count, classes, width;
-  int64_t stride;              // features + count * width
-  const uint8_t* index;        // [B, count]
-  const void* grad;            // [B, stride]
+  int64_t stride;        // features + count * width
+  const uint8_t* index;  // [B, count]
+  const void* grad;      // [B, stride]
 };
 
 struct EmbeddingKernels {
   uint8_t (*largest)(const uint8_t* index, int64_t count);  // 0 of none
-  int64_t (*scratch)(const EmbeddingProblem&);  // acc values
+  int64_t (*scratch)(const EmbeddingProblem&);              // acc values
   // Adds the table's gradient to sums [classes, width].
   void (*backward)(const EmbeddingProblem&, int64_t begin, int64_t end, double* sums,
                    void* scratch);

@@ -50,11 +50,11 @@ std::tuple<Tensor, Tensor> fenchel_young_loss(const Tensor& scores, const Tensor
   const void* from = z.const_data_ptr();
   const void* to = q.const_data_ptr();
   void* rest = residual.mutable_data_ptr();
-  const double total = sum_blocks<512>(
-      rows, 1, 4.0 * count, kernel.scratch(count) * accumulate_bytes(z),
-      [&](int64_t begin, int64_t end, double* sum, void* scratch) {
-        *sum = kernel.loss(sparse, from, to, rest, count, begin, end, scratch);
-      })[0];
+  const double total =
+      sum_blocks<512>(rows, 1, 4.0 * count, kernel.scratch(count) * accumulate_bytes(z),
+                      [&](int64_t begin, int64_t end, double* sum, void* scratch) {
+                        *sum = kernel.loss(sparse, from, to, rest, count, begin, end, scratch);
+                      })[0];
   write_scalar(loss, rows > 0 ? total / static_cast<double>(rows) : 0.0);
   return {loss, residual};
 }
@@ -69,9 +69,8 @@ Tensor fenchel_young_loss_backward(const Tensor& grad, const Tensor& residual) {
   const double factor = rows > 0 ? read_scalar(grad) / static_cast<double>(rows) : 0.0;
   const void* from = rest.const_data_ptr();
   void* to = out.mutable_data_ptr();
-  parallel(rows * count, 0.2, [&](int64_t begin, int64_t end) {
-    kernel.scale(from, to, factor, begin, end);
-  });
+  parallel(rows * count, 0.2,
+           [&](int64_t begin, int64_t end) { kernel.scale(from, to, factor, begin, end); });
   return out;
 }
 

@@ -33,8 +33,7 @@ std::tuple<Tensor, Tensor> route(const Tensor& router_logits, const Tensor& expe
 }
 
 std::tuple<Tensor, Tensor> route_backward(OptionalTensor grad_alpha, OptionalTensor grad_logits,
-                                          const Tensor& router_logits,
-                                          const Tensor& expert_logits,
+                                          const Tensor& router_logits, const Tensor& expert_logits,
                                           bool sparse, double temperature,
                                           OptionalTensor action_mask) {
   check_experts("router_logits", router_logits, expert_logits);

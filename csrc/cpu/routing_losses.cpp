@@ -42,12 +42,11 @@ std::vector<double> batch_sums(const Tensor& alpha_in, const Tensor& logits_in, 
   const Tensor logits = packed(logits_in);
   const LossProblem problem = problem_of(alpha, logits, all);
   const LossKernels& kernel = kernels().loss[storage_of(alpha)];
-  return sum_blocks<kBlockRows>(
-      problem.batch, kNamedSums + problem.experts, row_work(problem),
-      kernel.scratch(problem) * accumulate_bytes(alpha),
-      [&](int64_t begin, int64_t end, double* sums, void* scratch) {
-        kernel.forward(problem, begin, end, sums, scratch);
-      });
+  return sum_blocks<kBlockRows>(problem.batch, kNamedSums + problem.experts, row_work(problem),
+                                kernel.scratch(problem) * accumulate_bytes(alpha),
+                                [&](int64_t begin, int64_t end, double* sums, void* scratch) {
+                                  kernel.forward(problem, begin, end, sums, scratch);
+                                });
 }
 
 Tensor expert_overlap(const Tensor& alpha, const Tensor& expert_logits) {
@@ -77,12 +76,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> routing_losses(
     balance += (mean - 1 / count) * (mean - 1 / count) / count;
   }
   const double pairs = std::max(count * (count - 1), 1.0);
-  return {scalar(alpha, sums[0] / batch),
-          scalar(alpha, sums[1] / (batch * count * count)),
-          scalar(alpha, sums[2] / (batch * pairs)),
-          scalar(alpha, alpha.size(0) > 0 ? balance : 0.0),
-          scalar(alpha, sums[3] / batch),
-          mean_alpha};
+  return {
+      scalar(alpha, sums[0] / batch),           scalar(alpha, sums[1] / (batch * count * count)),
+      scalar(alpha, sums[2] / (batch * pairs)), scalar(alpha, alpha.size(0) > 0 ? balance : 0.0),
+      scalar(alpha, sums[3] / batch),           mean_alpha,
+  };
 }
 
 std::tuple<Tensor, Tensor> backward(const Tensor& alpha_in, const Tensor& logits_in,
@@ -92,8 +90,8 @@ std::tuple<Tensor, Tensor> backward(const Tensor& alpha_in, const Tensor& logits
   const OptionalTensor means = packed(mean_alpha);
   LossProblem problem = problem_of(alpha, logits, means.has_value());
   Tensor grad_alpha = new_output(alpha, {problem.batch, problem.experts}, alpha.scalar_type());
-  Tensor grad_logits = new_output(
-      alpha, {problem.batch, problem.experts, problem.actions}, alpha.scalar_type());
+  Tensor grad_logits =
+      new_output(alpha, {problem.batch, problem.experts, problem.actions}, alpha.scalar_type());
   problem.mean_alpha = data_or_null(means);
   std::copy(std::begin(grad), std::end(grad), problem.grad);
   problem.grad_alpha = grad_alpha.mutable_data_ptr();
@@ -117,15 +115,16 @@ std::tuple<Tensor, Tensor> expert_overlap_backward(const Tensor& grad, const Ten
   return backward(alpha, expert_logits, grads, std::nullopt);
 }
 
-std::tuple<Tensor, Tensor> routing_losses_backward(
-    OptionalTensor overlap, OptionalTensor semantic, OptionalTensor diversity,
-    OptionalTensor load_balance, OptionalTensor entropy, const Tensor& alpha,
-    const Tensor& expert_logits, const Tensor& mean_alpha) {
+std::tuple<Tensor, Tensor> routing_losses_backward(OptionalTensor overlap, OptionalTensor semantic,
+                                                   OptionalTensor diversity,
+                                                   OptionalTensor load_balance,
+                                                   OptionalTensor entropy, const Tensor& alpha,
+                                                   const Tensor& expert_logits,
+                                                   const Tensor& mean_alpha) {
   check_experts("alpha", alpha, expert_logits);
   check_tensor("mean_alpha", mean_alpha, {alpha.size(1)}, accumulate_type(alpha.scalar_type()),
                alpha);
-  const double grads[5] = {grad_of("overlap", overlap, alpha),
-                           grad_of("semantic", semantic, alpha),
+  const double grads[5] = {grad_of("overlap", overlap, alpha), grad_of("semantic", semantic, alpha),
                            grad_of("diversity", diversity, alpha),
                            grad_of("load_balance", load_balance, alpha),
                            grad_of("entropy", entropy, alpha)};

@@ -98,9 +98,13 @@ TEDG_INLINE float widen(f16 v) {
 template <class T, class A>
 TEDG_INLINE T narrow(A v);
 template <>
-TEDG_INLINE float narrow<float, float>(float v) { return v; }
+TEDG_INLINE float narrow<float, float>(float v) {
+  return v;
+}
 template <>
-TEDG_INLINE double narrow<double, double>(double v) { return v; }
+TEDG_INLINE double narrow<double, double>(double v) {
+  return v;
+}
 template <>
 TEDG_INLINE bf16 narrow<bf16, float>(float v) {
   const uint32_t bits = bit_cast<uint32_t>(v);
@@ -139,8 +143,8 @@ TEDG_INLINE vec<float> load(const bf16* p) {
   typedef uint32_t Lane16 __attribute__((vector_size(64)));
   const Lane16 number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const __m512i words = _mm512_castsi256_si512(load_bytes<__m256i>(p));
-  return bit_cast<vec<float>>(_mm512_maskz_permutexvar_epi16(
-      0xaaaaaaaau, bit_cast<__m512i>(number << 16), words));
+  return bit_cast<vec<float>>(
+      _mm512_maskz_permutexvar_epi16(0xaaaaaaaau, bit_cast<__m512i>(number << 16), words));
 #else
   return bit_cast<vec<float>>(__builtin_convertvector(load_bytes<Half16>(p), Word32) << 16);
 #endif
@@ -230,8 +234,7 @@ TEDG_INLINE void store_some(T* p, vec<acc_t<T>> v, int64_t n) {
 // ---- past the caches ------------------------------------------------------------------------
 
 TEDG_INLINE bool can_stream(const void* to, int64_t bytes) {
-  return (reinterpret_cast<uintptr_t>(to) | static_cast<uintptr_t>(bytes)) %
-             TEDG_VECTOR_BYTES == 0;
+  return (reinterpret_cast<uintptr_t>(to) | static_cast<uintptr_t>(bytes)) % TEDG_VECTOR_BYTES == 0;
 }
 
 // Copies bytes without fetching the target's lines first or keeping them in the caches, where

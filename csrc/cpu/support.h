@@ -72,9 +72,9 @@ void parallel(int64_t count, double work, const F& f) {
 }
 
 // What forward and backward of route share.
-inline RouteProblem route_problem(int64_t experts, int64_t actions, bool sparse,
-                                  double temperature, const void* scores,
-                                  const void* expert_logits, const void* action_mask) {
+inline RouteProblem route_problem(int64_t experts, int64_t actions, bool sparse, double temperature,
+                                  const void* scores, const void* expert_logits,
+                                  const void* action_mask) {
   RouteProblem problem{};
   problem.experts = experts;
   problem.actions = actions;

@@ -28,8 +28,7 @@ void check_columns(const char* name, int64_t columns) {
   refuse(name, " must have fewer than 2**31 columns, got ", columns);
 }
 
-Tensor concat_embedding(const Tensor& features_in, const Tensor& index_in,
-                        const Tensor& table_in) {
+Tensor concat_embedding(const Tensor& features_in, const Tensor& index_in, const Tensor& table_in) {
   check_arguments(index_in, table_in);
   const int64_t rows = index_in.size(0), entries = index_in.size(1) * table_in.size(1);
   check_dim("features", features_in, 2, "[B, F]");
@@ -69,8 +68,8 @@ Tensor concat_embedding_backward(const Tensor& grad_in, const Tensor& index_in,
     p.features = grad.size(1) - entries;
     p.grad = data<T>(grad);
     p.grad_table = mutable_data<T>(grad_table);
-    Tensor parts = new_tensor(table, {p.named() * p.width, p.runs()},
-                              accumulate_type(table.scalar_type()));
+    Tensor parts =
+        new_tensor(table, {p.named() * p.width, p.runs()}, accumulate_type(table.scalar_type()));
     p.parts = mutable_data<gpu::acc_t<T>>(parts);
     gpu::concat_embedding_backward(p, current_stream(table));
   });

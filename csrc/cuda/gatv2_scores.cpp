@@ -9,19 +9,11 @@ namespace {
 template <class T>
 gpu::GatV2Problem<T> problem_of(const GatV2Arguments& a) {
   gpu::GatV2Problem<T> p{};
-  p.batch = a.batch();
-  p.sources = a.sources();
-  p.targets = a.targets();
-  p.edges = a.edges();
-  p.heads = a.heads();
-  p.width = a.width();
-  p.rowptr = data<int32_t>(a.rowptr);
-  p.col = data<int32_t>(a.col);
+  set_graph(p, a);
   p.t_rowptr = data<int32_t>(a.t_rowptr);
   p.t_target = data<int32_t>(a.t_target);
   p.t_edge = data<int32_t>(a.t_edge);
   p.edge_id = data<int32_t>(a.edge_id);
-  p.slope = static_cast<gpu::acc_t<T>>(a.negative_slope);
   p.x_src = data<T>(a.x_src);
   p.x_dst = data<T>(a.x_dst);
   p.att = data<T>(a.att);
@@ -34,8 +26,8 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
                     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col,
                     const Tensor& edge_id, const Tensor& t_rowptr, const Tensor& t_target,
                     const Tensor& t_edge, double negative_slope) {
-  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
-                   negative_slope};
+  GatV2Arguments a(x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope);
   a.check();
   const DeviceGuard guard(x_src.get_device_index());
   const ScalarType type = x_src.scalar_type();
@@ -52,10 +44,9 @@ Tensor gatv2_scores(const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
 std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
     const Tensor& grad, const Tensor& x_src, const Tensor& x_dst, const Tensor& att,
     OptionalTensor x_edge, const Tensor& rowptr, const Tensor& col, const Tensor& edge_id,
-    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge,
-    double negative_slope) {
-  GatV2Arguments a{x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
-                   negative_slope};
+    const Tensor& t_rowptr, const Tensor& t_target, const Tensor& t_edge, double negative_slope) {
+  GatV2Arguments a(x_src, x_dst, att, x_edge, rowptr, col, edge_id, t_rowptr, t_target, t_edge,
+                   negative_slope);
   a.check();
   const ScalarType type = x_src.scalar_type(), acc = accumulate_type(type);
   const int64_t heads = a.heads(), width = a.width();
@@ -65,8 +56,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> gatv2_scores_backward(
   Tensor grad_src = new_tensor(x_src, {a.batch(), a.sources(), heads, width}, type);
   Tensor grad_dst = new_tensor(x_src, {a.batch(), a.targets(), heads, width}, type);
   Tensor grad_att = new_tensor(x_src, {heads, width}, type);
-  Tensor grad_edge = new_tensor(
-      x_src, {x_edge.has_value() ? a.edges() : 0, heads, width}, type);
+  Tensor grad_edge = new_tensor(x_src, {x_edge.has_value() ? a.edges() : 0, heads, width}, type);
   for_storage(type, [&](auto zero) {
     using T = decltype(zero);
     using A = gpu::acc_t<T>;

@@ -8,6 +8,20 @@
 
 namespace tedg {
 
+// Sizes and graph of an op's checked arguments.
+template <class T, class Arguments>
+void set_graph(gpu::GraphProblem<T>& p, const Arguments& a) {
+  p.batch = a.batch();
+  p.sources = a.sources();
+  p.targets = a.targets();
+  p.edges = a.edges();
+  p.heads = a.heads();
+  p.width = a.width();
+  p.rowptr = data<int32_t>(a.rowptr);
+  p.col = data<int32_t>(a.col);
+  p.slope = static_cast<gpu::acc_t<T>>(a.negative_slope);
+}
+
 // Whether all rows of `width` values begin at a multiple of 16 bytes, in arrays that do or not.
 template <class T>
 bool rows_at_16_bytes(int64_t width, std::initializer_list<const T*> arrays) {

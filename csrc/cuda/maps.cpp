@@ -63,8 +63,7 @@ Tensor fenchel_young_loss_backward(const Tensor& grad, const Tensor& residual) {
   for_storage(rest.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     gpu::fenchel_young_loss_backward<T>(data<gpu::acc_t<T>>(grad), data<T>(rest),
-                                        mutable_data<T>(out), rows, count,
-                                        current_stream(rest));
+                                        mutable_data<T>(out), rows, count, current_stream(rest));
   });
   return out;
 }

@@ -7,8 +7,7 @@ namespace tedg {
 namespace {
 
 // Fills losses[0..5) and mean_alpha, or losses[0] alone where mean_alpha is null.
-void forward(const Tensor& alpha_in, const Tensor& logits_in, Tensor* losses,
-             Tensor* mean_alpha) {
+void forward(const Tensor& alpha_in, const Tensor& logits_in, Tensor* losses, Tensor* mean_alpha) {
   const DeviceGuard guard(alpha_in.get_device_index());
   const Tensor alpha = packed(alpha_in), logits = packed(logits_in);
   const int64_t batch = alpha.size(0), experts = alpha.size(1);
@@ -46,8 +45,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> routing_losses(
     const Tensor& alpha, const Tensor& expert_logits) {
   check_experts("alpha", alpha, expert_logits);
   Tensor losses[5] = {scalar(alpha), scalar(alpha), scalar(alpha), scalar(alpha), scalar(alpha)};
-  Tensor mean_alpha =
-      new_tensor(alpha, {alpha.size(1)}, accumulate_type(alpha.scalar_type()));
+  Tensor mean_alpha = new_tensor(alpha, {alpha.size(1)}, accumulate_type(alpha.scalar_type()));
   forward(alpha, expert_logits, losses, &mean_alpha);
   return {losses[0], losses[1], losses[2], losses[3], losses[4], mean_alpha};
 }
@@ -89,10 +87,12 @@ std::tuple<Tensor, Tensor> expert_overlap_backward(const Tensor& grad, const Ten
   return backward(alpha, expert_logits, {grad}, std::nullopt);
 }
 
-std::tuple<Tensor, Tensor> routing_losses_backward(
-    OptionalTensor overlap, OptionalTensor semantic, OptionalTensor diversity,
-    OptionalTensor load_balance, OptionalTensor entropy, const Tensor& alpha,
-    const Tensor& expert_logits, const Tensor& mean_alpha) {
+std::tuple<Tensor, Tensor> routing_losses_backward(OptionalTensor overlap, OptionalTensor semantic,
+                                                   OptionalTensor diversity,
+                                                   OptionalTensor load_balance,
+                                                   OptionalTensor entropy, const Tensor& alpha,
+                                                   const Tensor& expert_logits,
+                                                   const Tensor& mean_alpha) {
   check_experts("alpha", alpha, expert_logits);
   const ScalarType acc = accumulate_type(alpha.scalar_type());
   check_tensor("mean_alpha", mean_alpha, {alpha.size(1)}, acc, alpha);

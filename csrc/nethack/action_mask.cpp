@@ -18,8 +18,7 @@ bool has(const View& view, int64_t status) { return (view.scene.conditions & sta
 // Walls, rock, and diagonal steps through a door's frame.
 unsigned blocked(const View& view) {
   const unsigned into_door = view.showing(Flag::OPEN_DOOR);
-  const unsigned out_of_door =
-      view.here == Terrain::OPEN_DOOR ? view.showing(Flag::WALKABLE) : 0;
+  const unsigned out_of_door = view.here == Terrain::OPEN_DOOR ? view.showing(Flag::WALKABLE) : 0;
   return view.showing(Flag::SOLID) | ((into_door | out_of_door) & kDiagonals);
 }
 

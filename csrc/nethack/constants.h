@@ -44,12 +44,13 @@
 
 // tedg_fast/nethack/actions.py
 #define TEDG_ACTIONS(E)                                                                      \
-  E(MORE, 0) E(FIRST_MOVE, 1) E(FIRST_FAR_MOVE, 9) E(UP, 17) E(DOWN, 18) E(WAIT, 19) E(KICK, 20) E(EAT, 21)          \
-  E(SEARCH, 22) E(YES, 8) E(NO, 6) E(NUM_ACTIONS, 23)
+  E(MORE, 0) E(FIRST_MOVE, 1) E(FIRST_FAR_MOVE, 9) E(UP, 17) E(DOWN, 18) E(WAIT, 19)         \
+  E(KICK, 20) E(EAT, 21) E(SEARCH, 22) E(YES, 8) E(NO, 6) E(NUM_ACTIONS, 23)
 
 // nle.nethack.NLE_BL_...
 #define TEDG_BLSTATS(E)                                                                      \
-  E(X, 0) E(Y, 1) E(STR25, 2) E(CON, 5) E(SCORE, 9) E(HP, 10) E(HPMAX, 11) E(DEPTH, 12) E(GOLD, 13) E(ENE, 14) E(AC, 16) E(XP, 18) E(EXP, 19)       \
+  E(X, 0) E(Y, 1) E(STR25, 2) E(CON, 5) E(SCORE, 9) E(HP, 10) E(HPMAX, 11) E(DEPTH, 12)      \
+  E(GOLD, 13) E(ENE, 14) E(AC, 16) E(XP, 18) E(EXP, 19)                                      \
   E(TIME, 20) E(HUNGER, 21) E(CAP, 22) E(DNUM, 23) E(DLEVEL, 24) E(CONDITION, 25) E(ALIGN, 26)
 
 // nle.nethack.BL_MASK_...
@@ -60,6 +61,7 @@
 namespace tedg::nethack {
 
 #define TEDG_ENUMERATOR(name, value) name = value,
+// clang-format off
 struct Terrain { enum Value : uint8_t { TEDG_TERRAINS(TEDG_ENUMERATOR) }; };
 struct Flag { enum Value : uint32_t { TEDG_FLAGS(TEDG_ENUMERATOR) }; };
 struct Said { enum Value : uint64_t { TEDG_SAID(TEDG_ENUMERATOR) }; };
@@ -68,6 +70,7 @@ struct Goal { enum Value : int { TEDG_GOALS(TEDG_ENUMERATOR) }; };
 struct Action { enum Value : int { TEDG_ACTIONS(TEDG_ENUMERATOR) }; };
 struct Blstats { enum Value : int { TEDG_BLSTATS(TEDG_ENUMERATOR) }; };
 struct Status { enum Value : int64_t { TEDG_STATUS(TEDG_ENUMERATOR) }; };
+// clang-format on
 #undef TEDG_ENUMERATOR
 
 inline constexpr int kTerrainShift = 28;

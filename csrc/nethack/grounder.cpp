@@ -96,7 +96,9 @@ void Grounder::write_objects(const Instance* instances, ObjectRow* out) {
   uint32_t listed[Kind::COUNT] = {};
   ObjectRow* const end = out + kObjects;
   // An observation is bytes to Python, which need not lie where floats may.
-  auto write = [&](const ObjectRow& row) { std::memcpy(static_cast<void*>(out++), &row, sizeof(row)); };
+  auto write = [&](const ObjectRow& row) {
+    std::memcpy(static_cast<void*>(out++), &row, sizeof(row));
+  };
   auto add = [&](int kind, int place) {
     if (listed[kind] >> place & 1) return;
     listed[kind] |= 1u << place;
@@ -104,8 +106,10 @@ void Grounder::write_objects(const Instance* instances, ObjectRow* out) {
       ++left_out_objects_;
       return;
     }
-    ObjectRow row{static_cast<uint8_t>(kind), static_cast<uint8_t>(place),
-                  facts_->place(kind, place).subject, {}};
+    ObjectRow row{static_cast<uint8_t>(kind),
+                  static_cast<uint8_t>(place),
+                  facts_->place(kind, place).subject,
+                  {}};
     const double* own = facts_->own(kind, place);
     for (int i = 0; i < facts_->width(kind); ++i) row.facts[i] = static_cast<float>(own[i]);
     write(row);

@@ -84,8 +84,8 @@ class Grounder {
   struct Game {
     Memory memory;
     Paths paths;
-    int rounds = 0;       // of searching, on this level
-    int uncontested = 0;  // states since the last that asked for a decision
+    int rounds = 0;                              // of searching, on this level
+    int uncontested = 0;                         // states since the last that asked for a decision
     std::array<Instance, kInstances> instances;  // of the observation taken in last
     int rule_action = -1;                        // and what the rules made of it
     std::vector<int64_t> decided;

@@ -27,14 +27,12 @@ constexpr std::array<uint16_t, Terrain::COUNT> kinds_of_terrain() {
 
 constexpr auto kKindsOfTerrain = kinds_of_terrain();
 constexpr uint32_t kSightFlags[LevelMap::kSights] = {
-    Flag::GOLD, Flag::SHUNNED, Flag::HOSTILE, Flag::MEAL,
-    kAnyMonster, Flag::ITEM, Flag::CORPSE};
-constexpr uint32_t kAnySight =
-    kSightFlags[0] | kSightFlags[1] | kSightFlags[3] | kSightFlags[4] | kSightFlags[5] |
-    kSightFlags[6];
-constexpr uint8_t kMarkBits[LevelMap::kMarkKinds] = {Mark::VISITED, Mark::BLOCKED,
-                                                     Mark::NO_DIAGONAL, Mark::LOCKED,
-                                                     Mark::TASTED, Mark::BRANCH, Mark::STALE};
+    Flag::GOLD, Flag::SHUNNED, Flag::HOSTILE, Flag::MEAL, kAnyMonster, Flag::ITEM, Flag::CORPSE};
+constexpr uint32_t kAnySight = kSightFlags[0] | kSightFlags[1] | kSightFlags[3] | kSightFlags[4] |
+                               kSightFlags[5] | kSightFlags[6];
+constexpr uint8_t kMarkBits[LevelMap::kMarkKinds] = {
+    Mark::VISITED, Mark::BLOCKED, Mark::NO_DIAGONAL, Mark::LOCKED,
+    Mark::TASTED,  Mark::BRANCH,  Mark::STALE};
 
 }  // namespace
 

@@ -17,10 +17,12 @@ namespace tedg::nethack {
 class LevelMap {
  public:
   // Sets of squares by remembered terrain; false on the padding, except for kWall.
+  // clang-format off
   enum Kind {
     kUnknown, kWalkable, kClosed, kFrame, kDown, kUp, kCorridor, kDoor, kWall, kTrap,
     kKinds
   };
+  // clang-format on
   // By what is shown there now; the player's own square is not left out.
   enum Sight { kGold, kShunned, kHostile, kMeal, kMonster, kItem, kCorpse, kSights };
   // By mark; the padding may be marked, too.
@@ -39,7 +41,7 @@ class LevelMap {
   void unmark(uint8_t bits);
   void count_search(int square);
 
-  uint16_t glyph(int square) const;   // kEdgeGlyph on the padding
+  uint16_t glyph(int square) const;  // kEdgeGlyph on the padding
   uint8_t terrain(int square) const { return terrain_[square]; }
   uint8_t marks(int square) const { return marks_[square]; }
   uint8_t searched(int square) const { return searched_[square]; }
@@ -47,14 +49,14 @@ class LevelMap {
   const Board& of(Sight sight) const { return sights_[sight]; }
   const Board& of(MarkKind mark) const { return marked_[mark]; }
   const Board& much_searched() const { return much_searched_; }  // at least kLeastSearches turns
-  int known() const { return known_; }              // squares with known terrain
-  int64_t searches() const { return searches_; }    // turns spent searching on this level
+  int known() const { return known_; }                           // squares with known terrain
+  int64_t searches() const { return searches_; }  // turns spent searching on this level
   // Flags of all shown squares but one, which is the player's.
   uint32_t seen_without(const Tables& tables, int square) const;
   // Writes the classes of the kCrop x kCrop squares around one that is no padding.
   void write_crop(const Tables& tables, int square, uint8_t* crop) const;
 
-  static constexpr int kSearches = 12;      // turns at a dead end, in each round
+  static constexpr int kSearches = 12;  // turns at a dead end, in each round
   static constexpr int kLeastSearches = 8;
 
  private:

@@ -162,8 +162,7 @@ void Memory::see(const Tables& tables, const Scene& scene, const uint8_t* glyphs
 }
 
 // Learns from a step that did not move the player: locked door, boulder, unseen block.
-void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_action,
-                        bool moved) {
+void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_action, bool moved) {
   failed = false;
   const bool near = is_near_move(last_action);
   if (!near && !is_far_move(last_action)) return;
@@ -212,8 +211,8 @@ void Memory::note_kill(const Scene& scene, int64_t last_action, bool moved) {
   next_kill = (next_kill + 1) % kKills;
 }
 
-// Remembers which kills left a corpse, and where corpses lie that no kill of the last turns explains:
-// what falls there later must not be taken for all that is there to eat.
+// Remembers which kills left a corpse, and where corpses lie that no kill of the last turns
+// explains: what falls there later must not be taken for all that is there to eat.
 void Memory::note_corpses(const Tables& tables, const Scene& scene) {
   for (Event& kill : kills) {
     if (kill.square < 0 || kill.square == scene.position) continue;

@@ -15,7 +15,8 @@ namespace tedg::nethack {
 struct Event {
   int square = -1;  // none
   int64_t time = 0;
-  int kind = -1;  // of a kill: the monster whose corpse was seen there, -1 if none; else the glyph seen
+  // Of a kill: the monster whose corpse was seen there, -1 if none; else the glyph seen.
+  int kind = -1;
 };
 
 // A kind of monster that the game has called peaceful.
@@ -36,39 +37,38 @@ struct Memory {
   static constexpr int kMostLevels = 12;  // the one left longest ago is forgotten beyond
   static constexpr int kFresh = 30;       // turns for which a corpse is fresh
   static constexpr int kKills = 8;
-  static constexpr int kWary = 150;       // turns for which what was out of sight is walked round
+  static constexpr int kWary = 150;  // turns for which what was out of sight is walked round
 
   bool fresh = true;  // the next observation is the first of a new game
   int64_t level, depth, time, hp, gold, experience;
-  int position;           // squares
-  int trail[kTrail];      // positions, newest first
-  bool prompt;            // the last observation was a prompt
-  int64_t still;          // observations since the position changed
-  int64_t frozen;         // observations since the game's time advanced
-  int64_t arrival;        // game turn at which the level was entered
-  int64_t discovery;      // game turn at which a new square was last seen
-  int64_t hurt;           // HP lost in the last step
-  int64_t hurt_at;        // game turn at which HP was last lost, or the level entered
-  bool trapped;           // something may hold the player on this square
-  bool failed;            // the last step did not move the player and fought nothing
+  int position;                // squares
+  int trail[kTrail];           // positions, newest first
+  bool prompt;                 // the last observation was a prompt
+  int64_t still;               // observations since the position changed
+  int64_t frozen;              // observations since the game's time advanced
+  int64_t arrival;             // game turn at which the level was entered
+  int64_t discovery;           // game turn at which a new square was last seen
+  int64_t hurt;                // HP lost in the last step
+  int64_t hurt_at;             // game turn at which HP was last lost, or the level entered
+  bool trapped;                // something may hold the player on this square
+  bool failed;                 // the last step did not move the player and fought nothing
   std::array<Asked, 4> asked;  // the kinds of monster that the game asked about last, a ring
   int next_asked;
-  std::array<Event, kKills> kills;    // of the player's on this level, a ring
+  std::array<Event, kKills> kills;  // of the player's on this level, a ring
   int next_kill;
   std::array<Event, kKills> shunned;  // where something to be walked round was seen, a ring
   int next_shunned;
-  bool no_meal;           // the last eating prompt offered no letter that an action sends
+  bool no_meal;  // the last eating prompt offered no letter that an action sends
   int64_t gold_gained, experience_gained;  // in the last step
-  int known;              // number of squares with known terrain
-  int role;               // place among the words of me.role
-  bool on_meal = false;           // food that keeps, not tried, was seen on the square that was stepped to
-  bool poison_proof;      // resists poison, by role and level
+  int known;                               // number of squares with known terrain
+  int role;                                // place among the words of me.role
+  bool on_meal = false;  // food that keeps, not tried, was seen where the player stepped to
+  bool poison_proof;     // resists poison, by role and level
 
   explicit Memory(const Tables& tables);
 
   // Takes in the observation that followed `last_action`.
-  void update(const Tables& tables, const Scene& scene, const uint8_t* glyphs,
-              int64_t last_action);
+  void update(const Tables& tables, const Scene& scene, const uint8_t* glyphs, int64_t last_action);
 
   LevelMap& map() { return here_->map; }
   const LevelMap& map() const { return here_->map; }
@@ -84,7 +84,8 @@ struct Memory {
   bool sparing() const { return next_asked != 0 || asked[0].glyph >= 0; }
   // Turns since the player killed a monster on a square; 1000 if it did not, or long ago.
   int64_t kill_age(int square, int64_t now) const;
-  // The kind of monster whose fresh corpse lies on a square, wise to eat as far as is known; -1 if none.
+  // The kind of monster whose fresh corpse lies on a square, wise to eat as far as is known; -1 if
+  // none.
   int fresh_corpse(const Tables& tables, int square, int64_t now) const;
   bool killed_here(int square, int64_t now) const { return kill_age(square, now) < kFresh; }
 

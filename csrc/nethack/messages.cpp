@@ -76,8 +76,8 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
       "{jelly|mold|acid blob|gremlin|werejackal|wererat|werewolf|bat|dog|cat|kitten|human"
       "|elf|leprechaun|nymph|stalker|mimic|zombie|mummy} corpse");
   add(Said::POISONOUS_FOOD,
-      "{kobold|kobold lord|kobold shaman|homunculus|quasit|bee|soldier ant|centipede|scorpion|snake|cobra"
-      "|moccasin|viper|spider|rabid rat} corpse");
+      "{kobold|kobold lord|kobold shaman|homunculus|quasit|bee|soldier ant|centipede|scorpion"
+      "|snake|cobra|moccasin|viper|spider|rabid rat} corpse");
   add(Said::PAIN, "{Ouch!|That hurts|Your leg}");
   add(Said::NOISE, "You hear ");
   add(Said::OVERFULL, "{hard time getting all of it down|stuffed|choke}");
@@ -126,19 +126,13 @@ Told MessageReader::read(const uint8_t* message) const {
 bool MessageReader::goes_on(Then then, std::string_view text, size_t begin, size_t end) const {
   std::string_view rest = text.substr(end);
   switch (then) {
-    case Then::kNothing:
-      return true;
-    case Then::kNotAtEmpty:
-      return !rest.starts_with("at empty");
-    case Then::kWay:
-      return after_gap(rest, 1, 40, " way");
-    case Then::kCorpse:
-      return after_gap(rest, 0, 60, "corpse");
-    case Then::kOutside:
-      return after_gap(rest, 1, 20, " outside");
+    case Then::kNothing: return true;
+    case Then::kNotAtEmpty: return !rest.starts_with("at empty");
+    case Then::kWay: return after_gap(rest, 1, 40, " way");
+    case Then::kCorpse: return after_gap(rest, 0, 60, "corpse");
+    case Then::kOutside: return after_gap(rest, 1, 20, " outside");
     case Then::kExclamation:
-    case Then::kEndOfMiss:
-      break;
+    case Then::kEndOfMiss: break;
   }
   if (then == Then::kEndOfMiss && text.substr(0, begin).ends_with("You ")) return false;
   if (rest.starts_with(" you")) rest.remove_prefix(4);

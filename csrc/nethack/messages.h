@@ -29,12 +29,12 @@ class MessageReader {
   // What must follow (or not precede) a phrase's words.
   enum class Then : uint8_t {
     kNothing,
-    kNotAtEmpty,    // not "at empty"
-    kExclamation,   // "!", perhaps after " you"
-    kEndOfMiss,     // "!" or ".", perhaps after " you"; and "You " does not precede
-    kWay,           // 1 to 40 characters, then " way"
-    kCorpse,        // 0 to 60 characters, then "corpse"
-    kOutside,       // 1 to 20 characters, then " outside"
+    kNotAtEmpty,   // not "at empty"
+    kExclamation,  // "!", perhaps after " you"
+    kEndOfMiss,    // "!" or ".", perhaps after " you"; and "You " does not precede
+    kWay,          // 1 to 40 characters, then " way"
+    kCorpse,       // 0 to 60 characters, then "corpse"
+    kOutside,      // 1 to 20 characters, then " outside"
   };
   struct Phrase {
     std::string words;
@@ -47,8 +47,8 @@ class MessageReader {
   uint32_t offered(std::string_view text) const;
 
   std::array<uint8_t, Action::NUM_ACTIONS> keys_;
-  std::vector<Phrase> phrases_;                 // sorted by their words
-  std::array<uint16_t, 257> first_{};           // [b]: the first phrase whose first byte is >= b
+  std::vector<Phrase> phrases_;        // sorted by their words
+  std::array<uint16_t, 257> first_{};  // [b]: the first phrase whose first byte is >= b
   std::array<std::array<uint64_t, 4>, 256> second_{};  // bits of the bytes that follow a first one
 };
 

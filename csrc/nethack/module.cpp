@@ -84,8 +84,8 @@ Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_s
                        const py::array_t<float, py::array::c_style>& logs,
                        const Dense<uint16_t>& subject, const Dense<uint8_t>& class_of_object,
                        const Dense<double>& monsters, const Dense<uint8_t>& role_of_monster,
-                       const Dense<double>& speed_of_role,
-                       const Dense<double>& poison_proof_from, const Dense<double>& constants,
+                       const Dense<double>& speed_of_role, const Dense<double>& poison_proof_from,
+                       const Dense<double>& constants,
                        const std::vector<CompiledCondition>& conditions,
                        const std::vector<CompiledRule>& rules, bool always, double margin,
                        bool masks) {
@@ -213,12 +213,12 @@ py::list describe_vocabulary() {
       const char* type = attribute.type == FactType::kNumber  ? "number"
                          : attribute.type == FactType::kTruth ? "truth"
                                                               : "word";
-      attributes.append(py::dict(
-          py::arg("name") = attribute.name, py::arg("type") = type,
-          py::arg("unit") = attribute.unit, py::arg("meaning") = attribute.meaning,
-          py::arg("words") = attribute.type == FactType::kWord ? py::cast(attribute.words)
-                                                               : py::object(py::none()),
-          py::arg("table") = attribute.table));
+      attributes.append(
+          py::dict(py::arg("name") = attribute.name, py::arg("type") = type,
+                   py::arg("unit") = attribute.unit, py::arg("meaning") = attribute.meaning,
+                   py::arg("words") = attribute.type == FactType::kWord ? py::cast(attribute.words)
+                                                                        : py::object(py::none()),
+                   py::arg("table") = attribute.table));
     }
     kinds.append(py::dict(py::arg("kind") = kind.name, py::arg("limit") = kind.limit,
                           py::arg("singleton") = kind.singleton,
@@ -228,8 +228,8 @@ py::list describe_vocabulary() {
   return kinds;
 }
 
-// Runs a program over facts that are given: objects is kind -> rows of its computed attributes, subjects
-// kind -> monster kind of each object (-1: none), monsters the table of monster kinds.
+// Runs a program over facts that are given: objects is kind -> rows of its computed attributes,
+// subjects kind -> monster kind of each object (-1: none), monsters the table of monster kinds.
 double evaluate(const Dense<int32_t>& code, const Dense<double>& constants,
                 std::array<int, 2> kinds, std::array<int, 2> bound,
                 const std::map<int, Dense<double>>& objects,
@@ -242,7 +242,8 @@ double evaluate(const Dense<int32_t>& code, const Dense<double>& constants,
     const auto rows = objects.find(kind);
     if (rows == objects.end()) continue;
     const auto named = subjects.find(kind);
-    facts->assign(tables, kind, rows->second.data(), rows->second.ndim() == 2 ? rows->second.shape(0) : 0,
+    facts->assign(tables, kind, rows->second.data(),
+                  rows->second.ndim() == 2 ? rows->second.shape(0) : 0,
                   rows->second.ndim() == 2 ? rows->second.shape(1) : 0,
                   named == subjects.end() ? std::vector<int>() : named->second);
   }
@@ -307,7 +308,8 @@ void bind_scene_graphs(pybind11::module_& module);  // scene_graphs_module.cpp
 
 PYBIND11_MODULE(_native_grounding, module) {
   using tedg::nethack::Grounder;
-  module.doc() = "The compiled part of tedg_fast.nethack.facts.grounder, which is the interface to use.";
+  module.doc() =
+      "The compiled part of tedg_fast.nethack.facts.grounder, which is the interface to use.";
   module.def("vocabulary", &tedg::nethack::describe_vocabulary,
              "Every kind of object and its attributes, in the order of their numbers.");
   module.def("evaluate", &tedg::nethack::evaluate, py::arg("code"), py::arg("constants"),
@@ -318,12 +320,12 @@ PYBIND11_MODULE(_native_grounding, module) {
   tedg::nethack::bind_scene_graphs(module);
   py::class_<Grounder>(module, "Grounder")
       .def(py::init(&tedg::nethack::make_grounder), py::kw_only(), py::arg("num_games"),
-           py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"),
-           py::arg("stone"), py::arg("keys"), py::arg("scaled"), py::arg("log_columns"),
-           py::arg("logs"), py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
-           py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("poison_proof_from"), py::arg("constants"),
-           py::arg("conditions"), py::arg("rules"), py::arg("always"), py::arg("margin"),
-           py::arg("masks"))
+           py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"), py::arg("stone"),
+           py::arg("keys"), py::arg("scaled"), py::arg("log_columns"), py::arg("logs"),
+           py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
+           py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("poison_proof_from"),
+           py::arg("constants"), py::arg("conditions"), py::arg("rules"), py::arg("always"),
+           py::arg("margin"), py::arg("masks"))
       .def("reset",
            [](Grounder& grounder, int64_t game) {
              tedg::nethack::check_game(grounder, game);
@@ -334,34 +336,40 @@ PYBIND11_MODULE(_native_grounding, module) {
              tedg::nethack::check_game(grounder, game);
              grounder.end(static_cast<int>(game), last_action);
            })
-      .def("decided",
-           [](const Grounder& grounder, int64_t game) {
-             tedg::nethack::check_game(grounder, game);
-             const auto& decided = grounder.decided(static_cast<int>(game));
-             const py::ssize_t rows = tedg::nethack::Decider::COUNT;
-             const auto columns = static_cast<py::ssize_t>(decided.size()) / rows;
-             return py::array_t<int64_t>({rows, columns}, decided.data());
-           },
-           "A game's steps by who decided: int64 [2, rules + 1].")
+      .def(
+          "decided",
+          [](const Grounder& grounder, int64_t game) {
+            tedg::nethack::check_game(grounder, game);
+            const auto& decided = grounder.decided(static_cast<int>(game));
+            const py::ssize_t rows = tedg::nethack::Decider::COUNT;
+            const auto columns = static_cast<py::ssize_t>(decided.size()) / rows;
+            return py::array_t<int64_t>({rows, columns}, decided.data());
+          },
+          "A game's steps by who decided: int64 [2, rules + 1].")
       .def("ground", &tedg::nethack::ground)
       .def("choose", &tedg::nethack::choose_rows)
-      .def("facts", [](const Grounder& grounder) { return tedg::nethack::facts_of(grounder.facts()); },
-           "The facts of the observation that was grounded last.")
-      .def("holds",
-           [](const Grounder& grounder, int condition, std::array<int, 2> objects) {
-             if (condition < 0 || condition >= grounder.matcher().num_conditions() ||
-                 std::min(objects[0], objects[1]) < 0 ||
-                 std::max(objects[0], objects[1]) >= tedg::nethack::kMostObjects) {
-               throw py::index_error("no such condition or object");
-             }
-             return grounder.matcher().holds(condition, objects);
-           },
-           "Whether a condition held of these objects in the observation grounded last.")
+      .def(
+          "facts",
+          [](const Grounder& grounder) { return tedg::nethack::facts_of(grounder.facts()); },
+          "The facts of the observation that was grounded last.")
+      .def(
+          "holds",
+          [](const Grounder& grounder, int condition, std::array<int, 2> objects) {
+            if (condition < 0 || condition >= grounder.matcher().num_conditions() ||
+                std::min(objects[0], objects[1]) < 0 ||
+                std::max(objects[0], objects[1]) >= tedg::nethack::kMostObjects) {
+              throw py::index_error("no such condition or object");
+            }
+            return grounder.matcher().holds(condition, objects);
+          },
+          "Whether a condition held of these objects in the observation grounded last.")
       .def("value", &tedg::nethack::value_of,
            "The value of a program over the facts of the observation grounded last.")
-      .def_property_readonly("left_out", [](const Grounder& grounder) {
-        return std::pair(grounder.left_out_objects(), grounder.left_out_instances());
-      })
+      .def_property_readonly("left_out",
+                             [](const Grounder& grounder) {
+                               return std::pair(grounder.left_out_objects(),
+                                                grounder.left_out_instances());
+                             })
       .def("read_message", &tedg::nethack::read_message,
            "What a message of at most 256 bytes tells: (Said bits, bits of offered actions).");
   using tedg::nethack::Bound;

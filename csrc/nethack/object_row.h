@@ -16,9 +16,9 @@ inline constexpr int kObjectFacts =
 struct ObjectRow {
   static constexpr uint8_t kNone = 0xff;
   static constexpr uint16_t kNoSubject = 0xffff;
-  uint8_t kind;      // place in the vocabulary; kNone: there is none
-  uint8_t place;     // among the objects of its kind
-  uint16_t subject;  // kind of monster, or whose corpse; kNoSubject where unknown
+  uint8_t kind;               // place in the vocabulary; kNone: there is none
+  uint8_t place;              // among the objects of its kind
+  uint16_t subject;           // kind of monster, or whose corpse; kNoSubject where unknown
   float facts[kObjectFacts];  // the kind's computed attributes in their order, then zeros
 };
 static_assert(sizeof(ObjectRow) == 4 + sizeof(float) * kObjectFacts);

@@ -265,11 +265,13 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
       // From there every square of a room's walls is within reach of a search.
       const uint32_t beside = wall[column - 1] | wall[column + 1];
       const uint32_t along = wall[column] << 1 | wall[column] >> 1;
-      const uint32_t edge = (column % 3 == 1 ? along : 0) | (beside & kThirdRows) | (along & beside);
+      const uint32_t edge =
+          (column % 3 == 1 ? along : 0) | (beside & kThirdRows) | (along & beside);
       const uint32_t wanted = round_ > 1 ? ~0u : promising[column];
       // Not among things lying about: a shop's mimics look like them, and its one door is known.
       const uint32_t things = items[column - 1] | items[column] | items[column + 1];
-      edges = p & ~things & ~(corridor[column] | door[column] | closed[column]) & edge & wanted & ~found;
+      edges = p & ~things & ~(corridor[column] | door[column] | closed[column]) & edge & wanted &
+              ~found;
       found |= edges;
     }
     for (uint32_t worn = found & map.much_searched()[column]; worn; worn &= worn - 1) {

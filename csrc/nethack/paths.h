@@ -60,7 +60,7 @@ class Paths {
 
   Ground ground_;
   Field fields_[Goal::COUNT];
-  int round_ = 0;          // how often every search spot within reach was used up
+  int round_ = 0;  // how often every search spot within reach was used up
 };
 
 }  // namespace tedg::nethack

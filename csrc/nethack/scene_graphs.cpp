@@ -100,8 +100,7 @@ void SceneGraphBuilder::encode(const ObjectRow& object, SceneGraphs& out) const 
 }
 
 void SceneGraphBuilder::add(const uint8_t* instances, int most_instances, const uint8_t* objects,
-                            int most_objects, const uint8_t* active_bits,
-                            SceneGraphs& out) const {
+                            int most_objects, const uint8_t* active_bits, SceneGraphs& out) const {
   // Where each object is among the state's objects; -1: nowhere.
   int8_t object_at[Kind::COUNT][kMostObjects];
   std::memset(object_at, -1, sizeof(object_at));

@@ -37,8 +37,8 @@ inline constexpr int64_t kPlayerNode = -1, kObjectNode = -2;
 
 // The graphs of several states, one after the other.
 struct SceneGraphs {
-  std::vector<int64_t> node_start{0}, edge_start{0};       // [B + 1]
-  std::vector<int64_t> instance_start{0}, object_start{0}; // [B + 1]
+  std::vector<int64_t> node_start{0}, edge_start{0};        // [B + 1]
+  std::vector<int64_t> instance_start{0}, object_start{0};  // [B + 1]
   // Of each edge, within its own state; a source of -1 - s is the shared node s: the conditions,
   // then the effects.
   std::vector<int64_t> source, target, role;
@@ -53,7 +53,7 @@ struct SceneGraphs {
 class SceneGraphBuilder {
  public:
   struct RuleNodes {
-    std::array<int, 2> kinds;  // of its variables; -1: fewer
+    std::array<int, 2> kinds;              // of its variables; -1: fewer
     std::vector<int> conditions, effects;  // without repetition
   };
 

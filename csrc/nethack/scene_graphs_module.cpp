@@ -51,21 +51,20 @@ Bytes bytes_of(const py::array& array, const char* name, py::ssize_t rows, py::s
 }
 
 SceneGraphBuilder make_builder(const std::vector<CompiledNodes>& rules, int num_conditions,
-                               int num_effects, std::vector<int> kind_of_action,
-                               int num_monsters, bool objects) {
+                               int num_effects, std::vector<int> kind_of_action, int num_monsters,
+                               bool objects) {
   std::vector<SceneGraphBuilder::RuleNodes> nodes;
   for (const auto& [kinds, conditions, effects] : rules) {
     nodes.push_back({kinds, conditions, effects});
   }
-  return {std::move(nodes), num_conditions, num_effects, std::move(kind_of_action), num_monsters,
-          objects};
+  return {std::move(nodes),          num_conditions, num_effects,
+          std::move(kind_of_action), num_monsters,   objects};
 }
 
 py::dict build(const SceneGraphBuilder& builder, const py::array& instances,
                const py::array& objects, const py::array& active_bits) {
   const py::ssize_t rows = active_bits.ndim() > 0 ? active_bits.shape(0) : 0;
-  const Bytes instance_rows =
-      bytes_of(instances, "instances", rows, kInstances * sizeof(Instance));
+  const Bytes instance_rows = bytes_of(instances, "instances", rows, kInstances * sizeof(Instance));
   const Bytes object_rows = bytes_of(objects, "objects", rows, kObjects * sizeof(ObjectRow));
   const Bytes bits_rows =
       bytes_of(active_bits, "active_bits", rows, (builder.num_conditions() + 7) / 8);

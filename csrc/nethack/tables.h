@@ -38,8 +38,8 @@ struct Tables {
 
   int num_features() const {
     constexpr int kStanding = 3;
-    return static_cast<int>(scaled.size() + log_columns.size()) + Status::BITS + kMisc +
-           kStanding + Goal::COUNT + Action::NUM_ACTIONS;
+    return static_cast<int>(scaled.size() + log_columns.size()) + Status::BITS + kMisc + kStanding +
+           Goal::COUNT + Action::NUM_ACTIONS;
   }
 };
 

@@ -17,22 +17,22 @@ struct View {
   const Scene& scene;
   const Memory& memory;
   const Ways& ways;
-  const Ground& walks;     // where steps are possible, as far as is known
+  const Ground& walks;  // where steps are possible, as far as is known
   int64_t last_action;
 
-  uint32_t seen;           // flags of all squares but the player's
-  uint32_t near[8];        // flags of the neighbours
-  uint8_t ground[8];       // remembered Terrain of the neighbours
-  uint8_t here;            // remembered Terrain under the player
-  uint32_t near_flags;     // flags of all neighbours together
-  unsigned spared;         // neighbours that hold a monster the game has called peaceful
-  unsigned hostile;        // neighbours that hold a monster not known to be pet or peaceful
+  uint32_t seen;        // flags of all squares but the player's
+  uint32_t near[8];     // flags of the neighbours
+  uint8_t ground[8];    // remembered Terrain of the neighbours
+  uint8_t here;         // remembered Terrain under the player
+  uint32_t near_flags;  // flags of all neighbours together
+  unsigned spared;      // neighbours that hold a monster the game has called peaceful
+  unsigned hostile;     // neighbours that hold a monster not known to be pet or peaceful
   int num_hostile;
   uint32_t hostile_flags;  // flags of all hostile neighbours together
   unsigned locked;         // doors known to be locked in the four straight directions
 
-  View(const Tables& t, const Scene& s, const Memory& m, const Ways& w,
-       const Ground& g, int64_t action)
+  View(const Tables& t, const Scene& s, const Memory& m, const Ways& w, const Ground& g,
+       int64_t action)
       : tables(t), scene(s), memory(m), ways(w), walks(g), last_action(action) {
     const LevelMap& map = memory.map();
     seen = map.seen_without(tables, scene.position);

@@ -84,8 +84,7 @@ inline void check_dim(const char* name, const Tensor& tensor, int64_t dim, const
 
 inline void check_dtype(const char* name, const Tensor& tensor, ScalarType type) {
   if (tensor.scalar_type() != type) {
-    refuse(name, " must have dtype ", dtype_text(type), ", got ",
-           dtype_text(tensor.scalar_type()));
+    refuse(name, " must have dtype ", dtype_text(type), ", got ", dtype_text(tensor.scalar_type()));
   }
 }
 
@@ -111,8 +110,7 @@ inline void check_tensor(const char* name, const Tensor& tensor,
   for (size_t i = 0; same && i < sizes.size(); ++i) same = sizes[i] == shape.begin()[i];
   if (!same) refuse(name, " must have shape ", shape_text(shape), ", got ", shape_text(sizes));
   check_dtype(name, tensor, type);
-  if (tensor.is_cuda() != like.is_cuda() ||
-      tensor.get_device_index() != like.get_device_index()) {
+  if (tensor.is_cuda() != like.is_cuda() || tensor.get_device_index() != like.get_device_index()) {
     refuse(name, " must be on the same device as the other arguments");
   }
 }

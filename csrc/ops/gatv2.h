@@ -35,8 +35,8 @@ struct GatV2Arguments {
     check_tensor("t_rowptr", t_rowptr, {sources() + 1}, ScalarType::Int, x_src);
     check_tensor("t_target", t_target, {edges()}, ScalarType::Int, x_src);
     check_tensor("t_edge", t_edge, {edges()}, ScalarType::Int, x_src);
-    for (Tensor* tensor : {&x_src, &x_dst, &att, &rowptr, &col, &edge_id, &t_rowptr, &t_target,
-                           &t_edge}) {
+    for (Tensor* tensor :
+         {&x_src, &x_dst, &att, &rowptr, &col, &edge_id, &t_rowptr, &t_target, &t_edge}) {
       *tensor = packed(*tensor);
     }
     x_edge = packed(x_edge);

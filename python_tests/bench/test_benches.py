@@ -23,7 +23,7 @@ from training import train  # noqa: E402
 
 from tedg_fast import machine  # noqa: E402
 from tedg_fast.hypergraph import load_hypergraph  # noqa: E402
-from tedg_fast.train.config import TrainConfig  # noqa: E402
+from tedg_fast.runs.config import TrainConfig  # noqa: E402
 
 SMALL = ["--num-envs", "4", "--num-workers", "1", "--ppo.rollout-decisions", "32"]
 CORES = sorted(os.sched_getaffinity(0))

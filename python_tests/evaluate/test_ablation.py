@@ -10,7 +10,7 @@ import pytest
 from command import SHORT, refused, run
 
 from tedg_fast import cli
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
 
 GRID = ["--arms", "full", "graph-off", "--seeds", "1", "--parallel", "2", "--eval-episodes", "4"]
 

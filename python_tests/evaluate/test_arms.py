@@ -4,7 +4,7 @@ import pytest
 
 from tedg_fast.evaluate.arms import ARMS, does_the_same, num_parameters, plan
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.train.limits import ConfigError
+from tedg_fast.runs.config import ConfigError
 
 
 def trials(*common, arms=tuple(ARMS), seeds=(3, 4), episodes=500):

@@ -15,7 +15,7 @@ from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.evaluate.contexts import ALL, CONTEXTS
 from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.policy import Player
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
 
 FEW = ["--episodes", 5, "--max-steps", 30, "--num-envs", 3, "--seed", 4]
 

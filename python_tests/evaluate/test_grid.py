@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tedg_fast.evaluate.grid import gain_interval, over_seeds, score_at
-from tedg_fast.report.runs import Run
+from tedg_fast.runs.log import Run
 
 
 def run_of(scores, env_steps, steps_played):

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 
-from tedg_fast.train import files
+from tedg_fast import files
 
 STEPS = ["open", "write", "flush", "fsync", "chmod", "replace", "open folder", "fsync folder"]
 """What ``write_whole`` does to write one file, in order."""

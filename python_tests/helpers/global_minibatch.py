@@ -16,8 +16,8 @@ from vector_games import make_env
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing
+from tedg_fast.runs.config import PPOConfig, TrainConfig
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.distributed import joined
 from tedg_fast.train.ppo import PPO, segment_rows
 from tedg_fast.train.ranks import first_generator

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import killable
 
-from tedg_fast.train.files import TEMPORARY
+from tedg_fast.files import TEMPORARY
 
 PLACES = {"game step": 80, "gradient step": 20, "file": 60, "bytes": 6, "clock": 2000}
 """Where kills strike, in turn, and below which count."""

@@ -14,7 +14,7 @@ from tedg_fast.nethack.facts.observation import (
     ObservationSpec,
     objects_of,
 )
-from tedg_fast.nethack.games.vector_env import StepResult
+from tedg_fast.nethack.games.step_result import StepResult
 
 
 def tiny_hypergraph() -> Hypergraph:

@@ -6,7 +6,7 @@ import math
 from exact import differences
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
 
 EPISODE_SERIES = ("true_score", "last_observation_score", "reward", "length", "depth")
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.platform import platform
+from tedg_fast.runs.config import TrainConfig, to_dict
+from tedg_fast.runs.platform import platform
 
 
 def small_state(env_steps=7, **changes):

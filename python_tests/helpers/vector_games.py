@@ -7,7 +7,8 @@ import numpy as np
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.nethack.games.vector_env import StepResult, VectorEnv
+from tedg_fast.nethack.games.step_result import StepResult
+from tedg_fast.nethack.games.vector_env import VectorEnv
 
 
 def make_env(**changes: Any) -> VectorEnv:

@@ -7,7 +7,7 @@ from command import refused, tedg_train
 from v3_files import real_files
 
 from tedg_fast.legacy import V3Checkpoint
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
 
 SHORT = [
     "--max-steps", "60", "--num-envs", "8", "--threads", "1",

@@ -14,8 +14,8 @@ from tedg_fast.legacy import V3Checkpoint, V3Grounder, V3Hypergraph, V3Policy
 from tedg_fast.nethack.actions import WAIT
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Routing
+from tedg_fast.runs.config import PPOConfig, TrainConfig
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.ppo import PPO
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch

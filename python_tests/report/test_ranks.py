@@ -3,7 +3,7 @@
 import numpy as np
 
 from tedg_fast.report.ranks import ranks_tables
-from tedg_fast.report.runs import Run
+from tedg_fast.runs.log import Run
 
 
 def run_with(**updates):

@@ -18,8 +18,8 @@ from tedg_fast import cli
 from tedg_fast.report.arms import arms_of, compare, compare_with_beginning
 from tedg_fast.report.command import not_compared, tables_of, verdicts_of
 from tedg_fast.report.lineage import whole_course
-from tedg_fast.report.runs import load_run
 from tedg_fast.report.statistics import student_t
+from tedg_fast.runs.log import load_run
 
 
 def tedg_report(monkeypatch, *arguments):

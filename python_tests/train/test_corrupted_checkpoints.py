@@ -14,12 +14,13 @@ import torch
 from command import SHORT, tedg_train
 from exact import differences
 
-from tedg_fast.train import checkpoint
-from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.config import from_dict
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.checkpoint import CheckpointError
+from tedg_fast.runs.config import from_dict
+from tedg_fast.runs.model import load_rules
+from tedg_fast.runs.source import Source
 from tedg_fast.train.display import Display
-from tedg_fast.train.model import load_rules
-from tedg_fast.train.resume import Source
+from tedg_fast.train.resume import check_takeover
 from tedg_fast.train.trainer import Trainer
 
 WRONG = [None, -1, 2.5, "text", [], ["x"], {}, {"a": 1}, (1, 2, 3), True, torch.zeros(2, 3, 4),
@@ -50,7 +51,7 @@ def take_over(whole):
         source = Source(path, checkpoint.load(path), [])
         if source.state["hypergraph"] != kept:
             source.rules(None)
-        source.check_takeover(from_dict(source.state["config"]))
+        check_takeover(source, from_dict(source.state["config"]))
         trainer.resume(source)
 
     take_over(whole)

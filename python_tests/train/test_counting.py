@@ -8,8 +8,8 @@ from command import SHORT, tedg_train
 from run_results import assert_logs_are_complete, assert_same_end, log_of
 
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.train import checkpoint
-from tedg_fast.train.config import TrainConfig
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import TrainConfig
 from tedg_fast.train.counting import in_turn, up_to
 
 

@@ -21,9 +21,9 @@ from run_results import (
 )
 from train_states import small_state
 
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.folder import RunFolder, RunFolderError
 from tedg_fast.train.event_file import EventFile
-from tedg_fast.train.run_folder import RunFolder, RunFolderError
 
 NEVER = 10**6
 

@@ -11,7 +11,7 @@ import pytest
 from command import SHORT, tedg_train
 from run_results import log_of, tensorboard_series
 
-from tedg_fast.train.bands import ATTENTION_VARIANCE, GRAD_NORM, alpha_entropy_band
+from tedg_fast.runs.bands import ATTENTION_VARIANCE, GRAD_NORM, alpha_entropy_band
 from tedg_fast.train.display import Display, Status
 from tedg_fast.train.health import Reading
 

@@ -17,7 +17,7 @@ import rank_threads
 from command import SHORT, tedg_train
 from run_results import assert_logs_are_complete, assert_same_end, end_state, log_of
 
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
 
 RUN = [*SHORT, "--warmup.episodes", "4", "--transition.episodes", "8", "--num-workers", "2",
        "--checkpoint-minutes", "0", "--quiet"]  # fmt: skip

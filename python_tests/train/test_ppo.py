@@ -12,9 +12,9 @@ from vector_games import make_env
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.policy import Policy, PolicyConfig, Routing
+from tedg_fast.runs.config import PPOConfig, TrainConfig
 from tedg_fast.train import ppo as ppo_module
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.config import PPOConfig, TrainConfig
 from tedg_fast.train.distributed import ALONE
 from tedg_fast.train.ppo import PPO, Batch, NotFinite, segment_rows
 from tedg_fast.train.rollout import Collector, Rollout

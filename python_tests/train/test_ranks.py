@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tedg_fast.train.config import TrainConfig
+from tedg_fast.runs.config import ConfigError, TrainConfig
+from tedg_fast.runs.limits import check_config
 from tedg_fast.train.distributed import World
-from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.ranks import MOST_RANKS, Pace, deal, first_generator
 from tedg_fast.train.run_log import _append
 

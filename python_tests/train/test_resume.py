@@ -13,9 +13,10 @@ from command import SHORT, refused, tedg_train
 from exact import differences
 from run_results import assert_logs_are_complete, assert_same_end, end_state, log_of
 
-from tedg_fast.train import checkpoint
-from tedg_fast.train.config import from_dict
-from tedg_fast.train.resume import find_checkpoint
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import from_dict
+from tedg_fast.runs.source import find_checkpoint
+from tedg_fast.train.resume import notes_on
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,8 @@ def test_other_settings_are_taken_and_it_says_that_exactness_ends(half, monkeypa
 def test_another_device_is_said(half):
     source = find_checkpoint(half)
     config = from_dict(source.state["config"])
-    assert source.notes(replace(config, episodes=99, num_workers=7, exp_name="other")) == []
-    (note,) = source.notes(replace(config, device="cuda"))
+    assert notes_on(source, replace(config, episodes=99, num_workers=7, exp_name="other")) == []
+    (note,) = notes_on(source, replace(config, device="cuda"))
     assert "device is cpu there and cuda here" in note
 
 

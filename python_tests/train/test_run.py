@@ -19,8 +19,8 @@ from tedg_fast.errors import STOPPING
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import NO_RULE, instances_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
-from tedg_fast.train import checkpoint, limits
-from tedg_fast.train.config import TrainConfig, to_dict
+from tedg_fast.runs import checkpoint, limits
+from tedg_fast.runs.config import TrainConfig, flat_settings, to_dict
 
 
 def series(folder):
@@ -255,12 +255,12 @@ def test_a_branch_of_a_run_that_has_all_its_episodes(trained, monkeypatch, capsy
 def test_every_number_of_the_configuration_has_its_range():
     numbers = {
         name
-        for name, value in limits.flat_settings(to_dict(TrainConfig())).items()
+        for name, value in flat_settings(to_dict(TrainConfig())).items()
         if isinstance(value, int | float | tuple) and not isinstance(value, bool)
         if not name.endswith("alpha_entropy_sign")  # a choice of two
     }
     assert numbers <= set(limits.RANGES)
-    assert set(limits.RANGES) <= set(limits.flat_settings(to_dict(TrainConfig())))
+    assert set(limits.RANGES) <= set(flat_settings(to_dict(TrainConfig())))
 
 
 def test_existing_run_is_not_overwritten(trained, monkeypatch, capsys):

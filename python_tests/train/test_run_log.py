@@ -3,8 +3,8 @@
 import json
 from types import SimpleNamespace
 
+from tedg_fast.runs.folder import RunFolder
 from tedg_fast.train import run_log
-from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.run_log import RunLog
 
 SIGNALS = {

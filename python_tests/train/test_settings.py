@@ -9,11 +9,11 @@ from run_results import log_of
 
 from tedg_fast import cli, machine
 from tedg_fast.hypergraph import load_hypergraph
-from tedg_fast.train import checkpoint
-from tedg_fast.train.config import PPOConfig, TrainConfig
-from tedg_fast.train.config_file import as_toml, read_config
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import ConfigError, PPOConfig, TrainConfig
+from tedg_fast.runs.config_file import as_toml, read_config
+from tedg_fast.runs.limits import plain
 from tedg_fast.train.flags import ineffective_flags
-from tedg_fast.train.limits import ConfigError, plain
 from tedg_fast.train.memory import check_memory, needed_memory
 
 PACKAGED = resources.files("tedg_fast.hypergraph") / "data" / "nethack.toml"

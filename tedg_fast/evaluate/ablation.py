@@ -15,14 +15,13 @@ from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.arms import ARMS, FULL, Trial, plan
 from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
+from tedg_fast.files import write_whole
 from tedg_fast.machine import cores
-from tedg_fast.report.runs import load_run
-from tedg_fast.train.config import from_dict, to_dict
-from tedg_fast.train.files import write_whole
-from tedg_fast.train.limits import RANGES, ConfigError, flag, plain
-from tedg_fast.train.model import load_rules
-from tedg_fast.train.resume import changed_settings
-from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.runs.config import ConfigError, changed_settings, from_dict, to_dict
+from tedg_fast.runs.folder import RunFolder
+from tedg_fast.runs.limits import RANGES, flag, plain
+from tedg_fast.runs.log import load_run
+from tedg_fast.runs.model import load_rules
 
 PROGRAM = "tedg-ablate"
 REFERENCE = "reference"
@@ -73,7 +72,7 @@ def main(arguments: Sequence[str]) -> None:
 def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     """Run the grid and write its tables → the names of the runs that failed.
 
-    Raises ``ConfigError``, ``ReportError`` and what loading rules raises, before anything runs.
+    Raises ``ConfigError``, ``LogError`` and what loading rules raises, before anything runs.
     """
     _check(config)
     workers = max(1, cores() // config.parallel)

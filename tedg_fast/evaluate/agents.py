@@ -13,12 +13,12 @@ from tedg_fast.legacy.policy import V3_ROUTING, V3Policy
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.policy import Player, Policy, Routing, player_of
-from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.checkpoint_schema import Mismatch, require_like
-from tedg_fast.train.config import from_dict
-from tedg_fast.train.model import Rules, build_policy, load_rules
-from tedg_fast.train.resume import Source, find_checkpoint, named
-from tedg_fast.train.v3_source import V3Source
+from tedg_fast.runs.checkpoint import CheckpointError
+from tedg_fast.runs.checkpoint_schema import Mismatch, require_like
+from tedg_fast.runs.config import from_dict
+from tedg_fast.runs.model import Rules, build_policy, load_rules
+from tedg_fast.runs.source import Source, find_checkpoint, named
+from tedg_fast.runs.v3_source import V3Source
 
 BUILT_IN = ("random", "random-allowed", "rules")
 

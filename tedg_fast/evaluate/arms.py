@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tedg_fast.arguments import parsed
-from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.limits import RANGES, ConfigError, check_config
-from tedg_fast.train.model import Rules, build_policy, load_rules
+from tedg_fast.runs.config import ConfigError, TrainConfig, to_dict
+from tedg_fast.runs.limits import RANGES, check_config
+from tedg_fast.runs.model import Rules, build_policy, load_rules
 
 FULL = "full"
 ONE_EXPERT = "one-expert"

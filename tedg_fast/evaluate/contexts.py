@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from tedg_fast.hypergraph import expert_name
 from tedg_fast.nethack.facts.features import HP_SHARE, closeness_column
 from tedg_fast.nethack.facts.observation import Observation, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
-from tedg_fast.train.health import expert_name
 
 CONTEXTS = ("HP low", "monster adjacent", "unexplored nearby")
 """HP below two fifths; a monster on a neighbouring square; unseen ground at most four steps

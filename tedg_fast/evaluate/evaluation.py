@@ -22,11 +22,12 @@ from tedg_fast.evaluate.agents import Agent, Setting, find_agents
 from tedg_fast.evaluate.contexts import expert_use
 from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
+from tedg_fast.files import write_whole
 from tedg_fast.machine import cores
 from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.nethack.games.worker_process import WorkerError
-from tedg_fast.train.files import write_whole
-from tedg_fast.train.limits import RANGES, ConfigError, check_character, flag, plain
+from tedg_fast.runs.config import ConfigError
+from tedg_fast.runs.limits import RANGES, check_character, flag, plain
 
 ABOVE = "the games above are those played to their end before"
 TOP_KILLERS = 5

@@ -12,10 +12,10 @@ from tedg_fast.evaluate import table
 from tedg_fast.evaluate.arms import FULL, Trial, num_parameters
 from tedg_fast.evaluate.summary import finite, paired
 from tedg_fast.report.arms import WINDOW
-from tedg_fast.report.runs import ReportError, Run, load_run
 from tedg_fast.report.statistics import mean_interval
-from tedg_fast.train.model import load_rules
-from tedg_fast.train.platform import platform
+from tedg_fast.runs.log import LogError, Run, load_run
+from tedg_fast.runs.model import load_rules
+from tedg_fast.runs.platform import platform
 
 STEPS = (100_000, 300_000, 500_000, 700_000)
 """Environment steps at which scores are compared."""
@@ -61,7 +61,7 @@ def grid(
 def _finished(trial: Trial) -> Run | None:
     try:
         run = load_run(Path(trial.config.results, trial.config.exp_name))
-    except ReportError:
+    except LogError:
         return None
     return run if run.last_episode >= trial.config.episodes else None
 

@@ -19,7 +19,7 @@ from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.games.episode import Episode, draws_of
 from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.nethack.games.worker_process import WorkerError
-from tedg_fast.train.model import grounder_of
+from tedg_fast.runs.model import grounder_of
 
 _DECISIONS_A_DEAL = 100
 """So many in each game, and games not begun yet are dealt out anew to who will need them first."""

@@ -11,6 +11,7 @@ from tedg_fast.hypergraph.schema import (
     HypergraphError,
     Operator,
     Use,
+    expert_name,
 )
 from tedg_fast.hypergraph.templates import Do, Keyboard, Template
 from tedg_fast.hypergraph.vocabulary import Attribute, Kind, Vocabulary
@@ -31,5 +32,6 @@ __all__ = [
     "Template",
     "Use",
     "Vocabulary",
+    "expert_name",
     "load_hypergraph",
 ]

@@ -37,6 +37,11 @@ class HypergraphError(BadInput):
     """A rule file cannot be used; the message is one line: file, line, place, problem, remedy."""
 
 
+def expert_name(k: int) -> str:
+    """Name of expert k; those beyond the four of the rules are called by number."""
+    return EXPERTS[k] if k < len(EXPERTS) else f"expert{k}"
+
+
 @dataclass(frozen=True)
 class Condition:
     """An expression that holds or not, for each binding of the objects that it is about.

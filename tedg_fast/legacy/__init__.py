@@ -1,7 +1,7 @@
 """V3, the predecessor: its checkpoint, hypergraph and observation formats, and its network.
 
 Its checkpoints, hypergraphs and observations are known here only; its training log is read by
-``tedg_fast.report.runs``. The names that need torch are imported when they are first asked for:
+``tedg_fast.runs.log``. The names that need torch are imported when they are first asked for:
 game workers use :class:`V3Grounder` and have no other use for torch.
 """
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tedg_fast.report.earlier import RECORDED_CHARACTER, RECORDED_STEPS, Earlier
-from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import difference_interval, mean_interval
-from tedg_fast.train.resume import WITHOUT_EFFECT
+from tedg_fast.runs.config import WITHOUT_EFFECT
+from tedg_fast.runs.log import Run
 
 GAMES = ("character", "max_steps")
 """Settings that make other games of them."""

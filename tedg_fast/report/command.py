@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from tedg_fast.arguments import parsed
+from tedg_fast.errors import BadInput
+from tedg_fast.files import write_whole
 from tedg_fast.report.arms import (
     Arm,
     Verdict,
@@ -32,7 +34,6 @@ from tedg_fast.report.lineage import whole_course
 from tedg_fast.report.page import page
 from tedg_fast.report.ranks import ranks_tables
 from tedg_fast.report.rules import rules_tables
-from tedg_fast.report.runs import ReportError, Run, load_run
 from tedg_fast.report.style import styled
 from tedg_fast.report.tables import (
     Table,
@@ -43,7 +44,11 @@ from tedg_fast.report.tables import (
     verdict_table,
     warmup_table,
 )
-from tedg_fast.train.files import write_whole
+from tedg_fast.runs.log import LogError, Run, load_run
+
+
+class ReportError(BadInput):
+    """A report that cannot be made; the message is one line: what is wrong, what to do."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     for path in _with_progress({path.resolve(): path for path in paths}.values(), "reading runs"):
         try:
             run = load_run(path)
-        except ReportError as error:
+        except LogError as error:
             remarks.append(f"left out: {error}")
             continue
         runs.append(run)

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from tedg_fast.report.arms import WINDOW, Arm, as_recorded
 from tedg_fast.report.earlier import RANDOM_ALL, RANDOM_ALLOWED
-from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import mean_interval, moving_interval, moving_mean
 from tedg_fast.report.style import (
     COLOURS,
@@ -23,12 +22,13 @@ from tedg_fast.report.style import (
     look,
     new_figure,
 )
-from tedg_fast.train.bands import (
+from tedg_fast.runs.bands import (
     ATTENTION_VARIANCE,
     EXPERT_USAGE,
     GRAD_NORM,
     alpha_entropy_band,
 )
+from tedg_fast.runs.log import Run
 
 LOSSES = {
     "alignment_loss": "alignment", "semantic_loss": "semantic", "overlap_loss": "overlap",

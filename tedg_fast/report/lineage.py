@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tedg_fast.report.runs import ReportError, Run, load_run
-from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.runs.folder import RunFolder
+from tedg_fast.runs.log import LogError, Run, load_run
 
 
 def whole_course(run: Run, runs: Sequence[Run]) -> Run:
@@ -48,7 +48,7 @@ def _parent(run: Run, runs: Sequence[Run]) -> Run | None:
             return other
     try:
         parent = load_run(folder.path)
-    except ReportError:
+    except LogError:
         return None
     return None if parent.path.resolve() == run.path.resolve() else parent
 

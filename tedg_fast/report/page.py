@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tedg_fast.report.arms import Verdict
 from tedg_fast.report.figures import Picture
-from tedg_fast.report.runs import Run
 from tedg_fast.report.style import svg
 from tedg_fast.report.tables import Table
+from tedg_fast.runs.log import Run
 
 _STYLE = """
 :root { color-scheme: light; }

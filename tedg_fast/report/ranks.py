@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tedg_fast.report.runs import Run
 from tedg_fast.report.tables import Table, number
+from tedg_fast.runs.log import Run
 
 _SPEED = re.compile(r"rank(\d+)_steps_per_second")
 

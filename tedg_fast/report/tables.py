@@ -9,10 +9,9 @@ import numpy as np
 
 from tedg_fast.report.arms import WINDOW, Arm, Verdict, as_recorded
 from tedg_fast.report.earlier import EARLIER_RUNS, OLD_WARMUP, RANDOM_POLICIES, Earlier
-from tedg_fast.report.runs import Run
 from tedg_fast.report.statistics import difference_interval, mean_interval
-from tedg_fast.train.limits import flat_settings
-from tedg_fast.train.resume import WITHOUT_EFFECT
+from tedg_fast.runs.config import WITHOUT_EFFECT, flat_settings
+from tedg_fast.runs.log import Run
 
 NOT_KNOWN = "–"
 _CHARACTER, _PADDING = 0.58, 1.4

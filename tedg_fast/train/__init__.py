@@ -1,1 +1,1 @@
-"""The PPO trainer: phases, losses, rollout, update, checkpoint, health, and the loop over them."""
+"""The PPO trainer: losses, rollout, update, health, the loop over them, and the record it keeps."""

@@ -17,17 +17,18 @@ from tedg_fast.arguments import parsed
 from tedg_fast.errors import STOPPING, Stopped
 from tedg_fast.machine import allow_files
 from tedg_fast.nethack.games.worker_process import WorkerError
-from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.config_file import read_config
+from tedg_fast.runs.config import ConfigError, TrainConfig, changed_settings, to_dict
+from tedg_fast.runs.config_file import read_config
+from tedg_fast.runs.folder import RunFolder
+from tedg_fast.runs.limits import check_config
+from tedg_fast.runs.model import Rules, load_rules
+from tedg_fast.runs.platform import platform
+from tedg_fast.runs.source import AnySource, Source, find_checkpoint
 from tedg_fast.train.display import Display
 from tedg_fast.train.distributed import World, joined
 from tedg_fast.train.flags import ineffective_flags, refuse_contradictions
-from tedg_fast.train.limits import ConfigError, check_config
 from tedg_fast.train.memory import check_memory
-from tedg_fast.train.model import Rules, load_rules
-from tedg_fast.train.platform import platform
-from tedg_fast.train.resume import AnySource, Source, changed_settings, find_checkpoint
-from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.train.resume import check_takeover, goes_on_in
 from tedg_fast.train.tracking import Service, check_service, tracked
 from tedg_fast.train.trainer import Trainer
 
@@ -82,7 +83,7 @@ def _train(arguments: Sequence[str], world: World) -> None:
     display = Display(config.episodes, source.completed if source else 0, quiet=quiet)
     trainer = Trainer(config, hypergraph, display, world)
     if source is not None:
-        source.restore(trainer)
+        trainer.resume(source)
     stops = _stop_on_signals(trainer)
     if not world.leads:
         trainer.run()
@@ -133,8 +134,8 @@ def _prepared(arguments: Sequence[str], world: World, restarted: bool) -> Prepar
     games = config.num_envs * world.local_size / world.size
     allow_files(math.ceil(games / config.num_workers))
     if source is not None:
-        source.check_takeover(config)
-    if source is None or not source.goes_on_in(folder):
+        check_takeover(source, config)
+    if source is None or not goes_on_in(source, folder):
         folder.refuse_existing()
         if source is not None and source.completed >= config.episodes:
             raise ConfigError(

@@ -14,14 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tedg_fast.errors import Stopped
-from tedg_fast.train.bands import (
+from tedg_fast.hypergraph import expert_name
+from tedg_fast.runs.bands import (
     ATTENTION_VARIANCE,
     EXPERT_USAGE,
     GRAD_NORM,
     Band,
     alpha_entropy_band,
 )
-from tedg_fast.train.health import Reading, expert_name
+from tedg_fast.train.health import Reading
 from tedg_fast.train.stopwatch import Stopwatch
 
 PLAIN_EVERY = 10.0

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tedg_fast.errors import Failed
-from tedg_fast.train.limits import ConfigError
+from tedg_fast.runs.config import ConfigError
 
 COLLECTIVE_SECONDS = 120.0
 """After so long in one collective another rank counts as hung. More than a game worker that hangs

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tedg_fast.train.health import Reading, expert_name
+from tedg_fast.hypergraph import expert_name
+from tedg_fast.train.health import Reading
 from tedg_fast.train.ranks import Share
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from tedg_fast.policy import PolicyConfig
-from tedg_fast.train.config import PPOConfig, TrainConfig
-from tedg_fast.train.limits import ConfigError, flag
-from tedg_fast.train.model import Rules
-from tedg_fast.train.phases import FINE_TUNE, TRANSITION, WARMUP
+from tedg_fast.runs.config import ConfigError, PPOConfig, TrainConfig
+from tedg_fast.runs.limits import flag
+from tedg_fast.runs.model import Rules
+from tedg_fast.runs.phases import FINE_TUNE, TRANSITION, WARMUP
 
 _PHASES = {"warmup": WARMUP, "transition": TRANSITION, "fine_tune": FINE_TUNE}
 _LOSSES = {

@@ -4,16 +4,11 @@ import math
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from tedg_fast.hypergraph import EXPERTS
-from tedg_fast.train.bands import ATTENTION_VARIANCE, COLLAPSE, DECIDED, EXPERT_USAGE, GRAD_NORM
+from tedg_fast.hypergraph import expert_name
+from tedg_fast.runs.bands import ATTENTION_VARIANCE, COLLAPSE, DECIDED, EXPERT_USAGE, GRAD_NORM
 
 ALIGNMENT_WINDOW = 50
 """Episodes over which the alignment loss is watched."""
-
-
-def expert_name(k: int) -> str:
-    """Name of expert k; those beyond the semantic four are called by number."""
-    return EXPERTS[k] if k < len(EXPERTS) else f"expert{k}"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from tedg_fast.ops import fenchel_young_loss, routing_losses
 from tedg_fast.policy import PolicyOutput
+from tedg_fast.runs.phases import Settings
 from tedg_fast.train.distributed import ALONE, World
-from tedg_fast.train.phases import Settings
 
 
 class Minibatch(NamedTuple):

@@ -4,9 +4,8 @@ from typing import Any
 
 from tedg_fast.machine import free_memory
 from tedg_fast.nethack.actions import NUM_ACTIONS
-from tedg_fast.train.config import TrainConfig
-from tedg_fast.train.limits import ConfigError
-from tedg_fast.train.model import Rules, grounder_of
+from tedg_fast.runs.config import ConfigError, TrainConfig
+from tedg_fast.runs.model import Rules, grounder_of
 
 # Rounded up: a run of 32 games in two workers takes 445 MiB
 # (bench/results/earlier_rules/endurance.md).

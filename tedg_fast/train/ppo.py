@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from tedg_fast.policy import Policy, Routing
+from tedg_fast.runs.checkpoint import snapshot
+from tedg_fast.runs.config import PPOConfig
+from tedg_fast.runs.phases import Settings
 from tedg_fast.train.advantages import generalised_advantages
-from tedg_fast.train.checkpoint import snapshot
-from tedg_fast.train.config import PPOConfig
 from tedg_fast.train.distributed import ALONE, World
 from tedg_fast.train.losses import Minibatch, effect_loss, ppo_loss
-from tedg_fast.train.phases import Settings
 from tedg_fast.train.rollout import Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tedg_fast.errors import Failed
-from tedg_fast.nethack.games.vector_env import GameState
+from tedg_fast.nethack.games.episode import GameState
 from tedg_fast.train.distributed import World
 from tedg_fast.train.rollout import Played
 

@@ -5,20 +5,22 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.train import checkpoint
-from tedg_fast.train.config import TrainConfig, to_dict
-from tedg_fast.train.config_file import as_toml
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import TrainConfig, to_dict
+from tedg_fast.runs.config_file import as_toml
+from tedg_fast.runs.folder import RunFolder
+from tedg_fast.runs.phases import Settings
+from tedg_fast.runs.source import Source
 from tedg_fast.train.display import Display, Status
 from tedg_fast.train.distributed import World
 from tedg_fast.train.entry import entry_of, reading_of
 from tedg_fast.train.health import HealthMonitor, Reading
-from tedg_fast.train.phases import Settings
 from tedg_fast.train.progress import Progress
 from tedg_fast.train.ranks import Pace, RankState, Share
-from tedg_fast.train.resume import Source
-from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.train.resume import notes_on
 from tedg_fast.train.run_log import RunLog
 from tedg_fast.train.saver import Saver
 
@@ -51,9 +53,13 @@ class Recorder:
         if self.folder.holds(source.path):
             self.log.load_state_dict(source.state["log"])
         else:
-            self.log.first_episode, self.log.parent = self.progress.completed, str(source.path)
-            self.progress.best_score = -math.inf
-        self.notes = source.notes(self.config, self.world.size)
+            self.begin_after(source.path)
+        self.notes = notes_on(source, self.config, self.world.size)
+
+    def begin_after(self, parent: Path) -> None:
+        """Begin a log of our own, for the episodes after those of the checkpoint ``parent``."""
+        self.log.first_episode, self.log.parent = self.progress.completed, str(parent)
+        self.progress.best_score = -math.inf
 
     def event(self, kind: str, message: str) -> None:
         """Record something out of the ordinary and show it, on the first rank."""

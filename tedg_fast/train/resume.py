@@ -1,180 +1,78 @@
-"""Going on from a checkpoint: which file, and whether this configuration can take it over."""
+"""Going on from a checkpoint: whether a configuration and its networks can take it over."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from tedg_fast.hypergraph import HypergraphError
-from tedg_fast.legacy import LegacyError, V3Checkpoint, is_v3_checkpoint
-from tedg_fast.train import checkpoint
-from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.checkpoint_schema import Mismatch, require, require_like
-from tedg_fast.train.config import TrainConfig, from_dict, to_dict
-from tedg_fast.train.limits import flat_settings
-from tedg_fast.train.model import Rules, load_rules, stored_rules
-from tedg_fast.train.platform import platform
-from tedg_fast.train.run_folder import RunFolder
-from tedg_fast.train.v3_source import V3Source
-
-if TYPE_CHECKING:
-    from tedg_fast.train.trainer import Trainer
-
-WITHOUT_EFFECT = (
-    "exp_name", "results", "resume", "episodes", "num_workers", "save_every", "keep_checkpoints",
-    "checkpoint_minutes",
-)  # fmt: skip
-"""Settings that change no bit of what is learnt."""
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.checkpoint import CheckpointError
+from tedg_fast.runs.checkpoint_schema import Mismatch, require, require_like
+from tedg_fast.runs.config import TrainConfig, changed_settings, to_dict
+from tedg_fast.runs.folder import RunFolder
+from tedg_fast.runs.platform import platform
+from tedg_fast.runs.source import AnySource, Source
+from tedg_fast.runs.v3_source import V3Source
 
 
-@dataclass(frozen=True)
-class Source:
-    """A checkpoint found for ``--resume``, with remarks on damaged files that were passed over."""
+def goes_on_in(source: AnySource, folder: RunFolder) -> bool:
+    """Whether the run's own files are in ``folder``; V3's folders are not like ours."""
+    return isinstance(source, Source) and folder.holds(source.path)
 
-    path: Path
-    state: checkpoint.State
-    remarks: list[str]
 
-    @property
-    def completed(self) -> int:
-        """Episodes finished."""
-        return self.state["completed"]
-
-    def rules(self, path: str | None) -> tuple[Rules, str]:
-        """The rules to go on by, and in words which: those kept in the checkpoint, or, where their
-        play is the same, those at ``path``.
-
-        Raises ``CheckpointError``, ``HypergraphError`` or ``LegacyError``.
-        """
-        kept = self.state["hypergraph"]
-        if path is None:
-            try:
-                rules = stored_rules(kept["files"], str(self.path))
-            except (HypergraphError, LegacyError) as error:
-                raise CheckpointError(f"{error}; give their file by --hypergraph") from None
-            where = f"as kept in {self.path}{self._changed_since()}"
-        else:
-            rules, where = load_rules(path), f"from {path}"
-        if rules.digest != kept["digest"]:
+def check_takeover(source: AnySource, config: TrainConfig) -> None:
+    """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from there."""
+    if isinstance(source, V3Source):
+        if config.num_experts != source.v3.num_experts:
             raise CheckpointError(
-                f"{self.path} was trained with the rules {kept['name']!r} (sha256 "
-                f"{kept['digest'][:12]}…), which {named(rules)} {where} are not: leave out "
-                "--hypergraph, or begin a new run"
+                f"{source.path} has {source.v3.num_experts} experts and --num-experts is "
+                f"{config.num_experts}: leave it out"
             )
-        return rules, f"by the rules {named(rules)} {where}"
-
-    def settings(self) -> TrainConfig:
-        """The settings that are kept where no others are given.
-
-        Its ``hypergraph`` is None, for the kept rules; the run's folder is where it lies now, as it
-        may have been moved or renamed.
-        """
-        saved = replace(from_dict(self.state["config"]), hypergraph=None)
-        run = RunFolder.around(self.path)
-        if run is None:
-            return saved
-        return replace(saved, results=str(run.path.parent), exp_name=run.path.name)
-
-    def goes_on_in(self, folder: RunFolder) -> bool:
-        """Whether the run's own files are in ``folder``."""
-        return folder.holds(self.path)
-
-    def check_takeover(self, config: TrainConfig) -> None:
-        """Raise ``CheckpointError`` naming the difference if ``config`` cannot go on from here."""
-        saved, now = self.state["config"], to_dict(config)
-        differences = [
-            f"{name.replace('_', '-')} is {saved[name]} there and {now[name]} here"
-            for name in ("num_experts",)
-            if saved[name] != now[name]
-        ]
-        differences += [
-            f"policy.{name.replace('_', '-')} is {value} there and {now['policy'][name]} here"
-            for name, value in saved["policy"].items()
-            if value != now["policy"][name]
-        ]
-        if differences:
-            raise CheckpointError(
-                f"{self.path} is of another configuration: {'; '.join(differences)}; resume with "
-                "the same ones, or start a new run"
-            )
-        folder = RunFolder(config.results, config.exp_name)
-        if folder.holds(self.path):
-            _refuse_rewind(self, folder)
-
-    def restore(self, trainer: "Trainer") -> None:
-        """Give a new trainer everything that the checkpoint holds."""
-        trainer.resume(self)
-
-    def _changed_since(self) -> str:
-        """In words, that the rules have changed where the run first had them from."""
-        origin = self.state["config"]["hypergraph"]
-        try:
-            same = load_rules(origin).digest == self.state["hypergraph"]["digest"]
-        except (HypergraphError, LegacyError):
-            return ""  # moved or gone: nothing that would matter
-        if same:
-            return ""
-        return f" ({origin or 'the packaged ones'} are others by now)"
-
-    def notes(self, config: TrainConfig, ranks: int = 1) -> list[str]:
-        """What is to be said of going on from here with ``config`` on so many ``ranks``."""
-        notes = list(self.remarks)
-        if self.remarks:
-            notes.append(f"going on from {self.path}, {self.completed} episodes")
-        changed = changed_settings(
-            self.state["config"] | self.state["platform"] | {"hypergraph": None},
-            to_dict(config) | platform() | {"hypergraph": None},  # the rules are the same, wherever
-        )
-        if changed:
-            notes.append(
-                f"resumed with other settings than {self.path} was made with, so this run is not "
-                f"bit for bit the uninterrupted one: {'; '.join(changed)}"
-            )
-        before = len(self.state["ranks"])
-        if before != ranks:
-            notes.append(
-                f"resumed on another number of ranks than {self.path} was made on, {ranks} here "
-                f"and {before} there, so this run is not bit for bit the uninterrupted one; the "
-                "games are dealt out anew"
-            )
-        return notes
-
-
-def named(rules: Rules) -> str:
-    """Rules, in words that tell them from others."""
-    return f"{rules.name!r} (sha256 {rules.digest[:12]}…)"
-
-
-def changed_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """In words, the settings of ``here`` that matter and are others, or missing, ``there``."""
-    before = flat_settings(there)
-    return [
-        f"{name} is {before.get(name)} there and {value} here"
-        for name, value in flat_settings(here).items()
-        if name not in WITHOUT_EFFECT and value != before.get(name)
+        return
+    saved, now = source.state["config"], to_dict(config)
+    differences = [
+        f"{name.replace('_', '-')} is {saved[name]} there and {now[name]} here"
+        for name in ("num_experts",)
+        if saved[name] != now[name]
     ]
+    differences += [
+        f"policy.{name.replace('_', '-')} is {value} there and {now['policy'][name]} here"
+        for name, value in saved["policy"].items()
+        if value != now["policy"][name]
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{source.path} is of another configuration: {'; '.join(differences)}; resume with "
+            "the same ones, or start a new run"
+        )
+    folder = RunFolder(config.results, config.exp_name)
+    if folder.holds(source.path):
+        _refuse_rewind(source, folder)
 
 
-AnySource = Source | V3Source
-
-
-def find_checkpoint(path: Path) -> AnySource:
-    """The checkpoint ``path`` names: the file itself, or the newest whole one of a run folder.
-
-    Raises ``CheckpointError``, or ``LegacyError`` for a file of V3's.
-    """
-    if str(path) in ("", "."):
-        raise CheckpointError("--resume is empty; give a checkpoint file or a run folder")
-    if path.is_dir():
-        return Source(*checkpoint.newest(path))
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is no file; give a checkpoint file or a run folder")
-    if is_v3_checkpoint(path):
-        return V3Source(path, V3Checkpoint.load(path))
-    return Source(path, checkpoint.load(path), [])
+def notes_on(source: Source, config: TrainConfig, ranks: int = 1) -> list[str]:
+    """What is to be said of going on from there with ``config`` on so many ``ranks``."""
+    notes = list(source.remarks)
+    if source.remarks:
+        notes.append(f"going on from {source.path}, {source.completed} episodes")
+    changed = changed_settings(
+        source.state["config"] | source.state["platform"] | {"hypergraph": None},
+        to_dict(config) | platform() | {"hypergraph": None},  # the rules are the same, wherever
+    )
+    if changed:
+        notes.append(
+            f"resumed with other settings than {source.path} was made with, so this run is not "
+            f"bit for bit the uninterrupted one: {'; '.join(changed)}"
+        )
+    before = len(source.state["ranks"])
+    if before != ranks:
+        notes.append(
+            f"resumed on another number of ranks than {source.path} was made on, {ranks} here "
+            f"and {before} there, so this run is not bit for bit the uninterrupted one; the "
+            "games are dealt out anew"
+        )
+    return notes
 
 
 def require_fit(source: Source, policy: nn.Module, optimizer: Optimizer) -> None:

@@ -8,7 +8,8 @@ import torch
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.nethack.games.vector_env import StepResult, VectorEnv
+from tedg_fast.nethack.games.step_result import StepResult
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Player, Policy, Routing, player_of
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.stopwatch import Stopwatch

@@ -15,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tedg_fast.files import write_whole
 from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.runs.folder import RunFolder
 from tedg_fast.train.event_file import EventFile
-from tedg_fast.train.files import write_whole
-from tedg_fast.train.run_folder import RunFolder
 from tedg_fast.train.tracking import WandbRun
 
 SCORE_WINDOW = 100

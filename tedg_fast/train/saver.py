@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tedg_fast.train import checkpoint
-from tedg_fast.train.config import TrainConfig
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import TrainConfig
+from tedg_fast.runs.folder import RunFolder
 from tedg_fast.train.counting import up_to
-from tedg_fast.train.run_folder import RunFolder
 
 
 class Saver:

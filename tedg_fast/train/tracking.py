@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from tedg_fast.train.limits import ConfigError
-from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.runs.config import ConfigError
+from tedg_fast.runs.folder import RunFolder
 
 Service = Literal["wandb"]
 PROJECT = "tedg_fast"

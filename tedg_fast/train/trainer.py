@@ -6,16 +6,19 @@ from dataclasses import replace
 
 import torch
 
-from tedg_fast.nethack.games.vector_env import GameState, VectorEnv
+from tedg_fast.nethack.games.episode import GameState
+from tedg_fast.nethack.games.vector_env import VectorEnv
 from tedg_fast.policy import Routing
-from tedg_fast.train import checkpoint
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.config import TrainConfig, to_dict
+from tedg_fast.runs.model import Rules, build_policy, grounder_of
+from tedg_fast.runs.phases import Settings
+from tedg_fast.runs.platform import platform
+from tedg_fast.runs.source import AnySource
+from tedg_fast.runs.v3_source import V3Source
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.config import TrainConfig, to_dict
 from tedg_fast.train.display import Display
 from tedg_fast.train.distributed import ALONE, World
-from tedg_fast.train.model import Rules, build_policy, grounder_of
-from tedg_fast.train.phases import Settings
-from tedg_fast.train.platform import platform
 from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.progress import Progress
 from tedg_fast.train.ranks import (
@@ -30,7 +33,7 @@ from tedg_fast.train.ranks import (
     unpack,
 )  # fmt: skip
 from tedg_fast.train.recorder import Recorder
-from tedg_fast.train.resume import Source, require_fit
+from tedg_fast.train.resume import require_fit
 from tedg_fast.train.rollout import Collector, Played, Rollout
 from tedg_fast.train.stopping import Dropped, Stop
 from tedg_fast.train.switching import expert_switches
@@ -66,52 +69,6 @@ class Trainer:
         self.next_episode = world.rank
         self.unbegun: list[int] = []
         self.games: list[GameState] = []
-
-    # --- checkpoints -------------------------------------------------------------------------
-
-    def state_dict(self, ranks: list[RankState]) -> checkpoint.State:
-        """Everything the run needs to go on exactly as if it had not stopped; a copy."""
-        rules = self.hypergraph
-        return {
-            "config": to_dict(self.config),
-            "platform": platform(),
-            "hypergraph": {"name": rules.name, "digest": rules.digest, "files": rules.files},
-            "policy": checkpoint.snapshot(self.policy.state_dict()),
-            "optimizer": checkpoint.snapshot(self.ppo.optimizer.state_dict()),
-            "normaliser": self.normaliser.state_dict(),
-            **self.progress.state_dict(),
-            **self.recorder.state_dict(),
-            "ranks": ranks,
-        }
-
-    def rank_state(self) -> RankState:
-        """What only this rank knows of the run; a copy."""
-        return {
-            "generator": self.generator.get_state(),
-            "returns": torch.from_numpy(self.normaliser.returns.copy()),
-            "next_episode": self.next_episode,
-            "unbegun": self.unbegun,
-            "games": [pack(game) for game in self.games],
-        }
-
-    def resume(self, source: Source) -> None:
-        """Take over a checkpoint's state; in another run's folder, begin a log of our own.
-
-        Raises ``CheckpointError`` if the state does not fit this run's networks.
-        """
-        state = source.state
-        require_fit(source, self.policy, self.ppo.optimizer)
-        self.policy.load_state_dict(state["policy"])
-        self.ppo.optimizer.load_state_dict(state["optimizer"])
-        self.normaliser.load_state_dict(state["normaliser"])
-        self.progress.load_state_dict(state)
-        self.recorder.resume(source)
-        mine = deal(state["ranks"], self.world, self.generator.get_state())
-        self.generator.set_state(mine["generator"])
-        if len(mine["returns"]) == self.num_envs:
-            self.normaliser.returns = mine["returns"].numpy().copy()
-        self.next_episode, self.unbegun = mine["next_episode"], mine["unbegun"]
-        self.games = [unpack(game) for game in mine["games"]]
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -212,6 +169,8 @@ class Trainer:
         inputs = self.policy.inputs(rollout.observation[:ATTENTION_SAMPLE, 0])
         return self.policy.manager.attention_variance(inputs)
 
+    # --- the games ---------------------------------------------------------------------------
+
     def _environment(self) -> VectorEnv:
         """This rank's games, none of them begun."""
         config, world = self.config, self.world
@@ -248,3 +207,60 @@ class Trainer:
             env.start()
         for message in sum(self.world.gather(messages) or [], []):
             self.recorder.event("replay", message)
+
+    # --- checkpoints -------------------------------------------------------------------------
+
+    def state_dict(self, ranks: list[RankState]) -> checkpoint.State:
+        """Everything the run needs to go on exactly as if it had not stopped; a copy."""
+        rules = self.hypergraph
+        return {
+            "config": to_dict(self.config),
+            "platform": platform(),
+            "hypergraph": {"name": rules.name, "digest": rules.digest, "files": rules.files},
+            "policy": checkpoint.snapshot(self.policy.state_dict()),
+            "optimizer": checkpoint.snapshot(self.ppo.optimizer.state_dict()),
+            "normaliser": self.normaliser.state_dict(),
+            **self.progress.state_dict(),
+            **self.recorder.state_dict(),
+            "ranks": ranks,
+        }
+
+    def rank_state(self) -> RankState:
+        """What only this rank knows of the run; a copy."""
+        return {
+            "generator": self.generator.get_state(),
+            "returns": torch.from_numpy(self.normaliser.returns.copy()),
+            "next_episode": self.next_episode,
+            "unbegun": self.unbegun,
+            "games": [pack(game) for game in self.games],
+        }
+
+    def resume(self, source: AnySource) -> None:
+        """Take over a checkpoint's state; in another run's folder, begin a log of our own.
+
+        Raises ``CheckpointError`` if the state does not fit this run's networks.
+        """
+        if isinstance(source, V3Source):
+            return self._resume_v3(source)
+        state = source.state
+        require_fit(source, self.policy, self.ppo.optimizer)
+        self.policy.load_state_dict(state["policy"])
+        self.ppo.optimizer.load_state_dict(state["optimizer"])
+        self.normaliser.load_state_dict(state["normaliser"])
+        self.progress.load_state_dict(state)
+        self.recorder.resume(source)
+        mine = deal(state["ranks"], self.world, self.generator.get_state())
+        self.generator.set_state(mine["generator"])
+        if len(mine["returns"]) == self.num_envs:
+            self.normaliser.returns = mine["returns"].numpy().copy()
+        self.next_episode, self.unbegun = mine["next_episode"], mine["unbegun"]
+        self.games = [unpack(game) for game in mine["games"]]
+
+    def _resume_v3(self, source: V3Source) -> None:
+        """Take over V3's weights, what it has of Adam's state, and its count of episodes."""
+        source.v3.load_weights(self.policy)
+        optimizer = self.ppo.optimizer
+        optimizer.load_state_dict(source.v3.adam_state_dict(self.policy, optimizer))
+        self.progress.completed = source.completed
+        self.next_episode = source.completed + self.world.rank
+        self.recorder.begin_after(source.path)

@@ -14,8 +14,8 @@ from rich.progress import Progress, track
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import BadInput
 from tedg_fast.evaluate.agents import BUILT_IN, find_agent
-from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.limits import check_character, flag
+from tedg_fast.runs.checkpoint import CheckpointError
+from tedg_fast.runs.limits import check_character, flag
 from tedg_fast.watch.graph import graph_picture
 from tedg_fast.watch.moments import WatchedGame
 from tedg_fast.watch.player import (

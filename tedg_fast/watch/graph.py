@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tedg_fast.hypergraph import ACTIONS, EXPERTS, Hypergraph
+from tedg_fast.hypergraph import ACTIONS, EXPERTS, Hypergraph, expert_name
 from tedg_fast.report.style import COLOURS, styled
-from tedg_fast.train.health import expert_name
 from tedg_fast.watch.moments import Applied, Moment, Rule
 
 MOST_RULES = 10

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tedg_fast.evaluate.agents import ByTheRules, Trained, choose
-from tedg_fast.hypergraph import ACTIONS, Hypergraph
+from tedg_fast.hypergraph import ACTIONS, Hypergraph, expert_name
 from tedg_fast.nethack.facts.observation import CONTESTED, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
 from tedg_fast.policy import Manager, PolicyInput
@@ -16,7 +16,6 @@ from tedg_fast.policy.inputs import scenes_of
 from tedg_fast.policy.scenes import ROLES
 from tedg_fast.rules.game import GroundedGame
 from tedg_fast.rules.situation import Instance, Situation
-from tedg_fast.train.health import expert_name
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from tedg_fast.errors import BadInput
-from tedg_fast.train.files import write_whole
+from tedg_fast.files import write_whole
 
 _HOME = "\x1b[H"
 _FONT_SIZE = 12

@@ -11,8 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tedg_fast.hypergraph import ACTIONS, Hypergraph
-from tedg_fast.train.health import expert_name
+from tedg_fast.hypergraph import ACTIONS, Hypergraph, expert_name
 from tedg_fast.watch.moments import Applied, Moment, Rule
 
 SIZE = (132, 40)

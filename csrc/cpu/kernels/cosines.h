@@ -37,8 +37,7 @@ TEDG_INLINE void scaled_norm(const T* z, int64_t width, acc_t<T>& inverse, acc_t
 // One sample's cosines, for vectors of any finite length; into one lane of the block's. `inverse`
 // becomes 1 (0 for a zero vector): see scaled_gradients.
 template <class T>
-void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse,
-                    acc_t<T>* cosine) {
+void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse, acc_t<T>* cosine) {
   using A = acc_t<T>;
   constexpr int kStep = kLanes<A>;
   for (int64_t i = 0; i < count; ++i) {
@@ -61,8 +60,8 @@ void scaled_cosines(const T* z, int64_t count, int64_t width, acc_t<T>* inverse,
 // One sample's gradients where its cosines came from scaled_cosines: the coefficients then are
 // those of the unit vectors, and 1 / |z_i|, which may be close to overflow, comes last.
 template <class T>
-void scaled_gradients(const acc_t<T>* coefficient, const T* z, T* out, int64_t count,
-                      int64_t width, acc_t<T>* unit, acc_t<T>* factor) {
+void scaled_gradients(const acc_t<T>* coefficient, const T* z, T* out, int64_t count, int64_t width,
+                      acc_t<T>* unit, acc_t<T>* factor) {
   using A = acc_t<T>;
   for (int64_t i = 0; i < count; ++i) scaled_norm(z + i * width, width, unit[i], factor[i]);
   for (int64_t i = 0; i < count; ++i) {

@@ -22,8 +22,7 @@ TEDG_INLINE Word64 multiply_even(Word64 a, uint32_t m) {
   return bit_cast<Word64>(
       _mm256_mul_epu32(bit_cast<__m256i>(a), _mm256_set1_epi32(static_cast<int>(m))));
 #elif defined(__SSE2__)
-  return bit_cast<Word64>(
-      _mm_mul_epu32(bit_cast<__m128i>(a), _mm_set1_epi32(static_cast<int>(m))));
+  return bit_cast<Word64>(_mm_mul_epu32(bit_cast<__m128i>(a), _mm_set1_epi32(static_cast<int>(m))));
 #else
   return (a & 0xffffffffu) * uint64_t{m};
 #endif
@@ -66,9 +65,8 @@ void keep_factors(const GatProblem& p, int64_t b, int64_t h, int64_t first, int6
   Word32 lane;
   for (int i = 0; i < kWords; ++i) lane[i] = i;
   for (int64_t k = 0; k < count; k += kWords) {
-    const Word32 word =
-        philox(lane + static_cast<uint32_t>(first + k), static_cast<uint32_t>(h),
-               static_cast<uint32_t>(b), p.seed);
+    const Word32 word = philox(lane + static_cast<uint32_t>(first + k), static_cast<uint32_t>(h),
+                               static_cast<uint32_t>(b), p.seed);
     for (int i = 0; i < kWords && k + i < count; ++i) {
       factor[k + i] = word[i] >= least ? scale : A{0};
     }

@@ -77,8 +77,7 @@ TEDG_INLINE heads_vec<A, kHeads> sum_heads(const A* values, int64_t begin, int64
 
 // Entries [begin, end) of values, and up to a vector's worth more, less `by`.
 template <class A, int kHeads>
-TEDG_INLINE void subtract_heads(A* values, int64_t begin, int64_t end,
-                                heads_vec<A, kHeads> by) {
+TEDG_INLINE void subtract_heads(A* values, int64_t begin, int64_t end, heads_vec<A, kHeads> by) {
   if constexpr (kHeads < kLanes<A>) {
     A lanes[kLanes<A>];
     for (int i = 0; i < kLanes<A>; i += kHeads) store_heads(lanes + i, by);
@@ -135,8 +134,8 @@ TEDG_INLINE void gather_piece(T* out, const Rows<T>& rows, const Spread<acc_t<T>
     const vec<A> numbers = load(record(k));
     for (int v = 0; v < kVectors; ++v) {
       const vec<A> weight = __builtin_shuffle(numbers, head[v]);
-      const vec<A> x = v + 1 < kVectors ? load(row + v * kLanes<A>)
-                                        : load_some(row + v * kLanes<A>, last);
+      const vec<A> x =
+          v + 1 < kVectors ? load(row + v * kLanes<A>) : load_some(row + v * kLanes<A>, last);
       sum[v] += weight * (weight == A{0} ? vec<A>{} : x);
     }
   }
@@ -149,9 +148,8 @@ TEDG_INLINE void gather_piece(T* out, const Rows<T>& rows, const Spread<acc_t<T>
 // out [heads, width] <- the sum over edges [begin, end) of record(k)[h] * row(k)[h], times
 // scale[h]. record(k) is followed by a vector's worth of memory.
 template <class T, int kHeads, class Record>
-TEDG_INLINE void gather_all(T* out, const Rows<T>& rows, int64_t heads, int64_t begin,
-                            int64_t end, heads_vec<acc_t<T>, kHeads> scale,
-                            const Record& record) {
+TEDG_INLINE void gather_all(T* out, const Rows<T>& rows, int64_t heads, int64_t begin, int64_t end,
+                            heads_vec<acc_t<T>, kHeads> scale, const Record& record) {
   using A = acc_t<T>;
   if (!heads_together<A>(heads, rows.width)) {
     for (int64_t h = 0; h < heads; ++h) {
@@ -206,8 +204,8 @@ struct HeadWidth {
   static constexpr int value = kWidth;
 };
 template <class T, int kHeads, int kWidth>
-TEDG_INLINE void dot_blocks(const T* grad, const int32_t* target, const Rows<T>& x,
-                            int64_t begin, int64_t end, acc_t<T>* product) {
+TEDG_INLINE void dot_blocks(const T* grad, const int32_t* target, const Rows<T>& x, int64_t begin,
+                            int64_t end, acc_t<T>* product) {
   using A = acc_t<T>;
   constexpr int kEdges = kLanes<A> / kHeads, kEach = kHeads * kWidth / kLanes<A>;
   const int64_t parts = x.width / kWidth;

@@ -22,8 +22,8 @@ template <class T, class F>
 TEDG_INLINE void each_wide(const T* values, int64_t count, double fill, const F& f) {
   using A = acc_t<T>;
   for (int64_t k = 0; k < count; k += kLanes<A>) {
-    const vec<A> v = first_lanes<A>(load_some(values + k, count - k), count - k,
-                                    static_cast<A>(fill));
+    const vec<A> v =
+        first_lanes<A>(load_some(values + k, count - k), count - k, static_cast<A>(fill));
     if constexpr (sizeof(A) == 8) {
       f(k, v, count - k);
     } else {
@@ -32,8 +32,7 @@ TEDG_INLINE void each_wide(const T* values, int64_t count, double fill, const F&
       __builtin_memcpy(half, &v, sizeof(v));
       f(k, __builtin_convertvector(half[0], VecD), count - k);
       if (count - k > kLanes<double>) {
-        f(k + kLanes<double>, __builtin_convertvector(half[1], VecD),
-          count - k - kLanes<double>);
+        f(k + kLanes<double>, __builtin_convertvector(half[1], VecD), count - k - kLanes<double>);
       }
     }
   }
@@ -136,9 +135,8 @@ TEDG_INLINE VecD long_weight(const LongRow& row, VecD z) {
 template <class T>
 void sparsemax_long(const T* z, T* out, int64_t count, double* candidates) {
   const LongRow row = long_row(z, count, candidates);
-  each_wide(z, count, 0.0, [&](int64_t k, VecD v, int64_t n) {
-    store_wide(out + k, long_weight(row, v), n);
-  });
+  each_wide(z, count, 0.0,
+            [&](int64_t k, VecD v, int64_t n) { store_wide(out + k, long_weight(row, v), n); });
 }
 
 // grad_z <- grad less its mean over the support of alpha, there; 0 elsewhere.

@@ -17,8 +17,7 @@ int64_t scratch(int64_t count) {
 }
 
 template <class T>
-void sparsemax(const void* x, void* out, int64_t count, int64_t begin, int64_t end,
-               void* scratch) {
+void sparsemax(const void* x, void* out, int64_t count, int64_t begin, int64_t end, void* scratch) {
   using A = acc_t<T>;
   if (count >= kLongRow) {
     for (int64_t row = begin; row < end; ++row) {
@@ -109,14 +108,12 @@ double loss_rows(const T* scores, const T* target, T* residual, int64_t count, i
 
 // The same of one long row.
 template <class T, bool kSparse>
-double long_loss(const T* scores, const T* target, T* residual, int64_t count,
-                 double* candidates) {
+double long_loss(const T* scores, const T* target, T* residual, int64_t count, double* candidates) {
   const LongRow row = long_row(scores, count, candidates);
   VecD total = {};
   if constexpr (!kSparse) {
-    each_wide(scores, count, -__builtin_inf(), [&](int64_t, VecD v, int64_t) {
-      total += exp_of(v - row.top);
-    });
+    each_wide(scores, count, -__builtin_inf(),
+              [&](int64_t, VecD v, int64_t) { total += exp_of(v - row.top); });
   }
   const double sum = sum_lanes<double>(total);
   VecD loss = {};

@@ -196,7 +196,7 @@ constexpr RouteKernels table() {
 
 }  // namespace
 
-const RouteKernels route_kernels[kStorageCount] = {table<float>(), table<double>(),
-                                                   table<bf16>(), table<f16>()};
+const RouteKernels route_kernels[kStorageCount] = {table<float>(), table<double>(), table<bf16>(),
+                                                   table<f16>()};
 
 }  // namespace tedg::TEDG_LEVEL

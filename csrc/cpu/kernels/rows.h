@@ -37,20 +37,18 @@ TEDG_INLINE vec<acc_t<T>> load_pieces(const At& at) {
       return _mm512_insertf32x4(v, _mm_loadu_ps(at(3)), 3);
     } else {
       const __m256i raw =
-          kWidth == 8
-              ? _mm256_inserti128_si256(_mm256_castsi128_si256(load_bytes<__m128i>(at(0))),
-                                        load_bytes<__m128i>(at(1)), 1)
-              : _mm256_set_epi64x(load_bytes<int64_t>(at(3)), load_bytes<int64_t>(at(2)),
-                                  load_bytes<int64_t>(at(1)), load_bytes<int64_t>(at(0)));
+          kWidth == 8 ? _mm256_inserti128_si256(_mm256_castsi128_si256(load_bytes<__m128i>(at(0))),
+                                                load_bytes<__m128i>(at(1)), 1)
+                      : _mm256_set_epi64x(load_bytes<int64_t>(at(3)), load_bytes<int64_t>(at(2)),
+                                          load_bytes<int64_t>(at(1)), load_bytes<int64_t>(at(0)));
       return load(reinterpret_cast<const T*>(&raw));
     }
 #elif defined(__AVX2__)
     if constexpr (sizeof(T) == 4) {
-      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(0))),
-                                  _mm_loadu_ps(at(1)), 1);
+      return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(0))), _mm_loadu_ps(at(1)),
+                                  1);
     } else {
-      const __m128i raw =
-          _mm_set_epi64x(load_bytes<int64_t>(at(1)), load_bytes<int64_t>(at(0)));
+      const __m128i raw = _mm_set_epi64x(load_bytes<int64_t>(at(1)), load_bytes<int64_t>(at(0)));
       return load(reinterpret_cast<const T*>(&raw));
     }
 #endif
@@ -239,10 +237,10 @@ template <class T>
 void store_rows(T* p, int64_t stride, int64_t rows, int64_t count, const vec<acc_t<T>>* z) {
   using A = acc_t<T>;
   const bool done = rows >= kLanes<A> && by_columns<T>(count, [&](auto width) {
-    cover<width>(count, [&](int64_t from) {
-      store_columns<width>(p + from, stride, z + from);
-    });
-  });
+                      cover<width>(count, [&](int64_t from) {
+                        store_columns<width>(p + from, stride, z + from);
+                      });
+                    });
   if (done) return;
   const A* lanes = reinterpret_cast<const A*>(z);
   for (int64_t i = 0; i < rows; ++i) {

@@ -91,7 +91,8 @@ Manager::Manager(const TensorList& nodes, const TensorList& rounds, const Tensor
                  int64_t experts, int64_t actions)
     : experts_(experts), actions_(actions) {
   if (nodes.size() != 9) refuse("nodes must be nine tensors, got ", nodes.size());
-  if (rounds.size() != 10) refuse("rounds must be five tensors for each of two, got ", rounds.size());
+  if (rounds.size() != 10)
+    refuse("rounds must be five tensors for each of two, got ", rounds.size());
   if (scoring.size() != 3) refuse("scoring must be priority, weight and owner");
   check_dim("nodes", nodes[0], 2, "[numbered, width]");
   numbered_ = nodes[0].size(0);

@@ -12,8 +12,7 @@ namespace tedg::gpu {
 void check_cuda(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   cudaGetLastError();
-  throw std::runtime_error(std::string("CUDA error in ") + what + ": " +
-                           cudaGetErrorString(error));
+  throw std::runtime_error(std::string("CUDA error in ") + what + ": " + cudaGetErrorString(error));
 }
 
 namespace {

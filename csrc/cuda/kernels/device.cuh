@@ -158,8 +158,8 @@ int blocks_at_once(const char* name, void (*kernel)(Parameters...), int threads,
 }
 
 template <class... Parameters, class... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), Grid grid, int threads,
-            int64_t shared, cudaStream_t stream, const Arguments&... arguments) {
+void launch(const char* name, void (*kernel)(Parameters...), Grid grid, int threads, int64_t shared,
+            cudaStream_t stream, const Arguments&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
   check_grid(name, grid);
   if (shared > kSharedUnasked) allow_shared_memory(reinterpret_cast<const void*>(kernel), name);

@@ -96,8 +96,8 @@ void concat_embedding_backward(const EmbeddingProblem<T>& p, cudaStream_t stream
   const int64_t bytes = p.named() * kColumns * static_cast<int64_t>(sizeof(acc_t<T>));
   const int64_t fit = bytes > 0 ? largest_shared_memory() / bytes : kMostWarps;
   const int warps = static_cast<int>(fit < kMostWarps ? fit : kMostWarps);
-  launch(name, run_kernel<T>, Grid{p.runs(), divided(p.width, kColumns)}, 32 * warps,
-         warps * bytes, stream, p);
+  launch(name, run_kernel<T>, Grid{p.runs(), divided(p.width, kColumns)}, 32 * warps, warps * bytes,
+         stream, p);
   launch(name, table_kernel<T>, divided(p.classes * p.width, kMostWarps), 32 * kMostWarps, 0,
          stream, p, p.runs());
 }

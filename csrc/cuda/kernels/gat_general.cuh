@@ -22,8 +22,7 @@ template <class T>
 void check_stride(const char* name, const GraphProblem<T>& p) {
   if (p.heads * p.width <= int64_t{0xffffffff} / int64_t{sizeof(T)}) return;
   throw std::runtime_error(std::string(name) + " takes at most 4 GiB of features a node, got " +
-                           std::to_string(p.heads) + " heads of width " +
-                           std::to_string(p.width));
+                           std::to_string(p.heads) + " heads of width " + std::to_string(p.width));
 }
 
 template <class T>
@@ -110,8 +109,8 @@ void add_parts(const char* name, const GraphProblem<T>& p, int64_t first, int64_
     carver.take<int>(kMostHubs + 1);
     carver.take<acc_t<T>>(kThreads);
   });
-  launch(name, add_parts_kernel<T, kForward, Number>, heads * work.windows, kThreads, bytes,
-         stream, p, work, side, out, number);
+  launch(name, add_parts_kernel<T, kForward, Number>, heads * work.windows, kThreads, bytes, stream,
+         p, work, side, out, number);
 }
 
 // parts [outer, heads, runs, count]: out <- the sums over `outer` and `runs`, a warp a number;

@@ -162,8 +162,7 @@ TEDG_DEVICE void score_gradients(const Window& window, const EntryPair<acc_t<T>>
 }
 
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    window_targets(GatProblem<T> p, Work work) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) window_targets(GatProblem<T> p, Work work) {
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
@@ -183,8 +182,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
 
 // Finishes the parts that begin in a window, a warp a part.
 template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    finish_targets(GatProblem<T> p, Work work) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) finish_targets(GatProblem<T> p, Work work) {
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
@@ -233,8 +231,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
 
 // grad_x and grad_score_src, from what the targets' kernels left of every edge.
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    window_sources(GatProblem<T> p, Work work) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) window_sources(GatProblem<T> p, Work work) {
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
@@ -304,9 +301,8 @@ void general_backward(const GatProblem<T>& p, int64_t first, int64_t heads, cuda
   check_stride(name, p);
   const Side targets = targets_of(p), sources = sources_of(p);
   Work work = work_of(p, first, p.targets);
-  launch(name, p.aligned ? window_targets<T, true> : window_targets<T, false>,
-         heads * work.windows, kThreads,
-         carved_bytes([&](Carver& carver) {
+  launch(name, p.aligned ? window_targets<T, true> : window_targets<T, false>, heads * work.windows,
+         kThreads, carved_bytes([&](Carver& carver) {
            ScoredWindow<T>(carver, p, work.keys, 0);
            carver.take<Two<A>>(Window::pairs(work.keys));
          }),
@@ -320,9 +316,8 @@ void general_backward(const GatProblem<T>& p, int64_t first, int64_t heads, cuda
            stream, p, work);
   }
   work = work_of(p, first, p.sources);
-  launch(name, p.aligned ? window_sources<T, true> : window_sources<T, false>,
-         heads * work.windows, kThreads,
-         carved_bytes([&](Carver& carver) {
+  launch(name, p.aligned ? window_sources<T, true> : window_sources<T, false>, heads * work.windows,
+         kThreads, carved_bytes([&](Carver& carver) {
            Window(carver, work.keys, sources, 0);
            carver.take<EntryPair<A>>(Window::pairs(work.keys));
          }),
@@ -353,9 +348,9 @@ void gat_backward(const GatProblem<T>& p, cudaStream_t stream) {
     for_chunks(p, [&](int64_t first, int64_t heads) { general_backward(p, first, heads, stream); });
   }
   if (p.edge_bias == nullptr) return;
-  launch("gat_attention_backward", add_runs<T>, divided(p.relations * p.heads, kWarps), kThreads,
-         0, stream, p.bias_parts, p.grad_edge_bias, p.batch, p.heads, gat_bias_parts(p),
-         p.relations, p.heads, 1);
+  launch("gat_attention_backward", add_runs<T>, divided(p.relations * p.heads, kWarps), kThreads, 0,
+         stream, p.bias_parts, p.grad_edge_bias, p.batch, p.heads, gat_bias_parts(p), p.relations,
+         p.heads, 1);
 }
 
 #define TEDG_INSTANTIATE(T)                                          \

@@ -16,8 +16,7 @@ int64_t scored_bytes(const GatProblem<T>& p, unsigned keys) {
 }
 
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    window_forward(GatProblem<T> p, Work work) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) window_forward(GatProblem<T> p, Work work) {
   using A = acc_t<T>;
   const Place at(p, work);
   Carver carver(shared_memory());
@@ -35,8 +34,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
                  });
   __syncthreads();
   const NamedRows<kAligned, T> x(p, p.x + at.row_0(p, p.sources) * p.width);
-  gather_rows<kAligned>(window, entries, p, x, work.shift,
-                        p.out + at.row_0(p, p.targets) * p.width, parts);
+  gather_rows<kAligned>(window, entries, p, x, work.shift, p.out + at.row_0(p, p.targets) * p.width,
+                        parts);
 }
 
 // First the parts' softmaxes, for rows of several; when they are there (`last`), all weights.
@@ -84,8 +83,8 @@ void gat_forward(const GatProblem<T>& p, cudaStream_t stream) {
   const auto kernel = p.aligned ? window_forward<T, true> : window_forward<T, false>;
   for_chunks(p, [&](int64_t first, int64_t heads) {
     const Work work = work_of(p, first, p.targets);
-    launch(name, kernel, heads * work.windows, kThreads,
-           scored_bytes(p, work.keys), stream, p, work);
+    launch(name, kernel, heads * work.windows, kThreads, scored_bytes(p, work.keys), stream, p,
+           work);
     add_parts<T, true>(name, p, first, heads, targets_of(p), p.out, p.lse, stream);
   });
 }

@@ -9,7 +9,7 @@
 
 namespace tedg::gpu {
 
-constexpr int kBins = 32;        // of the sort by degree; the last is that of the hubs
+constexpr int kBins = 32;  // of the sort by degree; the last is that of the hubs
 constexpr int kHubPairs = kBins - 1;
 
 // Hands out shared memory from its start; every piece begins at a multiple of 16 bytes. The host

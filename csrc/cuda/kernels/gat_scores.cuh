@@ -85,8 +85,8 @@ TEDG_DEVICE void stage_scores(const Window& window, const GatProblem<T>& p, cons
   const int sources = static_cast<int>(p.sources), relations = static_cast<int>(p.relations);
   const T* source = p.score_src + at.row_0(p, p.sources);
   const T* target = p.score_dst + at.row_0(p, p.targets);
-  const A* own = p.score_edge == nullptr ? nullptr
-                                         : p.score_edge + at.b * p.score_edge_stride + at.h;
+  const A* own =
+      p.score_edge == nullptr ? nullptr : p.score_edge + at.b * p.score_edge_stride + at.h;
   const bool* mask = p.node_mask == nullptr ? nullptr : p.node_mask + at.b * p.sources;
   for_rows(window.order, 0, [&](const auto& s) {  // warp loop: staging
     const Part part = window.part(s.row);

@@ -18,9 +18,9 @@ struct TileSizes {
   int sources, targets, heads, width, relations;
   unsigned edges;
   unsigned stride_bytes;  // from one row of a head's features to the next
-  int chunks;  // of a whole row
-  int slice;   // chunks of a slice
-  int shift;   // log2 of the lanes that a slice's row takes; a tile's rows lie that far apart
+  int chunks;             // of a whole row
+  int slice;              // chunks of a slice
+  int shift;  // log2 of the lanes that a slice's row takes; a tile's rows lie that far apart
 
   template <class T>
   __host__ __device__ explicit TileSizes(const GatProblem<T>& p)
@@ -133,8 +133,8 @@ struct TileScores {
   __host__ __device__ TileScores(Carver& carver, const GatProblem<T>& p, const TileSizes& sizes)
       : source(carver.take<A>(sizes.sources + 1)),
         bias(carver.take<A>(sizes.relations)),
-        relation(carver.take<uint16_t>(
-            p.edge_bias == nullptr ? 0 : 2 * sizes.pairs(sizes.targets))),
+        relation(
+            carver.take<uint16_t>(p.edge_bias == nullptr ? 0 : 2 * sizes.pairs(sizes.targets))),
         target(nullptr),
         heads(sizes.heads),
         biased(p.edge_bias != nullptr),

@@ -27,8 +27,7 @@ struct BackwardMemory {
   RowOrder targets, sources;
   TileScores<T> scores;
 
-  __host__ __device__ BackwardMemory(Carver& carver, const GatProblem<T>& p,
-                                     const TileSizes& sizes)
+  __host__ __device__ BackwardMemory(Carver& carver, const GatProblem<T>& p, const TileSizes& sizes)
       : x(carver.take<Chunk<T>>(sizes.tile_chunks(sizes.sources))),
         grad(carver.take<Chunk<T>>(sizes.tile_chunks(sizes.targets))),
         edge(carver.take<EdgePair>(sizes.pairs(sizes.targets))),
@@ -214,8 +213,7 @@ TEDG_DEVICE void relation_sums(const BackwardMemory<T>& memory, const TileSizes&
 }
 
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kBackwardThreads<T>, 1)
-    tile_backward(GatProblem<T> p) {
+__global__ void __launch_bounds__(kBackwardThreads<T>, 1) tile_backward(GatProblem<T> p) {
   using A = acc_t<T>;
   const TileSizes sizes(p);
   Carver carver(shared_memory());
@@ -235,9 +233,9 @@ __global__ void __launch_bounds__(kBackwardThreads<T>, 1)
     const auto copy_grad = [&](int first) {
       copy_slice<kAligned>(memory.grad, grad_out, sizes.targets, first, sizes);  // warp loop: grad
     };
-    __syncthreads();   // everyone is done with the tile before
-    copy_x(0);         // warp loop: first
-    copy_grad(0);      // warp loop: first
+    __syncthreads();  // everyone is done with the tile before
+    copy_x(0);        // warp loop: first
+    copy_grad(0);     // warp loop: first
     memory.scores.stage(p, sizes, b, h);
     if (!laid_out) lay_out(memory, p, sizes);
     laid_out = true;
@@ -270,13 +268,13 @@ __global__ void __launch_bounds__(kBackwardThreads<T>, 1)
       add_products(memory, sizes, next <= sizes.chunks ? sizes.slice : sizes.chunks - first);
       if (next < sizes.chunks) {
         __syncthreads();  // everyone is done with x's slice
-        copy_x(next);    // warp loop: next
+        copy_x(next);     // warp loop: next
       }
       gather_rows<kAligned>(memory.sources, memory.entry, memory.grad, first, sizes,
                             p.grad_x + static_cast<int64_t>(source) * sizes.width);
       if (next >= sizes.chunks) continue;
       __syncthreads();  // and with grad_out's
-      copy_grad(next);   // warp loop: next
+      copy_grad(next);  // warp loop: next
     }
     __syncthreads();
     score_gradients(memory, p.grad_lse == nullptr ? nullptr : p.grad_lse + target,

@@ -16,8 +16,7 @@ struct ForwardMemory {
   RowOrder order;
   TileScores<T> scores;
 
-  __host__ __device__ ForwardMemory(Carver& carver, const GatProblem<T>& p,
-                                    const TileSizes& sizes)
+  __host__ __device__ ForwardMemory(Carver& carver, const GatProblem<T>& p, const TileSizes& sizes)
       : tile(carver.take<Chunk<T>>(sizes.tile_chunks(sizes.sources))),
         entry(carver.take<EntryPair<acc_t<T>>>(sizes.pairs(sizes.targets))),
         source(carver.take<TwoIndices>(sizes.pairs(sizes.targets))),
@@ -64,12 +63,12 @@ __global__ void __launch_bounds__(kForwardThreads<T>, 1) tile_forward(GatProblem
   const int h = blockIdx.x;
   bool laid_out = false;
 #pragma unroll 1
-  for (int b = blockIdx.y; b < p.batch; b += gridDim.y) {  // warp loop: tiles
+  for (int b = blockIdx.y; b < p.batch; b += gridDim.y) {    // warp loop: tiles
     const int target = b * sizes.targets * sizes.heads + h;  // of row 0 of this head
     const int source = b * sizes.sources * sizes.heads + h;
     const T* x = p.x + static_cast<int64_t>(source) * sizes.width;
     __syncthreads();  // everyone is done with the tile before
-    copy(x, 0);  // warp loop: first
+    copy(x, 0);       // warp loop: first
     memory.scores.stage(p, sizes, b, h);
     if (!laid_out) lay_out(memory, p, sizes);
     laid_out = true;
@@ -81,8 +80,9 @@ __global__ void __launch_bounds__(kForwardThreads<T>, 1) tile_forward(GatProblem
         [&](unsigned k, unsigned, Two<A> weight) {
           // An edge of weight 0 adds nothing, whatever its features hold.
           const TwoIndices j = memory.source[k];
-          memory.entry[k] = {weight, {sizes.offset(weight.of[0] == 0 ? sizes.sources : j.of[0]),
-                                      sizes.offset(weight.of[1] == 0 ? sizes.sources : j.of[1])}};
+          memory.entry[k] = {weight,
+                             {sizes.offset(weight.of[0] == 0 ? sizes.sources : j.of[0]),
+                              sizes.offset(weight.of[1] == 0 ? sizes.sources : j.of[1])}};
         },
         [&](unsigned i, A lse) { p.lse[target + i * sizes.heads] = lse; });
 #pragma unroll 1
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kForwardThreads<T>, 1) tile_forward(GatProblem
       gather_rows<kAligned>(memory.order, memory.entry, memory.tile, first, sizes,
                             p.out + static_cast<int64_t>(target) * sizes.width);
       if (first + sizes.slice >= sizes.chunks) continue;
-      __syncthreads();  // everyone is done with the slice
+      __syncthreads();               // everyone is done with the slice
       copy(x, first + sizes.slice);  // warp loop: next
     }
   }

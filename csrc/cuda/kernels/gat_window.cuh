@@ -153,10 +153,10 @@ struct Window {
 
 // Which samples and heads a launch takes, and in how many windows each.
 struct Work {
-  int64_t first;      // (sample, head)
-  unsigned windows;   // of each
-  unsigned keys;      // of a window
-  int shift;          // log2 of the lanes that a row of features takes
+  int64_t first;     // (sample, head)
+  unsigned windows;  // of each
+  unsigned keys;     // of a window
+  int shift;         // log2 of the lanes that a row of features takes
 };
 
 // What one block does: a window of one sample's head.
@@ -248,8 +248,8 @@ struct NamedRows {
 // (what the entry names, its weight, its pair and place in the pair), zeros where the weight is 0.
 template <bool kAligned, class T, class Features>
 TEDG_DEVICE void gather_rows(const Window& window, const EntryPair<acc_t<T>>* entries,
-                             const GraphProblem<T>& p, const Features& features, int shift,
-                             T* out, const PartMemory<T>& parts) {
+                             const GraphProblem<T>& p, const Features& features, int shift, T* out,
+                             const PartMemory<T>& parts) {
   using A = acc_t<T>;
   const unsigned stride = stride_bytes(p);
   const int lane = threadIdx.x & ((1 << shift) - 1), width = static_cast<int>(p.width);

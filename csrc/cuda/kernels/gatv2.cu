@@ -89,8 +89,7 @@ struct Run {
 };
 
 template <bool kAligned, class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
-    score_edges(GatV2Problem<T> p, int shift) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) score_edges(GatV2Problem<T> p, int shift) {
   using A = acc_t<T>;
   const Run run(p, shift);
   const int64_t b = run.head / p.heads, h = run.head % p.heads;
@@ -213,8 +212,8 @@ __global__ void __launch_bounds__(kThreads, kRowBlocks<T>)
         const int e = kTargets ? static_cast<int>(place) : checked(p.t_edge[place], edges);
         const int64_t id = checked(p.edge_id[e], edges);
         both.weight.of[u] = grad[id * p.heads];
-        both.offset[u] = static_cast<uint32_t>(
-            checked(kTargets ? p.col[place] : p.t_target[place], others));
+        both.offset[u] =
+            static_cast<uint32_t>(checked(kTargets ? p.col[place] : p.t_target[place], others));
       }
       entries[k] = both;
     }
@@ -224,13 +223,11 @@ __global__ void __launch_bounds__(kThreads, kRowBlocks<T>)
                                                        HeadRows<kAligned, T>(p, at.b, at.h)};
   T* out = kTargets ? p.grad_x_dst + at.row_0(p, p.targets) * p.width
                     : p.grad_x_src + at.row_0(p, p.sources) * p.width;
-  gather_rows<kAligned>(window, entries, p, features, work.shift, out,
-                        PartMemory<T>(p, at.local));
+  gather_rows<kAligned>(window, entries, p, features, work.shift, out, PartMemory<T>(p, at.local));
 }
 
 template <bool kTargets, class T>
-void gather_gradients(const GatV2Problem<T>& p, int64_t first, int64_t heads,
-                      cudaStream_t stream) {
+void gather_gradients(const GatV2Problem<T>& p, int64_t first, int64_t heads, cudaStream_t stream) {
   const char* name = "gatv2_scores_backward";
   const Side side = kTargets ? targets_of(p) : sources_of(p);
   const Work work = work_of(p, first, side.rows);

@@ -39,8 +39,8 @@ __host__ __device__ inline int64_t backward_numbers(int64_t experts, int64_t act
 
 // Loads one sample: u [K, odd(A)], inverse[K] = 1 / |z_k|, alpha [K]. All lanes together.
 template <class T>
-TEDG_DEVICE void load_sample(const LossProblem<T>& p, int64_t row, acc_t<T>* u,
-                             acc_t<T>* inverse, acc_t<T>* alpha) {
+TEDG_DEVICE void load_sample(const LossProblem<T>& p, int64_t row, acc_t<T>* u, acc_t<T>* inverse,
+                             acc_t<T>* alpha) {
   using A = acc_t<T>;
   const int lane = threadIdx.x % 32;
   const int64_t stride = odd(p.actions);
@@ -176,8 +176,7 @@ __global__ void __launch_bounds__(32 * kWarps, 4) backward_kernel(LossProblem<T>
   const int64_t row = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp;
   if (row >= p.batch) return;  // a whole warp leaves
   const int64_t count = p.experts, stride = odd(p.actions);
-  A* u = reinterpret_cast<A*>(shared_memory()) +
-         warp * backward_numbers(count, p.actions);
+  A* u = reinterpret_cast<A*>(shared_memory()) + warp * backward_numbers(count, p.actions);
   A* inverse = u + count * stride;
   A* alpha = inverse + count;
   A* matrix = alpha + count;  // [rows, K]: w_ij, and at i = j what dz_i has of u_i
@@ -241,9 +240,10 @@ template <class A>
 int64_t warps_for(int64_t numbers, int64_t experts, int64_t actions) {
   const int64_t fit = (largest_shared_memory() - 1024) / (numbers * sizeof(A));
   if (fit < 1) {
-    throw std::runtime_error("expert_logits must have fewer experts or actions for the CUDA "
-                             "kernel, got K = " + std::to_string(experts) + ", A = " +
-                             std::to_string(actions));
+    throw std::runtime_error(
+        "expert_logits must have fewer experts or actions for the CUDA "
+        "kernel, got K = " +
+        std::to_string(experts) + ", A = " + std::to_string(actions));
   }
   return fit < kWarps ? fit : kWarps;
 }

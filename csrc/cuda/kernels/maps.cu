@@ -61,8 +61,8 @@ TEDG_DEVICE void long_row_backward(const Place& at, const T* grad, const T* out,
 
 template <class T, int kSize>
 __global__ void __launch_bounds__(32 * kWarps, 6)
-    sparsemax_backward_kernel(const T* grad, const T* out, T* grad_x, int64_t rows,
-                              int64_t count, RowLayout layout) {
+    sparsemax_backward_kernel(const T* grad, const T* out, T* grad_x, int64_t rows, int64_t count,
+                              RowLayout layout) {
   using A = acc_t<T>;
   const Place at(layout, first_row(layout), rows);
   if constexpr (kSize == 0) {
@@ -197,9 +197,8 @@ int64_t map_loss_parts(int64_t rows) {
 }
 
 template <class T>
-void fenchel_young_loss(bool sparse, const T* scores, const T* target, T* residual,
-                        acc_t<T>* parts, acc_t<T>* loss, int64_t rows, int64_t count,
-                        cudaStream_t stream) {
+void fenchel_young_loss(bool sparse, const T* scores, const T* target, T* residual, acc_t<T>* parts,
+                        acc_t<T>* loss, int64_t rows, int64_t count, cudaStream_t stream) {
   using A = acc_t<T>;
   const RowLayout layout = row_layout(rows, count);
   const Blocks blocks = blocks_for<A>(count, 2);
@@ -209,8 +208,8 @@ void fenchel_young_loss(bool sparse, const T* scores, const T* target, T* residu
            static_cast<int>(32 * blocks.warps), shared, stream, sparse, scores, target, residual,
            parts, rows, count, layout);
   });
-  launch("fenchel_young_loss", mean_kernel<A>, 1, 32, 0, stream,
-         static_cast<const A*>(parts), map_loss_parts(rows), rows, loss);
+  launch("fenchel_young_loss", mean_kernel<A>, 1, 32, 0, stream, static_cast<const A*>(parts),
+         map_loss_parts(rows), rows, loss);
 }
 
 template <class T>

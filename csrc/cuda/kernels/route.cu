@@ -22,9 +22,8 @@ template <class T, int kSize>
 TEDG_DEVICE void map_scores(const RouteProblem<T>& p, const RowLayout& layout, const Place& at,
                             Entries<acc_t<T>, kSize>& z) {
   using A = acc_t<T>;
-  fill_row(z, at, layout.lanes, p.experts, -kInfinity<A>, [&](int64_t k) {
-    return widen(p.scores[at.row * p.experts + k]) / p.temperature;
-  });
+  fill_row(z, at, layout.lanes, p.experts, -kInfinity<A>,
+           [&](int64_t k) { return widen(p.scores[at.row * p.experts + k]) / p.temperature; });
   const A top = subtract_top(z, layout.lanes);
   map_row(p.sparse, z, top, layout.lanes, p.experts);
 }
@@ -34,8 +33,8 @@ __global__ void __launch_bounds__(32 * kWarps, 6)
     forward_kernel(RouteProblem<T> p, RowLayout layout) {
   using A = acc_t<T>;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t base = (static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp) *
-                       layout.rows_a_warp;
+  const int64_t base =
+      (static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp) * layout.rows_a_warp;
   A* weight = reinterpret_cast<A*>(shared_memory()) + warp * layout.rows_a_warp * p.experts;
   const Place at(layout, base, p.batch);
   Entries<A, kSize> z(weight, lane, p.experts);
@@ -65,8 +64,8 @@ __global__ void __launch_bounds__(32 * kWarps, 6)
     backward_kernel(RouteProblem<T> p, RowLayout layout) {
   using A = acc_t<T>;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int64_t base = (static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp) *
-                       layout.rows_a_warp;
+  const int64_t base =
+      (static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp) * layout.rows_a_warp;
   A* weight = reinterpret_cast<A*>(shared_memory()) + 2 * warp * layout.rows_a_warp * p.experts;
   A* grad = weight + layout.rows_a_warp * p.experts;
   const Place at(layout, base, p.batch);
@@ -98,9 +97,8 @@ __global__ void __launch_bounds__(32 * kWarps, 6)
   Entries<A, kSize> g(grad, lane, p.experts);
   fill_row(g, at, layout.lanes, p.experts, A{0}, [&](int64_t k) {
     const A by_logits = grad[at.slot * p.experts + k];
-    return p.grad_alpha == nullptr
-               ? by_logits
-               : by_logits + widen(p.grad_alpha[at.row * p.experts + k]);
+    return p.grad_alpha == nullptr ? by_logits
+                                   : by_logits + widen(p.grad_alpha[at.row * p.experts + k]);
   });
   map_row_backward(p.sparse, g, alpha, layout.lanes);
   each_entry(g, at, layout.lanes, p.experts, [&](int64_t k, A v) {
@@ -121,8 +119,8 @@ void launch_rows(const char* name, Kernel kernel, const RouteProblem<T>& p, int 
                              std::to_string(p.experts));
   }
   const int64_t warps = fit < kWarps ? fit : kWarps;
-  launch(name, kernel, divided(p.batch, warps * layout.rows_a_warp),
-         static_cast<int>(32 * warps), warps * bytes_a_warp, stream, p, layout);
+  launch(name, kernel, divided(p.batch, warps * layout.rows_a_warp), static_cast<int>(32 * warps),
+         warps * bytes_a_warp, stream, p, layout);
 }
 
 }  // namespace

@@ -141,8 +141,8 @@ struct Place {
 
 // Fills the entries with value(k), the others with `absent`.
 template <class A, int kSize, class F>
-TEDG_DEVICE void fill_row(Entries<A, kSize>& z, const Place& at, int lanes, int64_t count,
-                          A absent, const F& value) {
+TEDG_DEVICE void fill_row(Entries<A, kSize>& z, const Place& at, int lanes, int64_t count, A absent,
+                          const F& value) {
   for (int j = 0; j < z.size(); ++j) {
     const int64_t k = at.lane + static_cast<int64_t>(j) * lanes;
     z[j] = at.active && k < count ? value(k) : absent;
@@ -151,8 +151,8 @@ TEDG_DEVICE void fill_row(Entries<A, kSize>& z, const Place& at, int lanes, int6
 
 // Calls f(k, entry) for the entries that exist.
 template <class A, int kSize, class F>
-TEDG_DEVICE void each_entry(const Entries<A, kSize>& z, const Place& at, int lanes,
-                            int64_t count, const F& f) {
+TEDG_DEVICE void each_entry(const Entries<A, kSize>& z, const Place& at, int lanes, int64_t count,
+                            const F& f) {
   for (int j = 0; j < z.size(); ++j) {
     const int64_t k = at.lane + static_cast<int64_t>(j) * lanes;
     if (at.active && k < count) f(k, z[j]);

@@ -67,8 +67,8 @@ void Facts::fill(const View& view) {
 void Facts::assign(const Tables& tables, int kind, const double* values, int64_t count,
                    int64_t width, const std::vector<int>& subjects) {
   if (count < 0 || count > limit_[kind] || (count > 0 && width != width_[kind])) {
-    throw std::invalid_argument("objects of kind " + vocabulary()[kind].name +
-                                " must be at most " + std::to_string(limit_[kind]) + " rows of " +
+    throw std::invalid_argument("objects of kind " + vocabulary()[kind].name + " must be at most " +
+                                std::to_string(limit_[kind]) + " rows of " +
                                 std::to_string(width_[kind]) + " values");
   }
   tables_ = &tables;
@@ -107,8 +107,8 @@ void Facts::fill_me(const View& view) {
   const int64_t* blstats = scene.blstats;
   double* me = values_[Kind::me];
   auto has = [&](int64_t bits) { return double((scene.conditions & bits) != 0); };
-  constexpr int64_t kDying = Status::STONE | Status::SLIME | Status::STRNGL | Status::FOODPOIS |
-                             Status::TERMILL;
+  constexpr int64_t kDying =
+      Status::STONE | Status::SLIME | Status::STRNGL | Status::FOODPOIS | Status::TERMILL;
   me[Me::hp] = number(scene.hp);
   me[Me::max_hp] = number(scene.most_hp);
   me[Me::hp_lost] = number(memory.hurt);
@@ -215,7 +215,8 @@ void Facts::fill_directions(const View& view) {
         next.column += kStepColumn[way];
         next.row += kStepRow[way];
         // The padding is no ground, so this ends on the map.
-        if (!walkable.has(next) || closed.has(next) || traps.has(next) || blocked.has(next) || monsters.has(next)) {
+        if (!walkable.has(next) || closed.has(next) || traps.has(next) || blocked.has(next) ||
+            monsters.has(next)) {
           break;
         }
         // Nor diagonally through doors.
@@ -269,7 +270,8 @@ void Facts::list(const View& view, int kind, const Board& shown, Fill fill) {
   std::partial_sort(found, found + kept, found + number_found);
   left_out_[kind] = number_found - kept;
   for (int i = 0; i < kept; ++i) {
-    const int square = static_cast<int>(found[i] & 0xffff), distance = static_cast<int>(found[i] >> 16);
+    const int square = static_cast<int>(found[i] & 0xffff);
+    const int distance = static_cast<int>(found[i] >> 16);
     const uint16_t glyph = view.memory.map().glyph(square);
     const int east = square % kWidth - at.column, south = square / kWidth - at.row;
     const int direction = distance == 1 ? direction_of(east, south) : -1;
@@ -294,8 +296,7 @@ void Facts::fill_monsters(const View& view) {
          const bool spared = view.memory.spares(glyph, view.scene.time);
          const int east = static_cast<int>(values[Placed::east]);
          const int south = static_cast<int>(values[Placed::south]);
-         values[Monster::aligned] =
-             east == 0 || south == 0 || std::abs(east) == std::abs(south);
+         values[Monster::aligned] = east == 0 || south == 0 || std::abs(east) == std::abs(south);
          values[Monster::hostile] = (flags & (Flag::HOSTILE | Flag::UNSEEN)) != 0 && !spared;
          values[Monster::peaceful] = spared || (flags & Flag::KEEPER) != 0;
          values[Monster::pet] = (flags & Flag::PET) != 0;
@@ -305,7 +306,8 @@ void Facts::fill_monsters(const View& view) {
          values[Monster::steps] = steps < 0 ? kUnreached : steps;
          if (values[Placed::adjacent] == 0) {
            const int last = count_[Kind::monster] - 1;
-           places_[Kind::monster][last].direction = static_cast<int8_t>(reach.first_step(place_of(square)));
+           places_[Kind::monster][last].direction =
+               static_cast<int8_t>(reach.first_step(place_of(square)));
          }
        });
 }
@@ -339,9 +341,9 @@ void Facts::fill_places(const View& view) {
     values[PlaceFact::steps] = way.steps;
     values[PlaceFact::straight] = way.straight;
     const double* d = values_[Kind::direction] + std::max(way.direction, 0) * Direction::COUNT;
-    values[PlaceFact::overrun] = way.direction < 0               ? 0
-                                 : d[Direction::free] == 0 ? kLongestRun
-                                                           : std::max(d[Direction::run] - way.straight, 0.0);
+    const double run =
+        d[Direction::free] == 0 ? kLongestRun : std::max(d[Direction::run] - way.straight, 0.0);
+    values[PlaceFact::overrun] = way.direction < 0 ? 0 : run;
   }
 }
 

@@ -13,9 +13,9 @@ inline constexpr int kMostObjects = 32;  // of a kind: an object is a bit of a 3
 
 // Where an object is, for what is not an attribute: a way to a place starts in a direction.
 struct ObjectPlace {
-  int16_t square;     // 0 where it has none
-  int8_t direction;   // of the first step (places, neighbours); -1 where there is none
-  uint16_t subject;   // number of the monster kind or object class; 0xffff where unknown
+  int16_t square;    // 0 where it has none
+  int8_t direction;  // of the first step (places, neighbours); -1 where there is none
+  uint16_t subject;  // number of the monster kind or object class; 0xffff where unknown
 };
 
 class Facts {
@@ -25,8 +25,8 @@ class Facts {
   // Takes in one observation.
   void fill(const View& view);
 
-  // Takes over objects of a kind that come from elsewhere: values [count, width], and of each the kind
-  // of monster (-1: none). Throws std::invalid_argument for other sizes than the vocabulary's.
+  // Takes over objects of a kind that come from elsewhere: values [count, width], and of each the
+  // kind of monster (-1: none). Throws std::invalid_argument for other sizes than the vocabulary's.
   void assign(const Tables& tables, int kind, const double* values, int64_t count, int64_t width,
               const std::vector<int>& subjects);
 

@@ -2,9 +2,9 @@
 // rule may name. The documentation page, the checker and the compiler of rule files read it through
 // module.cpp; facts.cpp fills it in.
 //
-// Attributes are numbers, truths or words; all are stored as doubles (a truth as 0 or 1, a word as its
-// place in the list of its words). Attributes marked TABLE are not computed: they come from NLE's own
-// table of monster kinds (tedg_fast/nethack/facts/tables.py).
+// Attributes are numbers, truths or words; all are stored as doubles (a truth as 0 or 1, a word as
+// its place in the list of its words). Attributes marked TABLE are not computed: they come from
+// NLE's own table of monster kinds (tedg_fast/nethack/facts/tables.py).
 #pragma once
 
 #include <string>
@@ -211,9 +211,8 @@ enum class FactType { kNumber, kTruth, kWord };
 #define TEDG_NONE(F)
 #define TEDG_ATTRIBUTE(name, ...) name,
 #define TEDG_KIND_ENUM(kind, ...) kind,
+// clang-format off
 struct Kind { enum Value : int { TEDG_KINDS(TEDG_KIND_ENUM) COUNT }; };
-inline constexpr int kFirstPlace = Kind::stairs_down;  // from here on the kinds of places, as in Goal
-
 struct Me { enum Value : int { TEDG_ME(TEDG_ATTRIBUTE) COUNT }; };
 struct Level { enum Value : int { TEDG_LEVEL(TEDG_ATTRIBUTE) COUNT }; };
 struct ToldFact { enum Value : int { TEDG_TOLD(TEDG_ATTRIBUTE) COUNT }; };
@@ -225,8 +224,12 @@ struct Item { enum Value : int { TEDG_PLACED(TEDG_ATTRIBUTE) class_, keeps, magi
 struct Corpse { enum Value : int { TEDG_CORPSE(TEDG_ATTRIBUTE) COUNT }; };
 struct PlaceFact { enum Value : int { TEDG_PLACE(TEDG_ATTRIBUTE) COUNT }; };
 struct MonsterTable { enum Value : int { TEDG_MONSTER_TABLE(TEDG_ATTRIBUTE) COUNT }; };
+// clang-format on
 #undef TEDG_ATTRIBUTE
 #undef TEDG_KIND_ENUM
+
+// From here on the kinds of places, as in Goal.
+inline constexpr int kFirstPlace = Kind::stairs_down;
 
 struct AttributeInfo {
   std::string name;
@@ -239,12 +242,12 @@ struct AttributeInfo {
 
 struct KindInfo {
   std::string name;
-  int limit;       // most objects of this kind; the nearest are kept
-  bool singleton;  // always exactly one
-  bool positioned; // has a place on the map
+  int limit;        // most objects of this kind; the nearest are kept
+  bool singleton;   // always exactly one
+  bool positioned;  // has a place on the map
   std::string meaning;
   std::vector<AttributeInfo> attributes;
-  int own;         // so many attributes are computed, the others come from the table
+  int own;  // so many attributes are computed, the others come from the table
 };
 
 // All kinds, in the order of Kind.

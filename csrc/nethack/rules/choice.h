@@ -10,9 +10,9 @@ struct Choice {
   int instance;  // place among the instances; -1 where no rule says anything allowed
 };
 
-// instances: `capacity` of them, those after the first without a rule are not read. allowed: bits of
-// actions, at least one. Equal priorities share `draw`, uniform in [0, 1), evenly, action by action;
-// where nothing allowed is proposed, the allowed actions do.
+// instances: `capacity` of them, those after the first without a rule are not read. allowed: bits
+// of actions, at least one. Equal priorities share `draw`, uniform in [0, 1), evenly, action by
+// action; where nothing allowed is proposed, the allowed actions do.
 Choice choose(const Matcher& matcher, const Instance* instances, int capacity, uint32_t allowed,
               double draw);
 

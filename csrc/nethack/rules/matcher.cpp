@@ -89,7 +89,8 @@ Matcher::Matcher(Programs programs, std::vector<Condition> conditions, std::vect
     }
     for (const Template& action : rule.templates) {
       if (action.kind < 0 || action.kind >= TemplateKind::COUNT) refuse("no such template");
-      const bool presses = action.kind == TemplateKind::PRESS || action.kind == TemplateKind::ANSWER;
+      const bool presses =
+          action.kind == TemplateKind::PRESS || action.kind == TemplateKind::ANSWER;
       if (presses ? action.action < 0 || action.action >= Action::NUM_ACTIONS
                   : action.kind != TemplateKind::CHOOSE_FOOD &&
                         (action.variable < 0 || action.variable > 1 ||
@@ -104,19 +105,23 @@ Matcher::Matcher(Programs programs, std::vector<Condition> conditions, std::vect
     }
   }
   std::iota(order_.begin(), order_.end(), uint16_t{0});
-  std::stable_sort(order_.begin(), order_.end(), [&](uint16_t a, uint16_t b) {
-    return rules_[a].priority > rules_[b].priority;
-  });
+  std::stable_sort(order_.begin(), order_.end(),
+                   [&](uint16_t a, uint16_t b) { return rules_[a].priority > rules_[b].priority; });
 }
 
 void Matcher::evaluate(const Facts& facts) {
   for (int i = 0; i < num_conditions(); ++i) {
     const Condition& condition = conditions_[i];
     const Comparison& comparison = programs_.comparison(condition.program);
-    sets_[i] = comparison.test != Comparison::kNone ? compare(comparison, facts)
-               : condition.kinds[0] < 0             ? run(condition, facts)
-               : condition.kinds[1] < 0             ? run_for_each(condition, facts)
-                                                    : run_for_pairs(condition, facts, rows_[row_of_[i]]);
+    if (comparison.test != Comparison::kNone) {
+      sets_[i] = compare(comparison, facts);
+    } else if (condition.kinds[0] < 0) {
+      sets_[i] = run(condition, facts);
+    } else if (condition.kinds[1] < 0) {
+      sets_[i] = run_for_each(condition, facts);
+    } else {
+      sets_[i] = run_for_pairs(condition, facts, rows_[row_of_[i]]);
+    }
   }
 }
 
@@ -146,7 +151,8 @@ uint32_t Matcher::run_for_each(const Condition& condition, const Facts& facts) c
 }
 
 // The first objects that have a second one; of each, these go to `seconds`.
-uint32_t Matcher::run_for_pairs(const Condition& condition, const Facts& facts, Row& seconds) const {
+uint32_t Matcher::run_for_pairs(const Condition& condition, const Facts& facts,
+                                Row& seconds) const {
   Slots slots;
   slots[0].kind = condition.kinds[0];
   slots[1].kind = condition.kinds[1];
@@ -215,11 +221,11 @@ int Matcher::match(const Facts& facts, uint32_t offered, Instance* out, int capa
       }
       if (rule.kinds[0] >= 0 && rule.kinds[0] == rule.kinds[1]) seconds &= ~(1u << first);
       for (; seconds; seconds &= seconds - 1) {
-        Instance instance{number,
-                          {rule.kinds[0] < 0 ? Instance::kNone : static_cast<uint8_t>(first),
-                           rule.kinds[1] < 0 ? Instance::kNone
-                                             : static_cast<uint8_t>(std::countr_zero(seconds))},
-                          {Instance::kNone, Instance::kNone, Instance::kNone, Instance::kNone}};
+        Instance instance{
+            number,
+            {rule.kinds[0] < 0 ? Instance::kNone : static_cast<uint8_t>(first),
+             rule.kinds[1] < 0 ? Instance::kNone : static_cast<uint8_t>(std::countr_zero(seconds))},
+            {Instance::kNone, Instance::kNone, Instance::kNone, Instance::kNone}};
         if (!actions_of(rule, facts, offered, instance)) continue;
         if (found < capacity) out[found] = instance;
         ++found;
@@ -268,8 +274,7 @@ bool Matcher::actions_of(const Rule& rule, const Facts& facts, uint32_t offered,
     }
     if (found < 0) continue;
     const auto chosen = static_cast<uint8_t>(found);
-    if (std::find(instance.actions, instance.actions + count, chosen) ==
-        instance.actions + count) {
+    if (std::find(instance.actions, instance.actions + count, chosen) == instance.actions + count) {
       instance.actions[count++] = chosen;
     }
   }

@@ -79,8 +79,8 @@ class Matcher {
   // Whether it holds of these objects.
   bool holds(int condition, std::array<int, 2> objects) const;
 
-  // Writes what applies to out [capacity], the rules of higher priority first and, of a rule, nearer
-  // objects first; returns how many there are, which may be more than were written.
+  // Writes what applies to out [capacity], the rules of higher priority first and, of a rule,
+  // nearer objects first; returns how many there are, which may be more than were written.
   int match(const Facts& facts, uint32_t offered, Instance* out, int capacity) const;
 
  private:
@@ -95,10 +95,10 @@ class Matcher {
   Programs programs_;
   std::vector<Condition> conditions_;
   std::vector<Rule> rules_;
-  std::vector<uint16_t> order_;      // rules by priority
-  std::vector<uint32_t> sets_;       // [condition]: 0 or 1; objects; first objects of pairs
-  std::vector<int> row_of_;          // [condition]: its rows_ of pairs, or -1
-  std::vector<Row> rows_;            // [pair condition][first object]: second objects
+  std::vector<uint16_t> order_;  // rules by priority
+  std::vector<uint32_t> sets_;   // [condition]: 0 or 1; objects; first objects of pairs
+  std::vector<int> row_of_;      // [condition]: its rows_ of pairs, or -1
+  std::vector<Row> rows_;        // [pair condition][first object]: second objects
 };
 
 }  // namespace tedg::nethack

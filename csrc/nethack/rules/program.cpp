@@ -38,6 +38,7 @@ class Machine {
     for (; at < end; ++at) {
       const Instruction& i = *at;
       switch (i.operation) {
+          // clang-format off
         case Operation::CONST: *top++ = constants_[i.a]; break;
         case Operation::FACT:
           *top++ = facts_.value(slots_[i.a].kind, slots_[i.a].index, i.b);
@@ -66,6 +67,7 @@ class Machine {
         case Operation::TOWARD: *top++ = farther(facts_, slots_[i.a].index, slots_[i.b]) < 0; break;
         case Operation::DISTANCE: *top++ = distance(facts_, slots_[i.a], slots_[i.b]); break;
         default: top = aggregate(i, at + 1, top); at += i.c; break;
+          // clang-format on
       }
     }
     return top;
@@ -177,8 +179,8 @@ class Checker {
         case Operation::TOTAL:
         case Operation::MOST:
         case Operation::NEAREST: {
-          if (i.a < 2 || i.a >= kSlots || i.b < Kind::direction || i.b >= Kind::COUNT ||
-              i.c < 1 || i.c > end - at - 1) {
+          if (i.a < 2 || i.a >= kSlots || i.b < Kind::direction || i.b >= Kind::COUNT || i.c < 1 ||
+              i.c > end - at - 1) {
             fail(at, "an aggregate out of bounds");
           }
           if (running_[i.a]) fail(at, "an aggregate in another's slot");
@@ -212,16 +214,19 @@ class Checker {
 // The same test of the other side, and the opposite one.
 Comparison::Test mirrored(Comparison::Test test) {
   using enum Comparison::Test;
-  constexpr Comparison::Test kMirrored[] = {kNone, kMore, kAtLeast, kEqual, kNotEqual, kLess, kAtMost};
+  constexpr Comparison::Test kMirrored[] = {kNone,     kMore, kAtLeast, kEqual,
+                                            kNotEqual, kLess, kAtMost};
   return kMirrored[test];
 }
 Comparison::Test opposite(Comparison::Test test) {
   using enum Comparison::Test;
-  constexpr Comparison::Test kOpposite[] = {kNone, kAtLeast, kMore, kNotEqual, kEqual, kAtMost, kLess};
+  constexpr Comparison::Test kOpposite[] = {kNone,  kAtLeast, kMore, kNotEqual,
+                                            kEqual, kAtMost,  kLess};
   return kOpposite[test];
 }
 
-// Recognises "attribute", "not attribute", "attribute < constant" and the like. Facts are never NaN.
+// Recognises "attribute", "not attribute", "attribute < constant" and the like. Facts are never
+// NaN.
 Comparison comparison_of(const std::vector<Instruction>& code, std::array<int, 2> kinds,
                          const std::vector<double>& constants) {
   auto loads = [](const Instruction& i) {

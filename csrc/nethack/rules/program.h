@@ -1,8 +1,8 @@
 // Expressions over facts as small programs (tedg_fast/hypergraph/expressions.py compiles them).
 //
-// An instruction is four int32: an operation and its arguments a, b, c. A program leaves one value on
-// a stack of doubles; truths are 0 and 1. Nothing here can fail at run time: `check` refuses every
-// program that would read outside of its tables or that has another effect on the stack.
+// An instruction is four int32: an operation and its arguments a, b, c. A program leaves one value
+// on a stack of doubles; truths are 0 and 1. Nothing here can fail at run time: `check` refuses
+// every program that would read outside of its tables or that has another effect on the stack.
 #pragma once
 
 #include <array>
@@ -45,7 +45,7 @@ struct Instruction {
   int32_t operation, a, b, c;
 };
 
-inline constexpr int kSlots = 4;        // two variables, two nested aggregates
+inline constexpr int kSlots = 4;  // two variables, two nested aggregates
 inline constexpr int kDeepestStack = 24;
 inline constexpr int kMostInstructions = 512;  // of a program
 
@@ -56,7 +56,8 @@ struct Slot {
 };
 using Slots = std::array<Slot, kSlots>;
 
-// A program that compares one attribute with a constant, as most conditions do: it needs no machine.
+// A program that compares one attribute with a constant, as most conditions do: it needs no
+// machine.
 struct Comparison {
   enum Test : uint8_t { kNone, kLess, kAtMost, kEqual, kNotEqual, kMore, kAtLeast };
   Test test = kNone;  // kNone: another program
@@ -82,11 +83,12 @@ class Programs {
   // constants: shared by all programs.
   explicit Programs(std::vector<double> constants) : constants_(std::move(constants)) {}
 
-  // Keeps a program whose slots 0 and 1 hold objects of the given kinds (-1: unused) and returns its
-  // number. Throws std::invalid_argument for one that `run` could not run safely.
+  // Keeps a program whose slots 0 and 1 hold objects of the given kinds (-1: unused) and returns
+  // its number. Throws std::invalid_argument for one that `run` could not run safely.
   int add(std::vector<Instruction> code, std::array<int, 2> kinds);
 
-  // The value of a program for the given objects. What aggregates leave in slots 2 and 3 does not matter.
+  // The value of a program for the given objects. What aggregates leave in slots 2 and 3 does not
+  // matter.
   double run(int program, const Facts& facts, Slots& slots) const;
 
   const Comparison& comparison(int program) const { return comparisons_[program]; }

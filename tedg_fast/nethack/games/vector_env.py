@@ -13,7 +13,6 @@ own games only.
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -25,39 +24,12 @@ from tedg_fast.nethack.games.character import unplayable
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
 from tedg_fast.nethack.games.seats import Seats
 from tedg_fast.nethack.games.shared_state import create_memory, map_memory
+from tedg_fast.nethack.games.step_result import ARRAYS, StepResult
 from tedg_fast.nethack.games.worker import DIGEST, MAX_GROUPS, WorkerSetup, step_command
 from tedg_fast.nethack.games.worker_pool import WorkerPool
 from tedg_fast.nethack.games.worker_process import WorkerProcess
 
 GROUP_SIZE = 8
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What a decision for each of a group of G environments, or of all, led to.
-
-    `reward` float32 [G]: the sum of discount^i times the reward of game step i, counted from the
-    decision (0), to the next decision or the end of the episode; `length` int64 [G]: how many game
-    steps that were; `terminated` and `truncated` bool [G], never both: the episode ended with them,
-    and the next decision is the first of a new one. `shown` uint8 [G, ceil(C / 8)]: the packed
-    conditions that held right after the decision's own game step, where `follows` bool [G] says
-    that the episode went on so far.
-
-    `episodes` are those that ended, in environment order; `lost` says in words what was lost to
-    crashed workers, one message a worker, all its games included.
-    """
-
-    reward: np.ndarray
-    length: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    follows: np.ndarray
-    shown: np.ndarray
-    episodes: list[Episode]
-    lost: list[str]
-
-
-_ARRAYS = tuple(field.name for field in fields(StepResult) if field.type is np.ndarray)
 
 
 class VectorEnv:
@@ -261,15 +233,7 @@ class VectorEnv:
         self._require_idle()
         for group, rows in enumerate(self.groups):
             self.send(group, actions[rows])
-        results = [self.receive(group) for group in range(len(self.groups))]
-        return StepResult(
-            **{
-                name: np.concatenate([getattr(result, name) for result in results])
-                for name in _ARRAYS
-            },
-            episodes=[episode for result in results for episode in result.episodes],
-            lost=[message for result in results for message in result.lost],
-        )
+        return StepResult.joined([self.receive(group) for group in range(len(self.groups))])
 
     def games(self) -> list[GameState]:
         """Every running game, in environment order.
@@ -352,7 +316,7 @@ class VectorEnv:
         self._in_flight.remove(group)
         rows = self.groups[group]
         state, final = self._state[rows], self.final_observation[rows]
-        arrays = {name: getattr(state, name).copy() for name in _ARRAYS}
+        arrays = {name: getattr(state, name).copy() for name in ARRAYS}
         gone = seats.gone[rows].nonzero()[0]
         for array in arrays.values() if len(gone) else ():
             array[gone] = 0  # their worker may have died halfway through writing

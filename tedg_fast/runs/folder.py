@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tedg_fast.errors import BadInput
-from tedg_fast.train import checkpoint
-from tedg_fast.train.files import TEMPORARY, remove_leftovers, sync_folder, write_whole
+from tedg_fast.files import TEMPORARY, remove_leftovers, sync_folder, write_whole
+from tedg_fast.runs import checkpoint
 
 
 class RunFolderError(BadInput):

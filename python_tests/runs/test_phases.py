@@ -9,9 +9,9 @@ import pytest
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.policy import PolicyConfig
-from tedg_fast.train.config import TrainConfig
-from tedg_fast.train.model import build_policy
-from tedg_fast.train.phases import Mechanisms
+from tedg_fast.runs.config import TrainConfig
+from tedg_fast.runs.model import build_policy
+from tedg_fast.runs.phases import Mechanisms
 
 TABLE = {
     # completed episodes: phase, routing, T,

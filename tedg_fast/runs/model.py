@@ -10,7 +10,7 @@ from tedg_fast.hypergraph import Hypergraph, HypergraphError, load_hypergraph
 from tedg_fast.legacy import LegacyError, V3Grounder, V3Hypergraph, V3Policy, is_v3_hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.policy import Policy
-from tedg_fast.train.config import TrainConfig
+from tedg_fast.runs.config import TrainConfig
 
 Rules = Hypergraph | V3Hypergraph
 """What may be played by; ``names_actions`` tells whether also without a network."""

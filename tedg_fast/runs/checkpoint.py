@@ -16,10 +16,9 @@ from typing import Any
 import torch
 
 from tedg_fast.errors import BadInput
-from tedg_fast.train.checkpoint_schema import Mismatch, require_state
-from tedg_fast.train.config import from_dict
-from tedg_fast.train.files import write_whole
-from tedg_fast.train.limits import ConfigError
+from tedg_fast.files import write_whole
+from tedg_fast.runs.checkpoint_schema import Mismatch, require_state
+from tedg_fast.runs.config import ConfigError, from_dict
 
 VERSION = 7
 """Of the files' format. It goes up whenever older files can no longer be read, and also when they

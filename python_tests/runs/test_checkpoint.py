@@ -8,8 +8,8 @@ import torch
 from exact import differences
 from train_states import small_state
 
-from tedg_fast.train import checkpoint
-from tedg_fast.train.checkpoint import CheckpointError
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.checkpoint import CheckpointError
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tedg_fast.train.config import TrainConfig, from_dict, to_dict
-from tedg_fast.train.limits import ConfigError
+from tedg_fast.runs.config import ConfigError, TrainConfig, from_dict, to_dict
 
 _NOT_SETTINGS = ("resume",)
 

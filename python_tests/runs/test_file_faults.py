@@ -8,7 +8,8 @@ import pytest
 from faulty_disk import STEPS, FaultyDisk, die, file_size_limit, no_space
 from train_states import small_state
 
-from tedg_fast.train import checkpoint, files
+from tedg_fast import files
+from tedg_fast.runs import checkpoint
 
 every_step = pytest.mark.parametrize("step", STEPS)
 old_and_new = pytest.mark.parametrize("name", ["model_latest.pth", "model_00300.pth"])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tedg_fast.errors import BadInput
-from tedg_fast.train import checkpoint
-from tedg_fast.train.checkpoint import CheckpointError
-from tedg_fast.train.run_folder import RunFolder
+from tedg_fast.runs import checkpoint
+from tedg_fast.runs.checkpoint import CheckpointError
+from tedg_fast.runs.folder import RunFolder
 
 V3_UPDATES = {
     "alpha_entropy": "alpha_entropy",
@@ -20,8 +20,8 @@ V3_UPDATES = {
 """V3's names of signals -> ours. V3 logged them once an episode."""
 
 
-class ReportError(BadInput):
-    """A report that cannot be made; the message is one line: what is wrong, what to do."""
+class LogError(BadInput):
+    """A run's log that cannot be read; the message is one line: what is wrong, what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,17 +97,17 @@ def load_run(path: Path) -> Run:
     """The run in a folder, or in a log file of ours or of V3's.
 
     What a run folder lacks of its log is taken from its newest whole checkpoint, with a remark.
-    Raises ``ReportError`` where there is nothing to read.
+    Raises ``LogError`` where there is nothing to read.
     """
     if path.is_file():
         return _from_log(path, path, _read(path))
     if not path.is_dir():
-        raise ReportError(f"no run at {path}: give a run folder, or a training_log.json")
+        raise LogError(f"no run at {path}: give a run folder, or a training_log.json")
     for log in (path / "logs" / "training_log.json", path / "training_log.json"):
         if log.exists():
             try:
                 return _from_log(path, log, _read(log))
-            except ReportError as error:
+            except LogError as error:
                 return _from_checkpoint(path, str(error))
     return _from_checkpoint(path, f"{path} has no logs/training_log.json")
 
@@ -116,9 +116,9 @@ def _read(log: Path) -> Any:
     try:
         return json.loads(log.read_text())
     except OSError as error:
-        raise ReportError(f"{log} cannot be read: {error.strerror}") from None
+        raise LogError(f"{log} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ReportError(f"{log} is damaged: {error}") from None
+        raise LogError(f"{log} is damaged: {error}") from None
 
 
 def _from_log(path: Path, log: Path, record: Any) -> Run:
@@ -133,7 +133,7 @@ def _from_log(path: Path, log: Path, record: Any) -> Run:
         _remark(run)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ReportError(f"{log} is not a training log that can be read: {problem}") from None
+        raise LogError(f"{log} is not a training log that can be read: {problem}") from None
     return run
 
 
@@ -141,7 +141,7 @@ def _from_checkpoint(path: Path, problem: str) -> Run:
     try:
         file, state, _ = checkpoint.newest(path)
     except CheckpointError as error:
-        raise ReportError(f"{problem}; {error}") from None
+        raise LogError(f"{problem}; {error}") from None
     # A checkpoint that loads has a log whose series fit together.
     run = _run(_name(path, state["config"]), path, state["config"], state["log"])
     run.remarks.append(f"{problem}; its series are those of {file.name}")

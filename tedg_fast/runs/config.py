@@ -5,12 +5,12 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from tedg_fast.errors import BadInput
 from tedg_fast.machine import cores
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.policy import PolicyConfig
-from tedg_fast.train.checkpoint_schema import Mismatch, require
-from tedg_fast.train.limits import ConfigError
-from tedg_fast.train.phases import (
+from tedg_fast.runs.checkpoint_schema import Mismatch, require
+from tedg_fast.runs.phases import (
     FINE_TUNE,
     TRANSITION,
     WARMUP,
@@ -19,6 +19,16 @@ from tedg_fast.train.phases import (
     Settings,
     settings_at,
 )
+
+WITHOUT_EFFECT = (
+    "exp_name", "results", "resume", "episodes", "num_workers", "save_every", "keep_checkpoints",
+    "checkpoint_minutes",
+)  # fmt: skip
+"""Settings that change no bit of what is learnt."""
+
+
+class ConfigError(BadInput):
+    """A setting that cannot be used; the message says which, what was expected and what to do."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,27 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
 def from_dict(values: dict[str, Any]) -> TrainConfig:
     """Inverse of ``to_dict``; ``ConfigError`` on unknown or missing settings."""
     return _build(TrainConfig, values, "")
+
+
+def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by the names of their flags, as in ``ppo.clip``."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flat_settings(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def changed_settings(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """In words, the settings of ``here`` that matter and are others, or missing, ``there``."""
+    before = flat_settings(there)
+    return [
+        f"{name} is {before.get(name)} there and {value} here"
+        for name, value in flat_settings(here).items()
+        if name not in WITHOUT_EFFECT and value != before.get(name)
+    ]
 
 
 def _build(cls: type, values: dict[str, Any], where: str) -> Any:

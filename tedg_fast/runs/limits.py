@@ -1,22 +1,12 @@
 """Which settings can be used. Everything is checked before a run touches a file."""
 
 import math
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tedg_fast.errors import BadInput
 from tedg_fast.nethack.games.character import unplayable
-
-if TYPE_CHECKING:
-    from tedg_fast.train.config import TrainConfig
-
-
-class ConfigError(BadInput):
-    """A setting that cannot be used; the message says which, what was expected and what to do."""
-
+from tedg_fast.runs.config import ConfigError, TrainConfig, flat_settings, to_dict
 
 _COUNT = (1, 1_000_000_000)
 _WEIGHT = (0, 1000)
@@ -72,9 +62,9 @@ MAX_ROLLOUT_ROWS = 1 << 22
 """Most decisions of one rank's rollout, ``num_envs`` times ``ppo.rollout_decisions``."""
 
 
-def check_config(config: "TrainConfig", ranks: int = 1) -> None:
+def check_config(config: TrainConfig, ranks: int = 1) -> None:
     """Raise ``ConfigError`` for the first setting that cannot be used by so many ``ranks``."""
-    numbers = flat_settings(asdict(config))
+    numbers = flat_settings(to_dict(config))
     for name, (low, high) in RANGES.items():
         value = numbers[name]
         if name == "num_envs":
@@ -149,14 +139,3 @@ def check_character(character: str) -> None:
     """Raise ``ConfigError`` unless NetHack can play exactly this ``character``, or any."""
     if problem := unplayable(character):
         raise ConfigError(f"--{problem}")
-
-
-def flat_settings(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by the names of their flags, as in ``ppo.clip``."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
