@@ -40,6 +40,10 @@ class Nodes(NamedTuple):
     def as_batch(self) -> "Nodes":
         return Nodes(self.x.unsqueeze(0), self.lin, self.features.unsqueeze(0))
 
+    def are(self, other: "Nodes | None") -> bool:
+        """Whether ``other`` is the same end; of tuples, torch 2.10 compiles no ``is``."""
+        return other is not None and other.features is self.features
+
 
 class AttentionConv(MessagePassing):
     """Base of the attention layers; a subclass says how an edge is scored.
@@ -282,7 +286,7 @@ class AttentionConv(MessagePassing):
     @staticmethod
     def _as_batch(source: Nodes, target: Nodes | None) -> tuple[Nodes, Nodes | None]:
         batch = source.as_batch()
-        if target is source:
+        if source.are(target):
             return batch, batch
         return batch, None if target is None else target.as_batch()
 

@@ -57,8 +57,12 @@ def wants_messages(layer: MessagePassing) -> bool:
         return True
     if any(getattr(layer, hooks, None) for hooks in _HOOKS):
         return True
+    if any(name in layer.__dict__ for name in _METHODS):
+        return True
+    # Of the class: torch.compile of torch 2.10 cannot read the module of a bound method.
+    cls = type(layer)
     return any(
-        hasattr(layer, name)
-        and getattr(layer, name).__module__.split(".")[0] not in ("tedg_fast", "torch_geometric")
+        hasattr(cls, name)
+        and getattr(cls, name).__module__.split(".")[0] not in ("tedg_fast", "torch_geometric")
         for name in _METHODS
     )
