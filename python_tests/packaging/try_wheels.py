@@ -9,6 +9,7 @@ are a table; the exit code is 1 where something failed.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,22 +59,21 @@ def distribution(folder: Path, pattern: str) -> Path | None:
     return next(folder.glob(pattern), None)
 
 
-def source_distribution(env: Environment, folder: Path) -> Path:
+def unpacked_sources(env: Environment, folder: Path) -> Path:
+    """What the source distribution holds, which is made where it is not there."""
     pattern = "tedg_fast-*.tar.gz"
     if distribution(folder, pattern) is None:
         env.run("pip", "install", "build")
         env.run("python", "-m", "build", "--sdist", "-o", str(folder), str(SOURCES))
-    return distribution(folder, pattern)
+        shutil.unpack_archive(distribution(folder, pattern), folder)
+    return folder / distribution(folder, pattern).name.removesuffix(".tar.gz")
 
 
 def try_kernels(env: Environment, folder: Path) -> None:
-    sdist = source_distribution(env, folder)
+    sources = unpacked_sources(env, folder)
     pattern = "tedg_fast_kernels-*-py3-none-*.whl"
     if distribution(folder, pattern) is None:
-        unpacked = env.place.parent / "unpacked"
-        shutil.unpack_archive(sdist, unpacked)
-        (kernels,) = unpacked.glob("*/kernels")
-        env.run("pip", "wheel", "--no-deps", "-w", str(folder), str(kernels))
+        env.run("pip", "wheel", "--no-deps", "-w", str(folder), str(sources / "kernels"))
     env.run("pip", "install", str(distribution(folder, pattern)))
     env.run("python", "-m", "tedg_fast.info")
     env.run("pip", "install", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis")
@@ -84,11 +84,11 @@ def try_kernels(env: Environment, folder: Path) -> None:
 
 def try_package(env: Environment, folder: Path) -> None:
     """Trains for a few games and plays some, in an environment that has NLE."""
-    sdist = source_distribution(env, folder)
+    sources = unpacked_sources(env, folder)
     tag = env.says("'cp{}{}'.format(*sys.version_info)")
     pattern = f"tedg_fast-*-{tag}-*.whl"
     if distribution(folder, pattern) is None:
-        env.run("pip", "wheel", "--no-deps", "-w", str(folder), str(sdist))
+        env.run("pip", "wheel", "--no-deps", "-w", str(folder), str(sources))
     env.run("pip", "uninstall", "-y", "tedg_fast_kernels")
     env.run("pip", "install", str(distribution(folder, pattern)))
     env.run("python", "-m", "tedg_fast.info")
@@ -108,7 +108,7 @@ def outcome(work, *arguments) -> str:
 
 def row(python: str, torch: str, folder: Path, place: Path) -> tuple[str, str, str, str]:
     """One line of the table: Python, torch, and how the two wheels do."""
-    log = folder / f"{Path(python).name}-{torch.strip('=.*')}.log"
+    log = folder / f"{Path(python).name}-{re.sub('[^a-z0-9.]+', '', torch)}.log"
     env = Environment(python, place, log)
     version = env.says("sys.version.split()[0]")
     try:
