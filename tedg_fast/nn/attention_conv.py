@@ -48,8 +48,8 @@ class Nodes(NamedTuple):
 class AttentionConv(MessagePassing):
     """Base of the attention layers; a subclass says how an edge is scored.
 
-    It gives ``_scores``, what the fused op needs, and ``_pass_messages``, which hands over to
-    PyTorch Geometric for those who want to see single messages.
+    A subclass defines ``_scores``, the scores that the fused op needs, and ``_pass_messages``,
+    which computes single messages by PyTorch Geometric's code where these are needed.
     """
 
     def __init__(

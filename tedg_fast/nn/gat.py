@@ -20,7 +20,7 @@ class GATConv(AttentionConv):
 
     A drop-in for ``torch_geometric.nn.GATConv``: the same arguments in the same order, parameters,
     initial values for a seed, state dict and results. The messages are never allocated, except
-    where somebody asks for them (explainers, message hooks, ``aggr`` other than "add"). Beyond it,
+    where they are needed (explainers, message hooks, ``aggr`` other than "add"). In addition,
     the layer takes a :class:`~tedg_fast.ops.Graph` in place of ``edge_index``, and a batch of
     samples over one graph, ``x`` [B, N, F].
 
