@@ -61,6 +61,8 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      "in the next four.", [FIRST, *WINDOWS]),
     ("docs/training.md", "The rules alone score [{}](../bench/results/rules_alone.md) and a "
      "uniformly random policy {}.", [RULES, CHANCE]),
+    ("docs/training.md", "Uniformly random actions score {} by the first definition and {} by the "
+     "second:", [CHANCE._replace(column="last-observation score"), CHANCE]),
     ("docs/throughput.md", "trains at {} environment steps a second. That is {} of what NLE alone "
      "reaches when it replays the keys of rule play on both cores ({})",
      [TRAINING, TRAINING._replace(column="of NLE in rule play"),

@@ -22,6 +22,10 @@ else
   out=bench/results/$(date +%F)-$commit-gpu
   device=cuda
 fi
+if ! $dry && ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+  echo "no CUDA device, or a torch without CUDA; --dry-run goes through the same on a CPU" >&2
+  exit 1
+fi
 mkdir -p "$out"
 failed=0
 
@@ -49,9 +53,6 @@ tests=(-m pytest -q -o addopts=--import-mode=importlib -p no:cacheprovider -m cu
 note "# GPU session of commit $commit, $(date -u '+%F %H:%M') UTC"
 if $dry; then
   note "A dry run on the CPU: nothing here says anything of a GPU."
-elif ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  note "- no CUDA device, or a torch without CUDA"
-  exit 1
 else
   note "- $(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader)"
 fi

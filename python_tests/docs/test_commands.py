@@ -9,12 +9,21 @@ from pathlib import Path
 import pytest
 import torch
 from command import SHORT, tedg_train
-from page_commands import ENTRIES, ROOT, blocks, commands, run_briefly
+from page_commands import ENTRIES, FENCED, ROOT, blocks, commands, hidden, run_briefly
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("csrc/cuda", "tedg_fast/hypergraph")),
+]
 WITH_A_TEST_OF_ITS_OWN = ROOT / "docs" / "writing_rules.md"
+LABELS = {"", "sh", "{toctree}", "{eval-rst}"}
+"""A block's label: output or a sketch, commands, Sphinx."""
+WITH_PROGRAMS = {ROOT / name for name in ("README.md", "docs/training.md", "docs/gat_layers.md")}
+"""Pages whose Python the tests below run."""
 SAYS_HOW_LONG = re.compile(r"#.*\b(minutes?|hours?)\b")
 RUN = re.compile(r"results/([\w*-]+)")
+RULES = re.compile(r"\w+\.toml")
 
 EVERY = {
     shlex.join(shlex.split(command, comments=True)): pytest.param(
@@ -46,7 +55,8 @@ def test_the_command_runs(command, trained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run = trained / "results" / "quick_manager"
     if "tedg-rules copy" not in command:
-        shutil.copy(trained / "my.toml", tmp_path)
+        for name in RULES.findall(command):
+            shutil.copy(trained / "my.toml", tmp_path / name)
     for name in RUN.findall(command):  # whatever run the page speaks of
         shutil.copytree(run, tmp_path / "results" / name.replace("*", "1"), dirs_exist_ok=True)
     words = [
@@ -62,6 +72,26 @@ def test_the_command_runs(command, trained, tmp_path, monkeypatch, capsys):
 def test_what_no_test_runs_says_how_long_it_takes(command):
     if command not in (". .venv/bin/activate", "python -m tedg_fast.info"):
         assert SAYS_HOW_LONG.search(command), f"add a comment with minutes or hours: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_code_on_the_page_escapes(page):
+    text = page.read_text(encoding="utf-8")
+    assert not hidden(text), "write commands into a ```sh block, where they are run or marked"
+    labels = {label for label, _ in FENCED.findall(text)} - LABELS
+    if page != WITH_A_TEST_OF_ITS_OWN:
+        allowed = {"python"} if page in WITH_PROGRAMS else set()
+        assert labels <= allowed, "no test runs code of this kind"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\n\n    tedg-train\n", "- a\n\n  ```sh\n  tedg-train\n  ```\n", "~~~sh\ntedg-train\n~~~\n",
+     "```\n.venv/bin/tedg-train --help\n```\n", "```\nA=1 python a.py\n```\n", "```\n$ ls\n```\n"],
+)  # fmt: skip
+def test_hidden_commands_are_found(text):
+    assert hidden(text)
+    assert not hidden("a\n\n```sh\ntedg-train\n```\n\n```\npip-like output\n```\n")
 
 
 def test_the_front_page_is_short():

@@ -21,10 +21,26 @@ BRIEF = {
 """Flags that make a command short, in place of those on the page."""
 
 
+FENCED = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+COMMAND = re.compile(
+    r"(\S+=\S* )*(\S*/)?(\$|tedg-\w+|pip|pytest|python[\d.]*|torchrun|git|sed|\S+\.sh)\s"
+)
+
+
 def blocks(page: Path, language: str) -> list[str]:
     """The text of each of the page's blocks in a language."""
-    text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [text for label, text in FENCED.findall(page.read_text("utf-8")) if label == language]
+
+
+def hidden(text: str) -> list[str]:
+    """Lines of a page that show code where none of its readers here would find it."""
+    prose = FENCED.sub("", text)
+    fences = re.findall(r"^\s*(?:```|~~~).*", prose, re.MULTILINE)
+    indented = re.findall(r"(?:\A|\n)\n( {4,}\S.*|\t.*)", prose)
+    shown = [
+        line for label, code in FENCED.findall(text) if not label for line in code.splitlines()
+    ]
+    return fences + indented + [line for line in shown if COMMAND.match(line)]
 
 
 def commands(page: Path) -> list[str]:

@@ -136,6 +136,15 @@ def test_compiles_whole_with_an_edge_index(layer, loops):
 
 
 @both
+def test_compiles_whole_between_two_kinds_of_nodes(layer):
+    torch._dynamo.reset()
+    module = make(layer, (6, 5), 4, 2, add_self_loops=False)
+    ends, index = (torch.randn(7, 6), torch.randn(9, 5)), edges(7, 9, 20)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    close(compiled(ends, index), module(ends, index))
+
+
+@both
 def test_exports_with_an_edge_index(layer):
     module = make(layer, 6, 4, 2).eval()
     index, x = edges(9, 9, 30), torch.randn(9, 6)

@@ -94,7 +94,7 @@ class Chance(Agent):
 
 @dataclass(frozen=True)
 class ByTheRules(Agent):
-    """What the rules that apply propose: the highest priority, equals by chance; nothing is
+    """Plays what the rule of the highest priority proposes, at random among equals; nothing is
     learned."""
 
     rules: Hypergraph

@@ -1,4 +1,4 @@
-"""Are the experts used by meaning? What the leading expert tells about the situation.
+"""Are the experts used according to their names? What the leading expert tells about the state.
 
 Mutual information between the expert with the largest weight and what is going on, beside that of
 a control in which the two are shifted against each other: both series stay as they are, with all

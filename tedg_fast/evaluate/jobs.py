@@ -1,4 +1,4 @@
-"""Commands in processes of their own, a few at a time; stopping stops them all, in good order."""
+"""Commands in processes of their own, a few at a time; a stop lets each of them end properly."""
 
 import contextlib
 import subprocess

@@ -74,8 +74,8 @@ def play(
 ) -> Played:
     """Play all ``games`` with ``agent``, ``num_envs`` at a time in ``num_workers`` processes.
 
-    ``on_episode`` is called for each game that has ended. A stop, or that
-    games cannot go on, is given back with what was played until then.
+    ``on_episode`` is called for each game that has ended. If playing is stopped or cannot go on,
+    the result holds the reason and the games up to the first one that had not ended.
     """
     num_envs = min(num_envs, games.episodes)
     played = Played({}, [], None)

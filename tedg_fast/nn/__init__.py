@@ -1,5 +1,5 @@
-"""Modules on the native ops, for anyone's model; they need neither NetHack nor this package's
-training code.
+"""Modules on the native ops, for any model; they need neither NetHack nor this package's training
+code.
 """
 
 from tedg_fast.nn.gat import GATConv

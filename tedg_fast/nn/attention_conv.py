@@ -40,12 +40,16 @@ class Nodes(NamedTuple):
     def as_batch(self) -> "Nodes":
         return Nodes(self.x.unsqueeze(0), self.lin, self.features.unsqueeze(0))
 
+    def are(self, other: "Nodes | None") -> bool:
+        """Whether ``other`` is the same end; of tuples, torch 2.10 compiles no ``is``."""
+        return other is not None and other.features is self.features
+
 
 class AttentionConv(MessagePassing):
     """Base of the attention layers; a subclass says how an edge is scored.
 
-    It gives ``_scores``, what the fused op needs, and ``_pass_messages``, which hands over to
-    PyTorch Geometric for those who want to see single messages.
+    A subclass defines ``_scores``, the scores that the fused op needs, and ``_pass_messages``,
+    which computes single messages by PyTorch Geometric's code where these are needed.
     """
 
     def __init__(
@@ -282,7 +286,7 @@ class AttentionConv(MessagePassing):
     @staticmethod
     def _as_batch(source: Nodes, target: Nodes | None) -> tuple[Nodes, Nodes | None]:
         batch = source.as_batch()
-        if target is source:
+        if source.are(target):
             return batch, batch
         return batch, None if target is None else target.as_batch()
 

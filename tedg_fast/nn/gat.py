@@ -20,7 +20,7 @@ class GATConv(AttentionConv):
 
     A drop-in for ``torch_geometric.nn.GATConv``: the same arguments in the same order, parameters,
     initial values for a seed, state dict and results. The messages are never allocated, except
-    where somebody asks for them (explainers, message hooks, ``aggr`` other than "add"). Beyond it,
+    where they are needed (explainers, message hooks, ``aggr`` other than "add"). In addition,
     the layer takes a :class:`~tedg_fast.ops.Graph` in place of ``edge_index``, and a batch of
     samples over one graph, ``x`` [B, N, F].
 
@@ -157,7 +157,7 @@ class GATConv(AttentionConv):
 
     def _score_ends(self, source: Nodes, target: Nodes | None) -> tuple[Tensor, Tensor | None]:
         """[.., N, H] and [.., M, H], what the two ends of an edge add to its score."""
-        if target is source:  # one pass over the features gives both
+        if source.are(target):  # one pass over the features gives both
             both = node_products(source, torch.cat([self.att_src, self.att_dst]))
             return both[..., 0, :], both[..., 1, :]
         score_dst = None if target is None else node_products(target, self.att_dst).squeeze(-2)

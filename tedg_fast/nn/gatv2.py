@@ -18,10 +18,11 @@ class GATv2Conv(AttentionConv):
     The score of an edge j -> i is ``att . LeakyReLU(W_l x_j + W_r x_i + W_e e_ji)``, the output
     ``out[i] = sum_j a_ij W_l x_j`` ("How Attentive are Graph Attention Networks?", equation 7).
 
-    A drop-in for ``torch_geometric.nn.GATv2Conv``, in the sense of
-    :class:`~tedg_fast.nn.GATConv`, which also says what the arguments mean that both have.
+    A drop-in for ``torch_geometric.nn.GATv2Conv``, as :class:`~tedg_fast.nn.GATConv` is for
+    PyTorch Geometric's layer of that name.
 
-    Args:
+    Args: as of :class:`~tedg_fast.nn.GATConv`, and
+
         bias: add learned vectors to both transformed features and to the output.
         share_weights: transform sources and targets by the same weights.
 

@@ -1,4 +1,4 @@
-"""Linear maps that start as Glorot & Bengio 2010 say, with a lazy input width."""
+"""Linear maps with the initial values of Glorot & Bengio 2010, and a lazy input width."""
 
 import math
 from typing import TypeGuard
@@ -40,7 +40,7 @@ def linear(in_features: int, out_features: int, bias: bool = False) -> nn.Linear
 
 
 def is_plain(module: nn.Module) -> TypeGuard[Linear]:
-    """Whether a module is ``x Wᵀ`` of ours as it came: nobody has wrapped it or looks at it."""
+    """Whether ``module`` is an unchanged :class:`Linear` without bias: not wrapped, no hooks."""
     if type(module) is not Linear or module.bias is not None or "forward" in module.__dict__:
         return False
     hooks = (module._forward_hooks, module._forward_pre_hooks)

@@ -1,8 +1,8 @@
 """The base class of the graph layers: PyTorch Geometric's where that is installed.
 
-Its explainers, ``to_hetero`` and its other tools look for ``MessagePassing`` by type and set their
-masks and hooks on it. Where it is not installed there is nobody to look, and a module that knows
-its flow is all the layers need.
+PyTorch Geometric's explainers, ``to_hetero`` and other tools find layers by the type
+``MessagePassing`` and set masks and hooks on them. Where it is not installed, the layers need only
+a module with the attributes ``aggr``, ``flow`` and ``node_dim``.
 """
 
 from importlib.util import find_spec
@@ -47,18 +47,22 @@ _HOOKS = tuple(
 
 
 def wants_messages(layer: MessagePassing) -> bool:
-    """Whether somebody looks at, or changes, single messages of ``layer``.
+    """Whether the single messages of ``layer`` are needed.
 
-    So do PyTorch Geometric's explainers and message hooks, aggregations other than a sum, and
-    subclasses with a message function of their own. A fused kernel has no single messages, so
-    such a layer must pass them one by one.
+    PyTorch Geometric's explainers and message hooks, aggregations other than a sum, and subclasses
+    with a message function of their own need them. The fused kernels make no single messages, so
+    such a layer must compute them by PyTorch Geometric's code.
     """
     if layer.explain is True or layer.aggr not in ("add", "sum"):
         return True
     if any(getattr(layer, hooks, None) for hooks in _HOOKS):
         return True
+    if any(name in layer.__dict__ for name in _METHODS):
+        return True
+    # Of the class: torch.compile of torch 2.10 cannot read the module of a bound method.
+    cls = type(layer)
     return any(
-        hasattr(layer, name)
-        and getattr(layer, name).__module__.split(".")[0] not in ("tedg_fast", "torch_geometric")
+        hasattr(cls, name)
+        and getattr(cls, name).__module__.split(".")[0] not in ("tedg_fast", "torch_geometric")
         for name in _METHODS
     )

@@ -37,9 +37,6 @@ class ExpertRouter(nn.Module):
         mapping: "sparsemax" (weights may be exactly 0) or "softmax".
         temperature: divides the router's scores; below 1 sharpens.
 
-    Shapes: ``state`` [B, in_features], ``expert_logits`` [B, K, A], ``action_mask`` bool [B, A];
-    returns ``alpha`` [B, K] and ``logits`` [B, A], masked actions at the dtype's lowest value.
-
     Example:
         >>> import torch
         >>> from tedg_fast.nn import ExpertRouter
@@ -73,6 +70,20 @@ class ExpertRouter(nn.Module):
     def forward(
         self, state: Tensor, expert_logits: Tensor, action_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
+        """Weigh the experts by the state and mix their logits.
+
+        Args:
+            state: [B, in_features], dtype of the router's parameters.
+            expert_logits: [B, K, A], dtype of ``state``.
+            action_mask: bool [B, A], True = allowed.
+
+        Returns:
+            ``alpha`` [B, K], the weights of the experts, and ``logits`` [B, A], in which masked
+            actions have the lowest finite value of the dtype.
+
+        Raises:
+            ValueError or RuntimeError: an argument's shape, dtype or device does not fit.
+        """
         return route(
             self.scores(state),
             expert_logits,
@@ -82,7 +93,10 @@ class ExpertRouter(nn.Module):
         )
 
     def losses(self, alpha: Tensor, expert_logits: Tensor) -> RoutingLosses:
-        """The losses that keep the routing healthy; see :func:`tedg_fast.ops.routing_losses`."""
+        """Losses that keep the experts different and all of them in use.
+
+        Arguments, return value and errors are those of :func:`tedg_fast.ops.routing_losses`.
+        """
         return routing_losses(alpha, expert_logits)
 
     def extra_repr(self) -> str:

@@ -1,7 +1,7 @@
 """1.5-entmax: between softmax and sparsemax, and smooth where it is not 0.
 
-Peters, Niculae & Martins 2019, "Sparse Sequence-to-Sequence Models". Its definition in PyTorch is
-also what runs: without a sort, a few passes over the scores find the threshold.
+Peters, Niculae & Martins 2019, "Sparse Sequence-to-Sequence Models". There is no native kernel: the
+definition in PyTorch finds the threshold in a few passes over the scores, without a sort.
 """
 
 from typing import Any

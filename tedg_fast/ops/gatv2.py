@@ -1,4 +1,4 @@
-"""The attention of GATv2: scores from the sum of both ends' features, not of two numbers."""
+"""The attention of GATv2: a score is computed from the sum of the features of an edge's ends."""
 
 import torch
 from torch import Tensor

@@ -22,8 +22,8 @@ class GraphBatch:
 
     The nodes of all graphs lie in one tensor, those of graph b from ``node_start[b]`` to
     ``node_start[b + 1] - 1``, and so do the edges. An edge names its ends by their numbers within
-    their graph. Nodes that all graphs have in common, as the words of a vocabulary, are kept once:
-    the *shared* nodes, which only send.
+    their graph. Nodes that all graphs have in common, such as the words of a vocabulary, are stored
+    once: the *shared* nodes, which are sources of edges only.
 
     Args:
         node_start: integer tensor [B+1], from 0 to the number of nodes N, never falling.
@@ -44,7 +44,7 @@ class GraphBatch:
     Example:
         >>> import torch
         >>> from tedg_fast.ops import GraphBatch, gat_attention
-        >>> # A path of three nodes; two nodes that both hear one shared node.
+        >>> # A path of three nodes; two nodes that each receive from one shared node.
         >>> batch = GraphBatch([0, 3, 5], [0, 2, 4], [0, 1, -1, -1], [1, 2, 0, 1], num_shared=1)
         >>> x = torch.randn(1, 5 + 1, 2, 4)  # all nodes, then the shared one
         >>> scores = torch.randn(1, 6, 2)

@@ -25,7 +25,7 @@ class RoutingLosses(NamedTuple):
 
 
 def expert_overlap(alpha: Tensor, expert_logits: Tensor) -> Tensor:
-    """Penalty for mixing experts that say the same: mean of sum_{i!=j} a_i a_j cos(z_i, z_j).
+    """Penalty for mixing experts with similar logits: mean of sum_{i!=j} a_i a_j cos(z_i, z_j).
 
     Args:
         alpha: [B, K] routing weights; float32, bfloat16, float16 or float64.

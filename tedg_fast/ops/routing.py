@@ -42,7 +42,7 @@ def route(
     temperature: float = 1.0,
     action_mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Router scores and expert logits to routing weights and mixed, masked action logits.
+    """Routing weights from router logits, and the experts' logits mixed by them and masked.
 
     ``alpha = mapping(router_logits / temperature)``, ``logits[a] = sum_k alpha[k]
     expert_logits[k, a]``; masked actions get the lowest finite value of the dtype (so a row

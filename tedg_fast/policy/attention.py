@@ -50,8 +50,8 @@ class GraphAttention(nn.Module):
         return features.unflatten(2, (heads, -1)), source, target[:, : len(x)]
 
     def forward(self, x: Tensor, shared: Tensor, graph: Graph) -> Tensor:
-        """Features of the nodes ``x`` [N, width], which hear each other and the ``shared`` ones
-        [S, width] along ``graph`` → new ones [N, width]."""
+        """New features [N, width] of the nodes ``x`` [N, width], which receive messages from each
+        other and from the ``shared`` nodes [S, width] along ``graph``."""
         features, source, target = self._scored(x, shared)
         out, _ = gat_attention(features, source, target, graph, edge_bias=self.relation_bias)
         return x + F.relu(self.norm(out.view_as(x)))

@@ -11,11 +11,11 @@ from tedg_fast.policy.manager import Reading
 
 
 class EffectPredictor(nn.Module):
-    """From the instances that an action carries out to the effects that follow.
+    """Predicts the effects of an action from the instances that the action carries out.
 
-    Their features are pooled, each weighted by e^(what was learned of its score); the mean is
-    compared with each effect node's features. Only the F effects count that an observation can
-    show, that is, those with conditions in ``shown_by``.
+    The features of these instances are averaged, each with the weight e^(learned part of its
+    score), and the mean is compared with the features of each effect node. Only the F effects
+    that an observation can show are predicted: those with conditions in ``shown_by``.
     """
 
     def __init__(self, hypergraph: Hypergraph, width: int):
@@ -30,15 +30,19 @@ class EffectPredictor(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(visible)))
 
     def shown(self, holds: Tensor) -> Tensor:
-        """The conditions that hold in an observation, packed as its ``active_bits`` are, uint8
-        [B, ceil(C/8)] → the effects that it shows, float32 [B, F], 0 or 1."""
+        """The effects that observations show, float32 [B, F], 0 or 1.
+
+        ``holds``: uint8 [B, ceil(C/8)], the conditions that hold, packed as in ``active_bits``.
+        """
         places = torch.arange(7, -1, -1, device=holds.device, dtype=torch.uint8)
         bits = (holds.unsqueeze(2) >> places & 1).flatten(1)[:, : len(self.shown_by)]
         return (bits.to(self.shown_by.dtype) @ self.shown_by > 0).to(self.shown_by.dtype)
 
     def forward(self, reading: Reading, inputs: PolicyInput, action: Tensor) -> Tensor:
-        """What the Manager read of B states and the action taken in each [B] (int64) → logits
-        [B, F]."""
+        """Logits [B, F] of the effects that follow ``action`` (int64 [B]) in B states.
+
+        ``reading`` is what the Manager computed for these states.
+        """
         scenes = scenes_of(inputs)
         sample = scenes.instance_sample
         carried = (scenes.actions == action[sample].unsqueeze(1)).any(1)

@@ -35,6 +35,6 @@ class PolicyInput(NamedTuple):
 
 
 def scenes_of(inputs: PolicyInput) -> Scenes:
-    """The graphs, for what cannot do without."""
+    """The scene graphs of ``inputs``, for callers that need them to be there."""
     assert inputs.scenes is not None
     return inputs.scenes

@@ -18,12 +18,13 @@ ManagerKind = Literal["attention", "mean", "no-objects"]
 
 
 class Reading(NamedTuple):
-    """What the Manager makes of B states with I instances of rules in all.
+    """What the Manager computes for B states with I instances of rules in all.
 
-    ``h_logic`` [B, hidden]; ``proposals`` [B, K, A], the actions that each expert's rules propose;
-    ``advice_scores`` [B, K], how loudly they do; ``score`` [I] of each instance, ``learned`` [I]
-    the part of it beyond its rule's own; ``instances`` [I, width] and ``effects`` [F, width],
-    features of the nodes.
+    ``h_logic`` [B, hidden], a summary of each state's graph; ``proposals`` [B, K, A], how strongly
+    each expert's instances call for each action; ``advice_scores`` [B, K], how strongly each
+    expert's instances apply; ``score`` [I] of each instance, and ``learned`` [I], the part of the
+    score beyond the rule's priority; ``instances`` [I, width] and ``effects`` [F, width], features
+    of these nodes.
     """
 
     h_logic: Tensor
@@ -38,11 +39,12 @@ class Reading(NamedTuple):
 class Manager(nn.Module):
     """Two rounds of graph attention over each state's own graph (``Scenes``).
 
-    An instance hears the objects that it is about, its rule's conditions and effects, the player,
-    and, through objects and actions, the instances that it shares these with. Its score is
-    ``s = priority + w·x``, where the priority is learned, one a rule, from the file's on (0 where
-    it has none). ``h_logic`` is read off the player, who hears of everything. Advice score of
-    expert k: ``log(1 + Σ exp s)`` over the instances of its rules.
+    An instance receives messages from the objects that it is about, from its rule's conditions and
+    effects, and from the player; through objects and actions also from the instances that share
+    them. Its score is ``s = priority + w·x``, where each rule's priority is a parameter that starts
+    at the value in the rule file (0 without one). ``h_logic`` is computed from the player's node,
+    which receives from all others. The advice score of expert k is ``log(1 + Σ exp s)`` over the
+    instances of its rules.
 
     ``kind``: "mean" takes the mean of all neighbours in place of attention, "no-objects" leaves out
     the objects.
@@ -80,7 +82,7 @@ class Manager(nn.Module):
         return self.read(observation).to(self.priority.device)
 
     def tables(self) -> NodeTables:
-        """What depends on the parameters alone."""
+        """Features that depend on the parameters alone, for use in several calls."""
         return self.nodes.tables()
 
     def _first_round(self, inputs: PolicyInput, tables: NodeTables) -> Tensor:
@@ -89,7 +91,7 @@ class Manager(nn.Module):
         return self.first(x, self.nodes.shared, scenes.graph.graph)
 
     def forward(self, inputs: PolicyInput, tables: NodeTables | None = None) -> Reading:
-        """``tables`` are those of these parameters, if they were evaluated before."""
+        """Read ``inputs``; ``tables`` are those of the present parameters, if already computed."""
         scenes, shared = scenes_of(inputs), self.nodes.shared
         x = self._first_round(inputs, tables or self.tables())
         x = self.second(x, shared, scenes.graph.graph)

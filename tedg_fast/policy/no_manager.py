@@ -1,4 +1,4 @@
-"""What stands in for the Manager where a policy does without the hypergraph."""
+"""The replacement of the Manager in a policy without the hypergraph."""
 
 import math
 
@@ -11,7 +11,7 @@ from tedg_fast.policy.manager import Reading
 
 
 class NoManager(nn.Module):
-    """Says nothing: ``h_logic``, proposals and advice scores are 0 for every state."""
+    """Gives no information: ``h_logic``, proposals and advice scores are 0 for every state."""
 
     def __init__(self, hidden_size: int, num_experts: int):
         super().__init__()

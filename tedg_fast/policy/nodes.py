@@ -18,21 +18,23 @@ _PLAYER_FEATURES = len(range(NUM_FEATURES)[UNDIRECTED])
 
 
 class NodeTables(NamedTuple):
-    """What the parameters alone make of nodes: ``numbered`` [rules + kinds of actions, width],
-    features of the instances and actions; ``monsters`` [M + 1, width], what a monster's or a
-    corpse's kind adds to an object, None without objects."""
+    """Features of nodes that depend on the parameters alone.
+
+    ``numbered`` [rules + kinds of actions, width], those of instances and actions; ``monsters``
+    [M + 1, width], what a monster's or a corpse's kind adds to an object, None without objects.
+    """
 
     numbered: Tensor
     monsters: Tensor | None
 
 
 class NodeEncoder(nn.Module):
-    """What each node is, before it hears of others.
+    """The features of each node before it receives messages.
 
     An instance is its rule: an embedding of its own, what kinds of actions it does (moving toward,
     running, ...) and the file's priority. An action is its kind. An object is its facts, with its
     kind's row of NLE's monster table; the player is what the observation's features tell of it and
-    the conditions that hold. Nowhere does a direction enter.
+    the conditions that hold. No feature depends on a direction.
 
     Attributes: ``shared`` [C + F, width], the conditions and the effects as nodes.
     """

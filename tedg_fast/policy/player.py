@@ -1,4 +1,4 @@
-"""A policy at play: its pass without gradients, for as long as its parameters stay as they are."""
+"""A policy at play: its forward pass without gradients, for parameters that do not change."""
 
 from typing import Any, NamedTuple
 
@@ -39,9 +39,9 @@ class Player:
 class CompiledPlayer(Player):
     """The same numbers, to within rounding, from one native call on the CPU.
 
-    A step of a rollout has a few rows: operator by operator, PyTorch spends several times as long
-    on the calls as on the arithmetic. The weights are copied, so that later changes of the policy's
-    parameters have no effect.
+    A step of a rollout has a few rows; PyTorch, operator by operator, would spend several times as
+    long on the calls as on the arithmetic. The weights are copied, so that later changes of the
+    policy's parameters have no effect.
 
     Attributes: ``SCENES``, the names of ``SceneReader.arrays`` in the order in which the op takes
     them.

@@ -60,8 +60,8 @@ class Routing(NamedTuple):
 
 class PolicyOutput(NamedTuple):
     """``logits`` [B, A] (masked), ``value`` [B], ``alpha`` [B, K], ``router_logits`` [B, K],
-    ``expert_logits`` [B, K, A] (the experts' own, without what their rules propose),
-    ``advice_scores`` [B, K]; ``reading``, what the Manager made of the states, None for V3's."""
+    ``expert_logits`` [B, K, A] (of the experts' networks, without proposals), ``advice_scores``
+    [B, K]; ``reading``, what the Manager computed for the states, None for V3's policy."""
 
     logits: Tensor
     value: Tensor
@@ -163,20 +163,23 @@ class Policy(nn.Module):
         return PolicyInput.of(observation, self.manager.scenes(observation), self.device)
 
     def tables(self) -> NodeTables | None:
-        """What depends on the parameters alone, so that it can be evaluated once for many calls."""
+        """What depends on the parameters alone, to be computed once for many calls."""
         return self.manager.tables()
 
     def forward(
         self, inputs: PolicyInput, routing: Routing, tables: NodeTables | None = None
     ) -> PolicyOutput:
-        """``tables`` are those of these parameters, if they were evaluated before."""
+        """Logits, value and weights for B observations.
+
+        ``tables`` are those of the present parameters, if they were computed before.
+        """
         reading = self.manager(inputs, tables)
         h_state = self.state(inputs.features, inputs.crop)
         h_both = torch.cat([h_state, reading.h_logic], 1)
         router_logits = self.advice_weight * reading.advice_scores.detach()
         if self.router is not None:
             router_logits = router_logits + self.router(h_both)
-        # What the losses demand of the experts is not to bend what the rules say.
+        # The losses on the experts' logits must not change the proposals of the rules.
         expert_logits = self.experts(h_state)
         proposals = self.proposal_gain * reading.proposals
         alpha, logits = route(

@@ -11,20 +11,19 @@ from tedg_fast.policy.scenes import Scenes
 
 
 class Proposals(nn.Module):
-    """The rules' say in the choice of actions.
+    """How strongly the rules call for each action, on behalf of each expert.
 
-    A rule has an instance for all objects that it applies to. An instance of strength w that is
-    carried out by any of n actions gives each of them w / n. Expert k speaks for action a with
-    ``log(1 + Σ w / n)`` over the instances that belong to k and list a: 0 where none does, and
-    close to the score ``ln w`` of the strongest where one does. Its loudness is ``log(1 + Σ w)``
-    over all its instances.
+    An instance of strength w that is carried out by any of n actions gives each of them w / n. The
+    support of expert k for action a is ``log(1 + Σ w / n)`` over the instances that belong to k and
+    list a: 0 where there is none, and close to the score ``ln w`` of the strongest otherwise. The
+    advice score of expert k is ``log(1 + Σ w)`` over all its instances.
 
-    What it says is its *proposal*: what it speaks for over its loudness (or over 1 if that is
-    less), between 0 and 1. How much it matters is the router's decision, for which the loudness
-    is the advice.
+    The *proposal* of an expert for an action is its support divided by its advice score (or by 1
+    where that is less), so it is between 0 and 1. How much each expert's proposals count is left to
+    the router, which reads the advice scores.
 
-    With fewer experts than the four semantic ones, the last takes over the rules of those that
-    are missing; experts beyond the four have no rules.
+    With fewer than the four named experts, the last one takes over the rules of the missing ones;
+    experts beyond the four have no rules.
 
     Attributes:
         owner [O] int64: the expert that each rule belongs to.
@@ -38,8 +37,10 @@ class Proposals(nn.Module):
         self.register_buffer("owner", owner, persistent=False)
 
     def forward(self, scenes: Scenes, strength: Tensor) -> tuple[Tensor, Tensor]:
-        """The instances of B ``scenes`` with the ``strength`` [I] of each → proposals [B, K, A] and
-        each expert's loudness [B, K]."""
+        """Proposals [B, K, A] and advice scores [B, K] of B ``scenes``.
+
+        ``strength``: [I], that of each instance.
+        """
         actions = scenes.actions
         # One action more, for the places of an instance that proposes fewer than it could.
         shape = (len(scenes), self.num_experts, len(ACTIONS) + 1)

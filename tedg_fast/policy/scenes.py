@@ -1,4 +1,4 @@
-"""What is there in a batch of states, as graphs for the Manager (csrc/nethack/scene_graphs.h)."""
+"""Batches of states as scene graphs for the Manager (csrc/nethack/scene_graphs.h)."""
 
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -145,7 +145,8 @@ class SceneReader:
     def arrays(self, observation: Observation) -> dict[str, Tensor]:
         """What ``Scenes`` is made of, by name: its own attributes and those of its graph.
 
-        Raises ValueError for rules, actions and objects that there are not, and for other shapes.
+        Raises ValueError for numbers of rules, actions or objects that do not exist, and for other
+        shapes.
         """
         built = self._build(observation.instances, observation.objects, observation.active_bits)
         return {name: torch.from_numpy(array) for name, array in built.items()}
@@ -153,7 +154,8 @@ class SceneReader:
     def __call__(self, observation: Observation) -> Scenes:
         """The scenes of an observation [B, ...].
 
-        Raises ValueError for rules, actions and objects that there are not, and for other shapes.
+        Raises ValueError for numbers of rules, actions or objects that do not exist, and for other
+        shapes.
         """
         tensors = self.arrays(observation)
         names = ("node_start", "edge_start", "source", "target", "role")

@@ -13,7 +13,7 @@ _NOT_SETTINGS = ("resume",)
 
 
 def as_toml(config: TrainConfig) -> str:
-    """All settings; those that are not given, as there is no word for that in TOML, as comments."""
+    """All settings; those that are None are comments, because TOML has no null value."""
     values = {name: value for name, value in to_dict(config).items() if name not in _NOT_SETTINGS}
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
     lines = ["# Settings of this run; tedg-train --config FILE reads them, flags override them."]

@@ -1,4 +1,4 @@
-"""What beside seed and settings decides the bits of a result."""
+"""What determines the bits of a result besides the seed and the settings."""
 
 import functools
 import importlib.metadata

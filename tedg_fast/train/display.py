@@ -59,7 +59,7 @@ class Status:
 
 
 class Output(Console):
-    """The terminal or pipe; where nobody reads it any more the run ends as if it was told to."""
+    """The terminal or pipe; if its reader is gone, the run ends as if it had been told to stop."""
 
     def on_broken_pipe(self) -> None:
         raise Stopped(signal.SIGPIPE)

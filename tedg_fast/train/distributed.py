@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class RankLost(Failed):
-    """Another rank died, hangs, or cannot be reached; the message is one line."""
+    """Another rank died, hangs or cannot be reached; the message is one line."""
 
 
 class World:
@@ -271,11 +271,11 @@ class Ranks(World):
 
 @contextlib.contextmanager
 def _patient_threads() -> Iterator[None]:
-    """Threads that are started meanwhile never push another one off its core.
+    """A block in which started threads get a policy that never displaces a running thread.
 
-    gloo's event thread tries again and again, without sleeping, to lock what a thread that sends
-    holds. Where its waking pushed that one off their core, each collective, however small, took
-    until the scheduler's next tick: 4 ms instead of 0.2.
+    While another thread sends, gloo's event thread tries again and again, without sleeping, to take
+    the lock that the sender holds. When it displaced the sender from the core that they shared,
+    each collective, however small, lasted until the scheduler's next tick: 4 ms instead of 0.2.
     """
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

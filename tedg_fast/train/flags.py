@@ -1,5 +1,6 @@
-"""Flags that fight: each means what it says, or is refused; one without effect is said to have
-none."""
+"""Contradictory flags, which are refused, and flags without effect, which get a remark.
+
+No flag is ignored silently."""
 
 from collections.abc import Sequence
 from dataclasses import fields

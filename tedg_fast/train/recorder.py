@@ -29,7 +29,7 @@ BEST_AFTER = 20
 
 
 class Recorder:
-    """Keeps the files of a run and its display, on the first rank; the others have an idle one."""
+    """Writes the files of a run and its display on the first rank; does nothing on the others."""
 
     def __init__(self, config: TrainConfig, display: Display, progress: Progress, world: World):
         self.config, self.display, self.world = config, display, world

@@ -64,8 +64,9 @@ class Played:
 class Collector:
     """Plays the games of a ``VectorEnv`` with a policy.
 
-    All groups of games are played at once, and whichever comes to its decisions first is answered
-    first. As a group is always one batch, and chance is drawn before, their order changes nothing.
+    All groups of games are played at once, and the policy is evaluated for whichever group first
+    needs decisions. A group is always one batch, and random numbers are drawn beforehand, so the
+    order of the groups does not change the result.
     Between two calls of ``collect`` no game is being played. ``watch`` counts the time of the
     policy, and that spent waiting for games.
     """
