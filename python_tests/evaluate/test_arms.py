@@ -12,23 +12,23 @@ def trials(*common, arms=tuple(ARMS), seeds=(3, 4), episodes=500):
 
 
 def test_every_arm_is_its_own_run_for_every_seed():
-    planned, repeats = trials(episodes=2000)
+    planned, repeats = trials("--warmup.episodes", "20", "--transition.episodes", "20")
     assert not repeats
     assert [trial.name for trial in planned] == [f"{a}-seed{s}" for s in (3, 4) for a in ARMS]
     for trial in planned:
-        assert (trial.config.seed, trial.config.episodes) == (trial.seed, 2000)
+        assert (trial.config.seed, trial.config.episodes) == (trial.seed, 500)
         assert trial.config.exp_name == trial.name
     for one in planned[: len(ARMS)]:
         assert [x.arm for x in planned if does_the_same(one.config, x.config)] == [one.arm]
 
 
 def test_an_arm_that_only_repeats_the_full_system_is_left_out():
-    """The routing is a softmax for 1000 episodes in any case."""
+    """Warmup lasts 1000 episodes, and the transition 2000 more."""
     planned, repeats = trials()
-    assert list(repeats) == ["softmax-only"]
-    assert {trial.arm for trial in planned} == set(ARMS) - {"softmax-only"}
+    assert list(repeats) == ["no-entropy-min", "no-temporal", "no-overlap", "softmax-only"]
+    assert {trial.arm for trial in planned} == set(ARMS) - set(repeats)
     _, repeats = trials("--warmup.episodes", "100")
-    assert not repeats
+    assert list(repeats) == ["no-entropy-min"]
 
 
 @pytest.mark.parametrize("flags", [(), ("--policy.hidden-size", "33"), ("--num-experts", "7")])

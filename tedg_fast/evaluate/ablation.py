@@ -13,6 +13,7 @@ from typing import Any
 from tedg_fast.arguments import parsed
 from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.arms import ARMS, FULL, Trial, plan
+from tedg_fast.evaluate.early_stop import in_words, num_looks, seeds_of, stages
 from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
 from tedg_fast.files import write_whole
@@ -40,7 +41,14 @@ class AblateConfig:
     arms: tuple[str, ...] = tuple(ARMS)
     """What to compare; the full system is the measure of all others."""
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
-    """Seeds of the training runs, the same for every arm."""
+    """Seeds of the training runs, the same for every arm. Their number decides how sure a look of
+    --early-stop must be, so it is to be chosen before the first one."""
+    early_stop: bool = True
+    """After each seed from the third on, run an arm no further whose difference from the full
+    system is clear (Student's paired t at a level of 0.05 / looks)."""
+    indifference: float = 0.0
+    """Run an arm no further, either, whose difference is surely smaller than this many percent of
+    the full system's score; 0: only those that differ."""
     episodes: int = 500
     """Episodes each run is trained for."""
     results: str = "results/ablation"
@@ -90,10 +98,18 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
     except OSError as error:
         raise ConfigError(f"--results {results} cannot be made: {error.strerror}") from None
 
-    jobs = [_reference(config, trials[0])]
-    jobs += [_job(config, trial, begun[trial.name]) for trial in trials]
-    waiting = [job for job in jobs if job.commands]
-    print(f"{len(jobs) - len(waiting)} of {len(jobs)} jobs are done already")
+    reference = _reference(config, trials[0])
+    jobs = {trial.name: _job(config, trial, begun[trial.name]) for trial in trials}
+    record = _write(config, trials, repeats)
+
+    def wanted(among: Sequence[int]) -> list[Job]:
+        """Chance and the rules, and the runs that the verdicts ask for with these seeds."""
+        seeds = seeds_of(record["verdicts"], config.seeds)
+        runs = [trial for trial in trials if trial.seed in among and trial.seed in seeds[trial.arm]]
+        return [reference, *(jobs[trial.name] for trial in runs)]
+
+    known = wanted(config.seeds)
+    print(f"{sum(not job.commands for job in known)} of {len(known)} jobs are done already")
     failed: list[str] = []
 
     def begin(job: Job) -> None:
@@ -107,8 +123,15 @@ def ablate(config: AblateConfig, train_arguments: list[str]) -> list[str]:
             print(f"{job.name}: done in {job.seconds:.0f} s", flush=True)
         _write(config, trials, repeats)
 
-    run_jobs(waiting, config.parallel, begin, end)
-    print(_write(config, trials, repeats))
+    for seeds in stages(config.seeds, record["looks"]):
+        waiting = [job for job in wanted(seeds) if job.done < len(job.commands)]
+        if waiting:
+            run_jobs(waiting, config.parallel, begin, end)
+            before, record = record, _write(config, trials, repeats)
+            for arm, found in record["verdicts"].items():
+                if found and not before["verdicts"][arm]:
+                    print(f"{arm}: {in_words(found, len(config.seeds))}", flush=True)
+    print(report(record))
     print(f"these tables are in {results}/ablation.md, all numbers in {results}/ablation.json")
     return failed
 
@@ -128,6 +151,10 @@ def _check(config: AblateConfig) -> None:
         raise ConfigError(
             f"--parallel is {config.parallel}; it must lie in {plain(low)} … {plain(high)}"
         )
+    if not 0 <= config.indifference <= 100:
+        raise ConfigError(f"--indifference is {config.indifference}; it must lie in 0 … 100")
+    if config.indifference and not config.early_stop:
+        raise ConfigError("--indifference only stops arms early: leave out it or --no-early-stop")
     for name, of in (("eval_episodes", "episodes"), ("eval_seed", "seed")):
         low, high = RANGES[of]
         value = getattr(config, name)
@@ -232,12 +259,15 @@ def _command(entry: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", f"from tedg_fast import cli; cli.{entry}()", *arguments]
 
 
-def _write(config: AblateConfig, trials: list[Trial], repeats: dict[str, str]) -> str:
-    """Write the tables of what is finished so far; returns them as Markdown."""
+def _write(config: AblateConfig, trials: list[Trial], repeats: dict[str, str]) -> dict[str, Any]:
+    """Write the tables of what is finished so far; returns what they are made of."""
     results = Path(config.results)
     evaluations = {trial.name: evaluation_file(trial) for trial in trials}
-    record = grid(trials, repeats, evaluations, results / f"{REFERENCE}.json")
-    text = report(record)
+    record = grid(
+        trials, repeats, evaluations, results / f"{REFERENCE}.json",
+        looks=num_looks(len(config.seeds)) if config.early_stop else 0,
+        indifference=config.indifference,
+    )  # fmt: skip
     write_whole(results / "ablation.json", json.dumps(record, allow_nan=False).encode())
-    write_whole(results / "ablation.md", text.encode())
-    return text
+    write_whole(results / "ablation.md", report(record).encode())
+    return record

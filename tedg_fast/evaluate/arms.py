@@ -14,6 +14,9 @@ ONE_EXPERT = "one-expert"
 ARMS = {
     FULL: (),
     "no-manager": ("--no-manager",),
+    "no-entropy-min": ("--no-entropy-min",),
+    "no-temporal": ("--no-temporal",),
+    "no-overlap": ("--no-overlap",),
     "frozen-gat": ("--freeze-gat",),
     "softmax-only": ("--transition.routing", "softmax", "--fine-tune.routing", "softmax"),
     ONE_EXPERT: ("--num-experts", "1"),  # and a width that makes up for it
@@ -93,7 +96,8 @@ def does_the_same(one: TrainConfig, other: TrainConfig) -> bool:
 
     def fixed(config: TrainConfig) -> dict[str, Any]:
         phases = dict.fromkeys(("warmup", "transition", "fine_tune", "exp_name"))
-        return to_dict(config) | phases
+        # The other mechanisms act in the phases' settings alone.
+        return to_dict(config) | phases | {"mechanisms": config.mechanisms.manager}
 
     if fixed(one) != fixed(other):
         return False

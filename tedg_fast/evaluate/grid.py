@@ -10,6 +10,7 @@ import numpy as np
 
 from tedg_fast.evaluate import table
 from tedg_fast.evaluate.arms import FULL, Trial, num_parameters
+from tedg_fast.evaluate.early_stop import FIRST_LOOK, in_words, seeds_of, verdict
 from tedg_fast.evaluate.summary import finite, paired
 from tedg_fast.report.arms import WINDOW
 from tedg_fast.report.statistics import mean_interval
@@ -25,12 +26,20 @@ KEPT = ("number", "true_score", "last_observation_score", "length", "depth", "en
 
 
 def grid(
-    trials: Sequence[Trial], repeats: dict[str, str], evaluations: dict[str, Path], reference: Path
+    trials: Sequence[Trial],
+    repeats: dict[str, str],
+    evaluations: dict[str, Path],
+    reference: Path,
+    *,
+    looks: int = 0,
+    indifference: float = 0.0,
 ) -> dict[str, Any]:
     """Everything about the trials that are finished, as plain values.
 
     ``evaluations`` says where the evaluation of each trial is, ``reference`` where that of chance
-    and the rules; what is not there yet is None.
+    and the rules; what is not there yet is None. ``looks`` is how often the seeds so far are looked
+    at to settle arms (0: never), with ``indifference`` in percent; what a settled arm has beyond
+    its look is left out, so that the same trials give the same record however they came about.
     """
     rules = load_rules(trials[0].config.hypergraph)
     arms = list(dict.fromkeys(trial.arm for trial in trials))
@@ -42,18 +51,31 @@ def grid(
         if run is not None:
             agents = list(_agents(evaluations[trial.name]).values())
             runs[trial.arm][trial.seed] = measure(run, agents[0] if agents else None, others)
-    full = runs.get(FULL, {})
+    seeds = list(dict.fromkeys(trial.seed for trial in trials))
+    scores = {
+        arm: {seed: run["true_score"] for seed, run in done.items()} for arm, done in runs.items()
+    }
+    verdicts = {
+        arm: verdict(scores[arm], scores[FULL], seeds, looks, indifference)
+        for arm in arms
+        if arm != FULL
+    }
+    for arm, wanted in seeds_of(verdicts, seeds).items():
+        runs[arm] = {seed: runs[arm][seed] for seed in wanted if seed in runs[arm]}
+    full = runs[FULL]
     return {
         "format": "tedg-ablation",
         "version": 1,
         "platform": platform(),
         "hypergraph": {"name": rules.name, "digest": rules.digest},
         "episodes": trials[0].config.episodes,
-        "seeds": list(dict.fromkeys(trial.seed for trial in trials)),
+        "seeds": seeds,
+        "looks": looks,
+        "verdicts": verdicts,
         "repeats": repeats,
         "parameters": {arm: num_parameters(rules, configs[arm]) for arm in arms},
         "reference": {name: entry["summary"] for name, entry in others.items()},
-        "arms": {arm: over_seeds(runs[arm], full) for arm in arms},
+        "arms": {arm: over_seeds(runs[arm], full, max(1, looks)) for arm in arms},
         "runs": {arm: {str(seed): run for seed, run in runs[arm].items()} for arm in arms},
     }
 
@@ -123,9 +145,12 @@ def _gains(evaluation: dict[str, Any], other: dict[str, Any]) -> list[int]:
     return [mine[number] - theirs[number] for number in sorted(mine.keys() & theirs.keys())]
 
 
-def over_seeds(runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def over_seeds(
+    runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]], looks: int = 1
+) -> dict[str, Any]:
     """Of one arm: means over its seeds with their 95 % intervals, and its difference from the
-    full system over common seeds; the worst of its health; the mean use of its experts."""
+    full system over common seeds at the level of one of ``looks``; the worst of its health; the
+    mean use of its experts."""
     evaluations = [run["evaluation"] for run in runs.values() if run["evaluation"]]
     common = sorted(runs.keys() & full.keys())
     gains = sorted({name for evaluation in evaluations for name in evaluation["gain"]})
@@ -135,6 +160,7 @@ def over_seeds(runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]])
         "less_full": paired(
             [runs[seed]["true_score"] for seed in common],
             [full[seed]["true_score"] for seed in common],
+            looks,
         ),
         "at_steps": {
             str(steps): _interval(run["at_steps"][str(steps)] for run in runs.values())
@@ -215,6 +241,7 @@ def report(record: dict[str, Any]) -> str:
              "p", *(f"true score at {steps // 1000}k steps" for steps in STEPS)),
             [_score_row(name, arm, record) for name, arm in arms.items()],
         ),
+        *_early_stop(record),
         "## The same games for all",
         "True score of the final policies, and its difference from chance and from the rules "
         "alone in the same games. Intervals: of agents that learned over seeds, of the others over "
@@ -240,6 +267,21 @@ def report(record: dict[str, Any]) -> str:
         _expert_table(arms),
     ]  # fmt: skip
     return "\n\n".join(lines) + "\n"
+
+
+def _early_stop(record: dict[str, Any]) -> list[str]:
+    """What is said under the table of scores where arms may be settled before all seeds are run."""
+    looks, number = record["looks"], len(record["seeds"])
+    if not looks or not record["verdicts"]:
+        return []
+    verdicts = (f"- {arm}: {in_words(found, number)}" for arm, found in record["verdicts"].items())
+    return [
+        f"After each seed from number {FIRST_LOOK} on the differences so far are looked at; an arm "
+        f"that this settles is run no further. For {looks} looks the interval and p of less {FULL} "
+        f"are those at the level of a look, 0.05 / {looks} (p is multiplied by {looks}): "
+        "Bonferroni's correction, valid whatever the dependence between looks.",
+        "\n".join(verdicts),
+    ]
 
 
 def _score_row(name: str, arm: dict[str, Any], record: dict[str, Any]) -> list[str]:
