@@ -1,4 +1,4 @@
-"""What a benchmark compares is timed in turn, under pytest-benchmark's options and in its report."""
+"""What is compared is timed in turn, by pytest-benchmark's options and in its report."""
 
 import json
 import os

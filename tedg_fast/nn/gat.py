@@ -209,7 +209,7 @@ def node_products(nodes: Nodes, vectors: Tensor) -> Tensor:
         return head_products(nodes.features, vectors)
     count, heads, channels = vectors.shape
     weight = lin.weight.unflatten(0, (heads, channels))
-    # A row for each product: of a matrix with a column for each, the gradient takes 10 times longer.
+    # A row for each product: with a column for each, the gradient takes 10 times longer.
     rows = torch.einsum("khc,hcf->khf", vectors, weight).flatten(0, 1)
     return F.linear(nodes.x, rows).unflatten(-1, (count, heads))
 
