@@ -1,13 +1,26 @@
 import pytest
 import torch
 from measure import agree, forward, forward_backward, peak_bytes
+from turns import Turns, rivals, side_by_side
 
 DIRECTIONS = {"forward": forward, "forward+backward": forward_backward}
+TURNS = Turns()
+
+
+def pytest_collection_modifyitems(items):
+    side_by_side(items)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the last one go
+def pytest_runtest_teardown(item, nextitem):
+    if nextitem is None or rivals(nextitem) != rivals(item):
+        TURNS.run()
 
 
 @pytest.fixture
 def measured(benchmark):
-    """measured(op, shape, what, name, call, truth): check call() against truth(), measure, time."""
+    """measured(op, shape, what, name, call, truth): check call() against truth(), measure its
+    memory, and have it timed in turn with its rivals."""
 
     def run(op, shape, what, name, call, truth, moved=None, tolerance=1e-3):
         agree(call(), truth(), f"{name} {what}", tolerance)
@@ -16,7 +29,7 @@ def measured(benchmark):
         benchmark.extra_info["peak_bytes"] = peak_bytes(call)
         if moved is not None:
             benchmark.extra_info["bytes_moved"] = moved
-        benchmark(call)
+        TURNS.add(benchmark, call)
 
     return run
 

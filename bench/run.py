@@ -4,7 +4,7 @@
     python bench/run.py -k "layer or training_step or attention or routing"  # README's table
 
 Prints the table, first the rows that README.md shows, and writes it to bench/results/kernels.md,
-or kernels_NAME.md with ``--name NAME``. Ratios are a competitor's time over ours in the same run,
+or kernels_NAME.md with ``--name NAME``. Ratios are a competitor's time over ours, timed in turn,
 each its shortest round, which other work on the machine disturbs least; above 1 means that ours is
 faster. Run it on an idle machine: with a core taken away, every parallel op waits for the
 scheduler.

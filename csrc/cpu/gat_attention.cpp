@@ -73,6 +73,17 @@ struct Plan {
   }
 };
 
+// Calls f(unit, range, scratch) for every unit of a plan, on the threads.
+template <class A, class F>
+void walk_units(const Plan& plan, const GatKernels& kernel, const F& f) {
+  const int64_t numbers =
+      kernel.scratch(plan.p, plan.heads, plan.runs.most_rows(), plan.runs.most_edges());
+  parallel(plan.units(), plan.work(), [&](int64_t begin, int64_t end) {
+    Scratch scratch(numbers * sizeof(A));
+    for (int64_t unit = begin; unit < end; ++unit) f(unit, plan.range(unit), scratch.get());
+  });
+}
+
 // Calls f(unit, range, table, scratch) for every unit over the targets, on the threads.
 template <class A, class F>
 void walk_targets(const GatProblem& p, const GatKernels& kernel, const F& f) {
@@ -90,19 +101,13 @@ void walk_targets(const GatProblem& p, const GatKernels& kernel, const F& f) {
       }
     });
   }
-  const int64_t bytes =
-      kernel.scratch(p, plan.heads, plan.runs.most_rows(), plan.runs.most_edges()) * sizeof(A);
-  parallel(plan.units(), plan.work(), [&](int64_t begin, int64_t end) {
-    Scratch scratch(bytes);
-    Scratch own(p.by_rows ? 0 : table * sizeof(A));
-    for (int64_t unit = begin; unit < end; ++unit) {
-      const GatRange range = plan.range(unit);
-      if (p.by_rows) {
-        f(unit, range, shared.get() + plan.group_of(unit) * table, scratch.get());
-      } else {
-        fill(range, own.get());
-        f(unit, range, own.get(), scratch.get());
-      }
+  walk_units<A>(plan, kernel, [&](int64_t unit, const GatRange& range, void* scratch) {
+    if (p.by_rows) {
+      f(unit, range, shared.get() + plan.group_of(unit) * table, scratch);
+    } else {
+      Scratch own(table * sizeof(A));
+      fill(range, own.get());
+      f(unit, range, own.get(), scratch);
     }
   });
 }
@@ -148,7 +153,8 @@ void sum_bias(const std::vector<double>& parts, int64_t heads, int64_t relations
 // The gradients, given a problem whose pointers are set, but for those of edge_bias: returned
 // as parts [count, H, R].
 template <class A>
-std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel) {
+std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel,
+                                  const Tensor& like) {
   const Plan targets(p, p.rowptr, p.targets), sources(p, p.t_rowptr, p.sources);
   const int64_t part = p.edge_bias == nullptr ? 0 : p.heads * p.relations;
   const int64_t units_of_part = p.by_rows ? 1 : std::max<int64_t>(p.heads, 1);
@@ -158,26 +164,37 @@ std::vector<double> walk_backward(const GatProblem& p, const GatKernels& kernel)
   };
   constexpr int64_t kReadPast = 16;  // numbers that a kernel may read past the records
   const int64_t size = kernel.record(targets.heads) * p.edges;
-  if (!p.by_rows) {  // both walks of a unit on one thread, while its features are in the cache
-    walk_targets<A>(p, kernel, [&](int64_t unit, GatRange range, const void* table, void* scratch) {
-      Scratch records((size + kReadPast) * sizeof(A));
-      kernel.backward_targets(p, range, table, records.get(), bias_of(unit), scratch);
-      range.end = p.sources;
-      kernel.backward_sources(p, range, records.get());
-    });
+  if (!p.by_rows) {  // all walks of a unit on one thread, while its features are in the cache
+    walk_targets<A>(p, kernel,
+                    [&](int64_t unit, const GatRange& range, const void* table, void* scratch) {
+                      Scratch records((size + kReadPast) * sizeof(A));
+                      GatRange all = range;
+                      all.end = p.sources;
+                      kernel.backward_weights(p, range, table, records.get(), scratch);
+                      kernel.backward_features(p, all, records.get(), scratch);
+                      kernel.backward_scores(p, range, records.get(), bias_of(unit), scratch);
+                      kernel.backward_sources(p, all, records.get());
+                    });
     return bias;
   }
   // Not cleared: all are written before they are read.
-  const std::unique_ptr<A[]> all(new A[targets.all_groups() * size + kReadPast]);
-  walk_targets<A>(
-      p, kernel, [&](int64_t unit, const GatRange& range, const void* table, void* scratch) {
-        kernel.backward_targets(p, range, table, all.get() + targets.group_of(unit) * size,
-                                bias_of(unit), scratch);
-      });
-  parallel(sources.units(), sources.work(), [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      kernel.backward_sources(p, sources.range(unit), all.get() + sources.group_of(unit) * size);
-    }
+  const Tensor records = new_output(like, {targets.all_groups() * size + kReadPast},
+                                    sizeof(A) == 8 ? ScalarType::Double : ScalarType::Float);
+  const auto of = [&](const Plan& plan, int64_t unit) {
+    return static_cast<A*>(records.mutable_data_ptr()) + plan.group_of(unit) * size;
+  };
+  walk_targets<A>(p, kernel,
+                  [&](int64_t unit, const GatRange& range, const void* table, void* scratch) {
+                    kernel.backward_weights(p, range, table, of(targets, unit), scratch);
+                  });
+  walk_units<A>(sources, kernel, [&](int64_t unit, const GatRange& range, void* scratch) {
+    kernel.backward_features(p, range, of(sources, unit), scratch);
+  });
+  walk_units<A>(targets, kernel, [&](int64_t unit, const GatRange& range, void* scratch) {
+    kernel.backward_scores(p, range, of(targets, unit), bias_of(unit), scratch);
+  });
+  walk_units<A>(sources, kernel, [&](int64_t unit, const GatRange& range, void*) {
+    kernel.backward_sources(p, range, of(sources, unit));
   });
   return bias;
 }
@@ -208,7 +225,7 @@ GatGradients backward(const GatArguments& a, const GatBackwardArguments& b) {
   const GatKernels& kernel = kernel_of(p, x);
   by_accumulate_type(type, [&](auto zero) {
     using A = decltype(zero);
-    sum_bias<A>(walk_backward<A>(p, kernel), p.heads, p.relations, out.edge_bias);
+    sum_bias<A>(walk_backward<A>(p, kernel, x), p.heads, p.relations, out.edge_bias);
   });
   if (acc != type) out.edge_bias = torch::stable::to(out.edge_bias, type);
   return out;

@@ -61,16 +61,24 @@ struct GatKernels {
                      void* table);
   // Numbers in an edge's record of so many heads, below.
   int64_t (*record)(int64_t heads);
-  // Values of type acc that one call of forward, backward_targets or weights needs as scratch, for
-  // `heads` heads and rows with `edges` edges.
+  // Values of type acc that one call needs as scratch, for `heads` heads and rows with `edges`
+  // edges.
   int64_t (*scratch)(const GatProblem&, int64_t heads, int64_t rows, int64_t edges);
   // Targets of the range, whose heads the table is of.
   void (*forward)(const GatProblem&, const GatRange&, const void* table, void* scratch);
-  // The same walk in backward, which also fills the records (acc, of all edges: an edge's
-  // weights, then its scores' gradients) and adds to bias_grad ([H, R], null without edge_bias).
-  void (*backward_targets)(const GatProblem&, const GatRange&, const void* table, void* records,
-                           double* bias_grad, void* scratch);
-  // Sources of the range: grad_x and grad_score_src from the records of all edges.
+  // Backward is four walks, each over all targets or sources before the next. What they hand on
+  // is in the records (acc, of all edges), two numbers a head:
+  // 1. of targets: what dropout keeps of a weight, and the weight, negative where the score is not
+  //    above 0;
+  void (*backward_weights)(const GatProblem&, const GatRange&, const void* table, void* records,
+                           void* scratch);
+  // 2. of sources: grad_x; the first number becomes <grad_out, x>, or 0 where that was 0;
+  void (*backward_features)(const GatProblem&, const GatRange&, void* records, void* scratch);
+  // 3. of targets: the second becomes the score's gradient, whose sums are grad_score_dst; adds to
+  //    bias_grad ([H, R], null without edge_bias);
+  void (*backward_scores)(const GatProblem&, const GatRange&, void* records, double* bias_grad,
+                          void* scratch);
+  // 4. of sources: grad_score_src.
   void (*backward_sources)(const GatProblem&, const GatRange&, const void* records);
   // The weights [B, E, H] of the range's targets, in the order of edge_id [E].
   void (*weights)(const GatProblem&, const GatRange&, const void* table, const int32_t* edge_id,

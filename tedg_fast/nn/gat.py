@@ -209,8 +209,9 @@ def node_products(nodes: Nodes, vectors: Tensor) -> Tensor:
         return head_products(nodes.features, vectors)
     count, heads, channels = vectors.shape
     weight = lin.weight.unflatten(0, (heads, channels))
-    matrix = torch.einsum("khc,hcf->fkh", vectors, weight).flatten(1)
-    return (nodes.x @ matrix).unflatten(-1, (count, heads))
+    # A row for each product: with a column for each, the gradient takes 10 times longer.
+    rows = torch.einsum("khc,hcf->khf", vectors, weight).flatten(0, 1)
+    return F.linear(nodes.x, rows).unflatten(-1, (count, heads))
 
 
 def head_products(x: Tensor, vectors: Tensor) -> Tensor:
@@ -220,6 +221,6 @@ def head_products(x: Tensor, vectors: Tensor) -> Tensor:
     multiplying and summing, though it also multiplies the zeros between the blocks.
     """
     count, heads, channels = vectors.shape
-    blocks = torch.diag_embed(vectors.transpose(1, 2)).permute(2, 1, 0, 3)
-    matrix = blocks.reshape(heads * channels, count * heads)
-    return (x.flatten(-2) @ matrix).unflatten(-1, (count, heads))
+    blocks = torch.diag_embed(vectors.transpose(1, 2)).permute(0, 3, 2, 1)
+    rows = blocks.reshape(count * heads, heads * channels)
+    return F.linear(x.flatten(-2), rows).unflatten(-1, (count, heads))

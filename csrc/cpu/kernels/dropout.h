@@ -52,12 +52,18 @@ TEDG_INLINE Word32 philox(Word32 edge, uint32_t head, uint32_t sample, uint64_t 
   return c0;
 }
 
-// factor[k] <- 1 / (1 - p) where edge first + k of sample b, head h stays, else 0; k < count.
+// What dropout makes of a weight of 1 that stays.
+template <class A>
+TEDG_INLINE A grown_by(const GatProblem& p) {
+  return p.dropout < 1 ? static_cast<A>(1 / (1 - p.dropout)) : A{0};
+}
+
+// factor[k] <- grown_by(p) where edge first + k of sample b, head h stays, else 0; k < count.
 template <class A>
 void keep_factors(const GatProblem& p, int64_t b, int64_t h, int64_t first, int64_t count,
                   A* factor) {
   constexpr int kWords = kLanes<float>;
-  const A scale = p.dropout < 1 ? static_cast<A>(1 / (1 - p.dropout)) : A{0};
+  const A scale = grown_by<A>(p);
   // The least word that stays, and it is at most 2^32.
   const double most = p.dropout * 0x1p32;
   uint64_t least = static_cast<uint64_t>(most);

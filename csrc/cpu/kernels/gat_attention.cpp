@@ -5,11 +5,14 @@
 //   2. exp of them all, in full vectors across rows;
 //   3. per row: total, then sum_j weight_j x[j] with the row of the output in registers.
 // Backward recomputes the weights as exp(score - lse), divided by their sum: lse is rounded, and
-// for large scores that is more than a weight's digits. Walking the targets gives
-//   p_j = kept_j <grad_out[i], x[j]>,
+// for large scores that is more than a weight's digits. Walking the transpose, where one visit to
+// the row grad_out[i] serves both, gives
+//   p_ij = kept_ij <grad_out[i], x[j]>,
+//   grad_x[j] = sum_i weight_ij kept_ij grad_out[i],
+// walking the targets again
 //   dscore_j = weight_j (p_j - sum_j weight_j p_j + grad_lse[i]),
-// walking the transpose gives grad_x[j] = sum_i weight_ij kept_ij grad_out[i]: no sum is ever
-// shared between threads, so the order of every sum is fixed. kept_j is dropout's factor.
+// and the transpose again the sums of these: no sum is ever shared between threads, so the order
+// of every sum is fixed. kept_ij is dropout's factor.
 //
 // A source that is masked, or whose score is -inf, takes no part: its weight is 0, and an edge of
 // weight 0 is skipped, whatever x holds there.
@@ -28,18 +31,21 @@ struct Walk {
   int64_t edge_room, row_room;
 
   Walk(int64_t first_edge, int64_t edge_count, int64_t row_count)
-      : first(first_edge), edges(edge_count), rows(row_count),
-        edge_room(padded<A>(edge_count)), row_room(padded<A>(row_count)) {}
+      : first(first_edge),
+        edges(edge_count),
+        rows(row_count),
+        edge_room(padded<A>(edge_count)),
+        row_room(padded<A>(row_count)) {}
 
   Walk(const GatProblem& p, const GatRange& r)
       : Walk(p.rowptr[r.begin], p.rowptr[r.end] - p.rowptr[r.begin], r.end - r.begin) {}
 };
 
-// Weights, slopes, products, those that dropout keeps and its factors; totals and largest scores.
+// Weights, slopes, those that dropout keeps and its factors; totals and largest scores.
 template <class T>
 int64_t scratch(const GatProblem&, int64_t, int64_t rows, int64_t edges) {
   const Walk<acc_t<T>> w(0, edges, rows);
-  return 5 * w.edge_room + 2 * w.row_room;
+  return 4 * w.edge_room + 2 * w.row_room;
 }
 
 int64_t record_size(int64_t) { return 2; }
@@ -47,8 +53,8 @@ int64_t record_size(int64_t) { return 2; }
 template <class T>
 Rows<T> rows_of(const GatProblem& p, const GatRange& r, const void* features, int64_t count,
                 const int32_t* index) {
-  const T* data = static_cast<const T*>(features) +
-                  (r.sample * count * p.heads + r.first_head) * p.width;
+  const T* data =
+      static_cast<const T*>(features) + (r.sample * count * p.heads + r.first_head) * p.width;
   return {data, p.heads * p.width, p.width, index};
 }
 
@@ -115,8 +121,7 @@ void forward(const GatProblem& p, const GatRange& r, const void* table, void* me
     const int64_t begin = p.rowptr[r.begin + i], end = p.rowptr[r.begin + i + 1];
     if (r.begin + i < p.sources) next.fetch(r.begin + i);
     fetch_ahead(p, x, 1, begin, end, w.first + w.edges);
-    gather_rows(out, x, begin, end, 1 / total[i],
-                [&](int64_t k) { return weight + k - w.first; });
+    gather_rows(out, x, begin, end, 1 / total[i], [&](int64_t k) { return weight + k - w.first; });
   }
   for (int64_t i = 0; i < w.rows; i += kLanes<A>) {
     store(total + i, log_of(load(total + i)) + load(top + i));
@@ -154,14 +159,13 @@ void recompute_weights(const GatProblem& p, const GatRange& r, const Walk<acc_t<
 }
 
 template <class T>
-void backward_targets(const GatProblem& p, const GatRange& r, const void* table, void* records,
-                      double* bias, void* memory) {
+void backward_weights(const GatProblem& p, const GatRange& r, const void* table, void* records,
+                      void* memory) {
   using A = acc_t<T>;
   const Walk<A> w(p, r);
   A* weight = static_cast<A*>(memory);
   A* slope = weight + w.edge_room;
-  A* score = slope + w.edge_room;
-  A* kept = score + w.edge_room;
+  A* kept = slope + w.edge_room;
   A* factor = kept + w.edge_room;
   recompute_weights<T>(p, r, w, table, weight, factor, slope);
   if (p.dropout > 0) {
@@ -169,17 +173,54 @@ void backward_targets(const GatProblem& p, const GatRange& r, const void* table,
   } else {
     kept = weight;
   }
-
-  const Rows<T> x = rows_of<T>(p, r, p.x, p.sources, p.col);
-  const T* grad = static_cast<const T*>(p.grad_out) +
-                  ((r.sample * p.targets + r.begin) * p.heads + r.first_head) * p.width;
-  for (int64_t i = r.begin; i < r.end; ++i, grad += p.heads * p.width) {
-    const int64_t begin = p.rowptr[i], end = p.rowptr[i + 1];
-    fetch_ahead(p, x, 1, begin, end, w.first + w.edges);
-    dots(grad, x, begin, end, score + begin - w.first,
-         [&](int64_t k) { return kept + k - w.first; });
+  A* record = static_cast<A*>(records) + 2 * w.first;
+  for (int64_t k = 0; k < w.edges; ++k) {
+    record[2 * k] = kept[k];
+    record[2 * k + 1] = slope[k] == 1 ? weight[k] : -weight[k];
   }
-  if (p.dropout > 0) drop(p, r, w, score, score, factor);
+}
+
+template <class T>
+void backward_features(const GatProblem& p, const GatRange& r, void* records, void* memory) {
+  using A = acc_t<T>;
+  A* product = static_cast<A*>(memory);
+  const auto record = [&](int64_t k) {
+    return static_cast<A*>(records) + 2 * int64_t{p.t_edge[k]};
+  };
+  const Rows<T> grad = rows_of<T>(p, r, p.grad_out, p.targets, p.t_target);
+  const int64_t at = ((r.sample * p.sources + r.begin) * p.heads + r.first_head) * p.width;
+  const T* x = static_cast<const T*>(p.x) + at;
+  T* grad_x = static_cast<T*>(p.grad_x) + at;
+  const NextSlab<T> next_x(p.x, p.sources, p, r);
+  const NextSlab<T> next_grad(p.grad_out, p.targets, p, r);
+  const int64_t stride = p.heads * p.width;
+  for (int64_t j = r.begin; j < r.end; ++j, x += stride, grad_x += stride) {
+    const int64_t begin = p.t_rowptr[j], end = p.t_rowptr[j + 1];
+    next_x.fetch(j);
+    if (j < p.targets) next_grad.fetch(j);
+    fetch_ahead(p, grad, 1, begin, end, p.t_rowptr[r.end]);
+    gather_rows(grad_x, grad, begin, end, A{1}, record);
+    dots(x, grad, begin, end, product, record);
+    for (int64_t k = begin; k < end; ++k) *record(k) = product[k - begin];
+  }
+}
+
+template <class T>
+void backward_scores(const GatProblem& p, const GatRange& r, void* records, double* bias,
+                     void* memory) {
+  using A = acc_t<T>;
+  const Walk<A> w(p, r);
+  A* record = static_cast<A*>(records) + 2 * w.first;
+  A* weight = static_cast<A*>(memory);
+  A* slope = weight + w.edge_room;
+  A* score = slope + w.edge_room;
+  const A below = static_cast<A>(p.negative_slope), grown = grown_by<A>(p);
+  for (int64_t k = 0; k < w.edges; ++k) {
+    const A own = record[2 * k + 1];
+    weight[k] = own < 0 ? -own : own;
+    slope[k] = own < 0 ? below : A{1};
+    score[k] = record[2 * k] * grown;
+  }
 
   const A* grad_lse = p.grad_lse == nullptr
                           ? nullptr
@@ -205,34 +246,19 @@ void backward_targets(const GatProblem& p, const GatRange& r, const void* table,
     A* to = head_of<A>(p.grad_score_edge, r.sample, p.edges, p.heads, r.first_head);
     for (int64_t k = 0; k < w.edges; ++k) to[p.edge_id[w.first + k] * p.heads] = score[k];
   }
-  A* record = static_cast<A*>(records) + 2 * w.first;
-  for (int64_t k = 0; k < w.edges; ++k) {
-    record[2 * k] = kept[k];
-    record[2 * k + 1] = score[k];
-  }
+  for (int64_t k = 0; k < w.edges; ++k) record[2 * k + 1] = score[k];
 }
 
 template <class T>
 void backward_sources(const GatProblem& p, const GatRange& r, const void* records) {
   using A = acc_t<T>;
-  const auto record = [&](int64_t k) {
-    return static_cast<const A*>(records) + 2 * int64_t{p.t_edge[k]};
-  };
-  const Rows<T> grad = rows_of<T>(p, r, p.grad_out, p.targets, p.t_target);
-  T* grad_x = static_cast<T*>(p.grad_x) +
-              ((r.sample * p.sources + r.begin) * p.heads + r.first_head) * p.width;
   T* grad_src = head_of<T>(p.grad_score_src, r.sample, p.sources, p.heads, r.first_head);
-  const NextSlab<T> next_x(p.x, p.sources, p, r);
-  const NextSlab<T> next_grad(p.grad_out, p.targets, p, r);
-  for (int64_t j = r.begin; j < r.end; ++j, grad_x += p.heads * p.width) {
-    const int64_t begin = p.t_rowptr[j], end = p.t_rowptr[j + 1];
-    next_x.fetch(j);
-    if (j < p.targets) next_grad.fetch(j);
-    fetch_ahead(p, grad, 1, begin, end, p.t_rowptr[r.end]);
+  for (int64_t j = r.begin; j < r.end; ++j) {
     A sum = 0;
-    for (int64_t k = begin; k < end; ++k) sum += record(k)[1];
+    for (int64_t k = p.t_rowptr[j]; k < p.t_rowptr[j + 1]; ++k) {
+      sum += static_cast<const A*>(records)[2 * int64_t{p.t_edge[k]} + 1];
+    }
     grad_src[j * p.heads] = narrow<T, A>(sum);
-    gather_rows(grad_x, grad, begin, end, A{1}, record);
   }
 }
 
@@ -253,7 +279,8 @@ void weights(const GatProblem& p, const GatRange& r, const void* table, const in
 
 template <class T>
 constexpr GatKernels table() {
-  return {table_size, fill_table<T>, record_size, scratch<T>, forward<T>, backward_targets<T>,
+  return {table_size,          fill_table<T>,       record_size,          scratch<T>,
+          forward<T>,          backward_weights<T>, backward_features<T>, backward_scores<T>,
           backward_sources<T>, weights<T>};
 }
 

@@ -56,7 +56,10 @@ struct Walk {
   int64_t edge_room, row_room;
 
   Walk(int64_t first_edge, int64_t edge_count, int64_t row_count, int64_t head_count)
-      : first(first_edge), edges(edge_count), rows(row_count), heads(head_count),
+      : first(first_edge),
+        edges(edge_count),
+        rows(row_count),
+        heads(head_count),
         edge_room(padded<A>(edge_count * padded_heads(head_count))),
         row_room(padded<A>(row_count * padded_heads(head_count))) {}
 
@@ -75,7 +78,7 @@ template <class T>
 int64_t scratch(const GatProblem& p, int64_t heads, int64_t rows, int64_t edges) {
   using A = acc_t<T>;
   const Walk<A> w(0, edges, rows, heads);
-  return 4 * w.edge_room + 2 * w.row_room + 2 * padded<A>(edges) + Walk<A>::bias_room(p, heads);
+  return 3 * w.edge_room + 2 * w.row_room + padded<A>(edges) + Walk<A>::bias_room(p, heads);
 }
 
 // score [E, kHeads] <- the scores of the range's edges less shift(row, the row's largest ones);
@@ -139,8 +142,8 @@ void drop(const GatProblem& p, const GatRange& r, const Walk<acc_t<T>>& w, const
 template <class T>
 Rows<T> rows_of(const GatProblem& p, const GatRange& r, const void* features, int64_t count,
                 const int32_t* index) {
-  const T* data = static_cast<const T*>(features) +
-                  (r.sample * count * p.heads + r.first_head) * p.width;
+  const T* data =
+      static_cast<const T*>(features) + (r.sample * count * p.heads + r.first_head) * p.width;
   return {data, p.heads * p.width, p.width, index};
 }
 
@@ -157,10 +160,11 @@ void forward(const GatProblem& p, const GatRange& r, const void* tables, void* m
     A* factor = top + w.row_room;
     shifted_scores<T, kHeads>(p, r, static_cast<const A*>(tables), weight, nullptr,
                               [&](int64_t i, const V& highest) {
-      store_heads(top + (i - r.begin) * kHeads, highest);
-      // In a row of nothing but -inf every difference is taken from 0: all weights become 0.
-      return highest == V{} - kInfinity ? V{} : highest;
-    });
+                                store_heads(top + (i - r.begin) * kHeads, highest);
+                                // In a row of nothing but -inf every difference is taken from 0:
+                                // all weights become 0.
+                                return highest == V{} - kInfinity ? V{} : highest;
+                              });
     exp_all(weight, w.edges * kHeads);
     for (int64_t i = r.begin; i < r.end; ++i) {
       const V sum = sum_heads<A, kHeads>(weight, p.rowptr[i] - w.first, p.rowptr[i + 1] - w.first);
@@ -190,18 +194,17 @@ void forward(const GatProblem& p, const GatRange& r, const void* tables, void* m
 
 // weight [E, kHeads] <- the softmax of the scores; slope (may be null) as above.
 template <class T, int kHeads>
-TEDG_INLINE void recompute_weights(const GatProblem& p, const GatRange& r,
-                                   const Walk<acc_t<T>>& w, const void* tables,
-                                   acc_t<T>* weight, acc_t<T>* slope) {
+TEDG_INLINE void recompute_weights(const GatProblem& p, const GatRange& r, const Walk<acc_t<T>>& w,
+                                   const void* tables, acc_t<T>* weight, acc_t<T>* slope) {
   using A = acc_t<T>;
   using V = heads_vec<A, kHeads>;
-  const A* lse = head_of<A>(static_cast<const void*>(p.lse), r.sample, p.targets, p.heads,
-                            r.first_head);
+  const A* lse =
+      head_of<A>(static_cast<const void*>(p.lse), r.sample, p.targets, p.heads, r.first_head);
   shifted_scores<T, kHeads>(p, r, static_cast<const A*>(tables), weight, slope,
                             [&](int64_t i, const V&) {
-    const V saved = widen_heads<A, kHeads>(lse + i * p.heads, w.heads);
-    return saved == V{} - kInfinity ? V{} : saved;
-  });
+                              const V saved = widen_heads<A, kHeads>(lse + i * p.heads, w.heads);
+                              return saved == V{} - kInfinity ? V{} : saved;
+                            });
   exp_all(weight, w.edges * kHeads);
   for (int64_t i = r.begin; i < r.end; ++i) {
     const int64_t begin = p.rowptr[i] - w.first, end = p.rowptr[i + 1] - w.first;
@@ -213,90 +216,131 @@ TEDG_INLINE void recompute_weights(const GatProblem& p, const GatRange& r,
   }
 }
 
-// The gradients by the scores, from weights, slopes and products; to the second half of the
-// records, and to the sums of their targets, relations and edges.
-template <class T, int kHeads>
-void score_gradients(const GatProblem& p, const GatRange& r, const Walk<acc_t<T>>& w,
-                     const acc_t<T>* weight, const acc_t<T>* slope, const acc_t<T>* product,
-                     acc_t<T>* record, double* bias) {
-  using A = acc_t<T>;
-  using V = heads_vec<A, kHeads>;
-  const A* grad_lse = p.grad_lse == nullptr ? nullptr
-                                            : head_of<A>(p.grad_lse, r.sample, p.targets,
-                                                         p.heads, r.first_head);
-  T* grad_dst = head_of<T>(p.grad_score_dst, r.sample, p.targets, p.heads, r.first_head);
-  A* grad_edge = p.grad_score_edge == nullptr ? nullptr
-                                              : head_of<A>(p.grad_score_edge, r.sample, p.edges,
-                                                           p.heads, r.first_head);
-  for (int64_t i = r.begin; i < r.end; ++i) {
-    const int64_t begin = p.rowptr[i] - w.first, end = p.rowptr[i + 1] - w.first;
-    V mean = {}, sum = {};
-    for (int64_t at = begin * kHeads; at < end * kHeads; at += kHeads) {
-      mean += load_heads<A, kHeads>(weight + at) * load_heads<A, kHeads>(product + at);
-    }
-    if (grad_lse != nullptr) mean -= widen_heads<A, kHeads>(grad_lse + i * p.heads, w.heads);
-    for (int64_t k = begin; k < end; ++k) {
-      const V own = load_heads<A, kHeads>(weight + k * kHeads);
-      const V by = own * (load_heads<A, kHeads>(product + k * kHeads) - mean) *
-                   load_heads<A, kHeads>(slope + k * kHeads);
-      const V grad = own == A{0} ? V{} : by;
-      store_heads(record + (2 * k + 1) * kHeads, grad);
-      sum += grad;
-      if (bias != nullptr) {
-        double* to = bias + int64_t{p.relation[w.first + k]} * kHeads;
-        for (int h = 0; h < kHeads; ++h) to[h] += grad[h];
-      }
-      if (grad_edge != nullptr) {
-        narrow_heads(grad_edge + p.edge_id[w.first + k] * p.heads, grad, w.heads);
-      }
-    }
-    narrow_heads(grad_dst + i * p.heads, sum, w.heads);
-  }
-}
-
 template <class T>
-void backward_targets(const GatProblem& p, const GatRange& r, const void* tables, void* records,
-                      double* bias_grad, void* memory) {
+void backward_weights(const GatProblem& p, const GatRange& r, const void* tables, void* records,
+                      void* memory) {
   using A = acc_t<T>;
   const Walk<A> w(p, r);
   by_heads(w.heads, [&](auto count) {
     constexpr int kHeads = count.value;
+    using V = heads_vec<A, kHeads>;
     A* weight = static_cast<A*>(memory);
     A* slope = weight + w.edge_room;
-    A* product = slope + w.edge_room;
-    A* kept = product + w.edge_room;
-    A* factor = kept + w.edge_room;
-    int32_t* target = reinterpret_cast<int32_t*>(factor + padded<A>(w.edges));
-    A* record = static_cast<A*>(records) + w.first * 2 * kHeads;
+    A* kept = slope + w.edge_room;
     recompute_weights<T, kHeads>(p, r, w, tables, weight, slope);
     if (p.dropout > 0) {
-      drop<T, kHeads>(p, r, w, weight, kept, factor);
+      drop<T, kHeads>(p, r, w, weight, kept, kept + w.edge_room);
     } else {
       kept = weight;
     }
-    for (int64_t k = 0; k < w.edges; ++k) {
-      store_heads(record + 2 * k * kHeads, load_heads<A, kHeads>(kept + k * kHeads));
+    A* record = static_cast<A*>(records) + w.first * 2 * kHeads;
+    for (int64_t k = 0; k < w.edges * kHeads; k += kHeads) {
+      const V own = load_heads<A, kHeads>(weight + k);
+      store_heads(record + 2 * k, load_heads<A, kHeads>(kept + k));
+      store_heads(record + 2 * k + kHeads, load_heads<A, kHeads>(slope + k) == A{1} ? own : -own);
     }
-    for (int64_t i = r.begin; i < r.end; ++i) {
-      for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
-        target[k - w.first] = static_cast<int32_t>(i - r.begin);
+  });
+}
+
+template <class T>
+void backward_features(const GatProblem& p, const GatRange& r, void* records, void* memory) {
+  using A = acc_t<T>;
+  // Rows are met twice, by products and by sums, and stay near in between.
+  constexpr int64_t kNearBytes = 32 << 10;
+  const int64_t last = p.t_rowptr[r.end], stride = p.heads * p.width;
+  const Walk<A> w(p.t_rowptr[r.begin], last - p.t_rowptr[r.begin], r.end - r.begin,
+                  r.last_head - r.first_head);
+  const int64_t near = kNearBytes / (w.heads * p.width * int64_t{sizeof(T)} + 1) + 1;
+  by_heads(w.heads, [&](auto count) {
+    constexpr int kHeads = count.value;
+    using V = heads_vec<A, kHeads>;
+    A* product = static_cast<A*>(memory);
+    A* kept = product + w.edge_room;
+    int32_t* source = reinterpret_cast<int32_t*>(kept + w.edge_room);
+    const auto record = [&](int64_t k) {
+      return static_cast<A*>(records) + int64_t{p.t_edge[k]} * 2 * kHeads;
+    };
+    const Rows<T> grad = rows_of<T>(p, r, p.grad_out, p.targets, p.t_target);
+    const int64_t at = ((r.sample * p.sources + r.begin) * p.heads + r.first_head) * p.width;
+    const T* x = static_cast<const T*>(p.x) + at;
+    T* grad_x = static_cast<T*>(p.grad_x) + at;
+    for (int64_t j = r.begin, next; j < r.end; j = next) {
+      const int64_t begin = p.t_rowptr[j];
+      for (next = j; next < r.end && p.t_rowptr[next] < begin + near; ++next) {
+        for (int64_t k = p.t_rowptr[next]; k < p.t_rowptr[next + 1]; ++k) {
+          source[k - begin] = static_cast<int32_t>(next - r.begin);
+        }
+      }
+      const int64_t end = p.t_rowptr[next];
+      dot_all<T, kHeads>(x, source, grad, w.heads, begin, end, product);
+      for (int64_t k = begin; k < end; ++k) {
+        const V own = load_heads<A, kHeads>(record(k));
+        const V by = load_heads<A, kHeads>(product + (k - begin) * kHeads);
+        store_heads(kept + (k - begin) * kHeads, own);
+        store_heads(record(k), own == A{0} ? V{} : by);
+      }
+      for (int64_t i = j; i < next; ++i, grad_x += stride) {
+        const int64_t from = p.t_rowptr[i], to = p.t_rowptr[i + 1];
+        for (int64_t k = from + end - begin; k < to + end - begin && k < last; ++k) {
+          grad.fetch(k, k + 1, w.heads * p.width);
+          __builtin_prefetch(record(k), 1, 2);
+        }
+        gather_all<T, kHeads>(grad_x, grad, w.heads, from, to, V{} + A{1},
+                              [&](int64_t k) { return kept + (k - begin) * kHeads; });
       }
     }
-    const T* grad = static_cast<const T*>(p.grad_out) +
-                    ((r.sample * p.targets + r.begin) * p.heads + r.first_head) * p.width;
-    const Rows<T> x = rows_of<T>(p, r, p.x, p.sources, p.col);
-    dot_all<T, kHeads>(grad, target, x, w.heads, w.first, w.first + w.edges, product);
-    for (int64_t k = 0; k < w.edges * kHeads; k += kLanes<A>) {
-      store(product + k, load(kept + k) == A{0} ? vec<A>{} : load(product + k));
-    }
-    if (p.dropout > 0) drop<T, kHeads>(p, r, w, product, product, factor);
+  });
+}
 
-    double* bias = nullptr;
-    if (bias_grad != nullptr) {
-      bias = reinterpret_cast<double*>(target + padded<A>(w.edges) * (sizeof(A) / 4));
+template <class T>
+void backward_scores(const GatProblem& p, const GatRange& r, void* records, double* bias_grad,
+                     void* memory) {
+  using A = acc_t<T>;
+  const Walk<A> w(p, r);
+  const A* grad_lse = p.grad_lse == nullptr
+                          ? nullptr
+                          : head_of<A>(p.grad_lse, r.sample, p.targets, p.heads, r.first_head);
+  T* grad_dst = head_of<T>(p.grad_score_dst, r.sample, p.targets, p.heads, r.first_head);
+  A* grad_edge = p.grad_score_edge == nullptr
+                     ? nullptr
+                     : head_of<A>(p.grad_score_edge, r.sample, p.edges, p.heads, r.first_head);
+  by_heads(w.heads, [&](auto count) {
+    constexpr int kHeads = count.value;
+    using V = heads_vec<A, kHeads>;
+    const V one = V{} + A{1}, below = V{} + static_cast<A>(p.negative_slope);
+    const A grown = grown_by<A>(p);
+    double* bias = bias_grad == nullptr ? nullptr : static_cast<double*>(memory);
+    if (bias != nullptr) {
       for (int64_t k = 0; k < p.relations * kHeads; ++k) bias[k] = 0;
     }
-    score_gradients<T, kHeads>(p, r, w, weight, slope, product, record, bias);
+    A* edges = static_cast<A*>(records);
+    const auto product = [&](int64_t k) {
+      return load_heads<A, kHeads>(edges + 2 * k * kHeads) * grown;
+    };
+    const auto weight = [&](int64_t k) {
+      return load_heads<A, kHeads>(edges + (2 * k + 1) * kHeads);
+    };
+    for (int64_t i = r.begin; i < r.end; ++i) {
+      V mean = {}, sum = {};
+      for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
+        const V own = weight(k);
+        mean += (own < A{0} ? -own : own) * product(k);
+      }
+      if (grad_lse != nullptr) mean -= widen_heads<A, kHeads>(grad_lse + i * p.heads, w.heads);
+      for (int64_t k = p.rowptr[i]; k < p.rowptr[i + 1]; ++k) {
+        const V own = weight(k);
+        const V by = (own < A{0} ? -own : own) * (product(k) - mean) * (own < A{0} ? below : one);
+        const V grad = own == A{0} ? V{} : by;
+        store_heads(edges + (2 * k + 1) * kHeads, grad);
+        sum += grad;
+        if (bias != nullptr) {
+          double* to = bias + int64_t{p.relation[k]} * kHeads;
+          for (int h = 0; h < kHeads; ++h) to[h] += grad[h];
+        }
+        if (grad_edge != nullptr) narrow_heads(grad_edge + p.edge_id[k] * p.heads, grad, w.heads);
+      }
+      narrow_heads(grad_dst + i * p.heads, sum, w.heads);
+    }
     if (bias == nullptr) return;
     for (int64_t h = 0; h < w.heads; ++h) {
       double* to = bias_grad + (r.first_head + h) * p.relations;
@@ -309,23 +353,16 @@ template <class T>
 void backward_sources(const GatProblem& p, const GatRange& r, const void* records) {
   using A = acc_t<T>;
   const int64_t heads = r.last_head - r.first_head;
+  T* grad_src = head_of<T>(p.grad_score_src, r.sample, p.sources, p.heads, r.first_head);
   by_heads(heads, [&](auto count) {
     constexpr int kHeads = count.value;
-    using V = heads_vec<A, kHeads>;
-    const auto record = [&](int64_t k) {
-      return static_cast<const A*>(records) + int64_t{p.t_edge[k]} * 2 * kHeads;
-    };
-    const Rows<T> grad = rows_of<T>(p, r, p.grad_out, p.targets, p.t_target);
-    T* grad_x = static_cast<T*>(p.grad_x) +
-                ((r.sample * p.sources + r.begin) * p.heads + r.first_head) * p.width;
-    T* grad_src = head_of<T>(p.grad_score_src, r.sample, p.sources, p.heads, r.first_head);
-    for (int64_t j = r.begin; j < r.end; ++j, grad_x += p.heads * p.width) {
-      const int64_t begin = p.t_rowptr[j], end = p.t_rowptr[j + 1];
-      fetch_ahead(p, grad, heads, begin, end, p.t_rowptr[r.end]);
-      V sum = {};
-      for (int64_t k = begin; k < end; ++k) sum += load_heads<A, kHeads>(record(k) + kHeads);
+    const A* grad = static_cast<const A*>(records) + kHeads;
+    for (int64_t j = r.begin; j < r.end; ++j) {
+      heads_vec<A, kHeads> sum = {};
+      for (int64_t k = p.t_rowptr[j]; k < p.t_rowptr[j + 1]; ++k) {
+        sum += load_heads<A, kHeads>(grad + int64_t{p.t_edge[k]} * 2 * kHeads);
+      }
       narrow_heads(grad_src + j * p.heads, sum, heads);
-      gather_all<T, kHeads>(grad_x, grad, heads, begin, end, V{} + A{1}, record);
     }
   });
 }
@@ -342,21 +379,22 @@ void weights(const GatProblem& p, const GatRange& r, const void* tables, const i
     if (p.dropout > 0) drop<T, kHeads>(p, r, w, weight, weight, weight + w.edge_room);
     T* to = head_of<T>(out, r.sample, p.edges, p.heads, r.first_head);
     for (int64_t k = 0; k < w.edges; ++k) {
-      narrow_heads(to + edge_id[w.first + k] * p.heads,
-                   load_heads<A, kHeads>(weight + k * kHeads), w.heads);
+      narrow_heads(to + edge_id[w.first + k] * p.heads, load_heads<A, kHeads>(weight + k * kHeads),
+                   w.heads);
     }
   });
 }
 
 template <class T>
 constexpr GatKernels table() {
-  return {table_size, fill_table<T>, record_size, scratch<T>, forward<T>, backward_targets<T>,
+  return {table_size,          fill_table<T>,       record_size,          scratch<T>,
+          forward<T>,          backward_weights<T>, backward_features<T>, backward_scores<T>,
           backward_sources<T>, weights<T>};
 }
 
 }  // namespace
 
-const GatKernels gat_heads_kernels[kStorageCount] = {table<float>(), table<double>(),
-                                                     table<bf16>(), table<f16>()};
+const GatKernels gat_heads_kernels[kStorageCount] = {table<float>(), table<double>(), table<bf16>(),
+                                                     table<f16>()};
 
 }  // namespace tedg::TEDG_LEVEL

@@ -33,8 +33,8 @@ constexpr int64_t kFetchAhead = 8;  // edges
 // Fetches the rows of `heads` heads of the edges that come after [begin, end) in a walk that ends
 // at `last`, where features do not stay in a cache anyway.
 template <class T>
-TEDG_INLINE void fetch_ahead(const GatProblem& p, const Rows<T>& rows, int64_t heads,
-                             int64_t begin, int64_t end, int64_t last) {
+TEDG_INLINE void fetch_ahead(const GatProblem& p, const Rows<T>& rows, int64_t heads, int64_t begin,
+                             int64_t end, int64_t last) {
   if (!p.by_rows) return;
   const auto within = [&](int64_t k) { return k < last ? k : last; };
   rows.fetch(within(begin + kFetchAhead), within(end + kFetchAhead), heads * p.width);

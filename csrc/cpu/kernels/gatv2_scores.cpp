@@ -41,10 +41,13 @@ struct Walk {
   vec<A> slope;
 
   Walk(const GatV2Problem& problem, int64_t b)
-      : p(problem), sample(b), row(p.heads * p.width),
+      : p(problem),
+        sample(b),
+        row(p.heads * p.width),
         src(static_cast<const T*>(p.x_src) + b * p.sources * row),
         dst(static_cast<const T*>(p.x_dst) + b * p.targets * row),
-        edge(static_cast<const T*>(p.x_edge)), att(static_cast<const T*>(p.att)),
+        edge(static_cast<const T*>(p.x_edge)),
+        att(static_cast<const T*>(p.att)),
         slope(splat<A>(static_cast<A>(p.negative_slope))) {}
 
   // The derivative of the LeakyReLU.
@@ -192,7 +195,7 @@ constexpr GatV2Kernels table() {
 
 }  // namespace
 
-const GatV2Kernels gatv2_kernels[kStorageCount] = {table<float>(), table<double>(),
-                                                   table<bf16>(), table<f16>()};
+const GatV2Kernels gatv2_kernels[kStorageCount] = {table<float>(), table<double>(), table<bf16>(),
+                                                   table<f16>()};
 
 }  // namespace tedg::TEDG_LEVEL
