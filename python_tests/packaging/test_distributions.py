@@ -69,6 +69,7 @@ def test_an_sdist_has_all_that_a_wheel_is_built_from(sources, tmp_path):
         "constraints.txt",
         "build_support/tedg_build.py",
         "csrc/ops/checks.h",
+        "kernels/setup.py",
     }
     assert {*compiled, *needed} <= names
     assert not any(name.endswith(".so") for name in names)
