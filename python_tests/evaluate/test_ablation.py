@@ -79,7 +79,7 @@ def test_bad_input_is_answered_in_one_line(tmp_path, monkeypatch, capsys):
     assert "--eval-episodes is 0" in line("--eval-episodes", "0")
     assert "--episodes is 0" in line("--episodes", "0")
     assert "--indifference is -1.0" in line("--indifference", "-1")
-    assert "leave out it" in line("--indifference", "5", "--no-early-stop")
+    assert "leave out one of the two" in line("--indifference", "5", "--no-early-stop")
     file = tmp_path / "file"
     file.write_text("")
     error = refused(monkeypatch, capsys, "--results", file / "x", entry=cli.ablate)

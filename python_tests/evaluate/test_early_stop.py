@@ -81,7 +81,7 @@ def test_settled_arms_get_no_further_seeds_and_the_full_system_ends_with_the_las
 
 
 def test_less_than_one_grid_in_twenty_finds_a_difference_that_is_not_there():
-    """5,000 grids of eight seeds; six looks at 0.05 each would err in about 13 % of them."""
+    """5,000 grids of eight seeds; six looks at 0.05 each would err in 15 % of them."""
     noise = np.random.default_rng(0).normal(size=(5000, 8))
     wrong = sum(settled(less, looks=6) is not None for less in noise)
     assert 0.01 < wrong / len(noise) < 0.05

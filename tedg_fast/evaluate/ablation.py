@@ -154,7 +154,7 @@ def _check(config: AblateConfig) -> None:
     if not 0 <= config.indifference <= 100:
         raise ConfigError(f"--indifference is {config.indifference}; it must lie in 0 … 100")
     if config.indifference and not config.early_stop:
-        raise ConfigError("--indifference only stops arms early: leave out it or --no-early-stop")
+        raise ConfigError("--indifference contradicts --no-early-stop: leave out one of the two")
     for name, of in (("eval_episodes", "episodes"), ("eval_seed", "seed")):
         low, high = RANGES[of]
         value = getattr(config, name)
