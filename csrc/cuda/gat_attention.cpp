@@ -1,7 +1,7 @@
 // CUDA: gat_attention and gat_attention_edges, their backwards and weights. The kernels are in
 // kernels/gat_*.cu.
 //
-// Shapes and dtypes are checked here. Indices lie on the device, and reading them here would wait
+// Shapes and dtypes are checked before. Indices lie on the device, and reading them here would wait
 // for it: the kernels check each one before they use it, and end the launch with an error.
 #include <cmath>
 
