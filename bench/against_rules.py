@@ -6,7 +6,8 @@ Each run plays games of its own, from a seed of its own, and so do the rules: th
 are then independent, in what was learned as in the games' luck, and Student's t over the runs says
 all there is to say. Games of one seed for all runs would leave the rules' luck in every difference.
 What was played is kept in ``--work`` and not played again. Writes bench/results/against_rules.md
-and .json.
+and .json, or against_rules_NAME with ``--name NAME``. Of the rules that the runs were trained with:
+for rules without priorities that is play by an equal chance for each.
 """
 
 import argparse
@@ -72,19 +73,23 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=2000, help="games of each run")
     parser.add_argument("--seed", type=int, default=3041, help="of the first run's games; +1 each")
     parser.add_argument("--work", type=Path, default=Path("results/against_rules"))
+    parser.add_argument("--name", help="of the record, after against_rules_")
+    parser.add_argument("--made-by", action="append", default=[], help="commands of the runs")
     arguments = parser.parse_args()
-    header = record.header()
+    header = [*record.header(), *(f"- command: `{command}`" for command in arguments.made_by)]
     arguments.work.mkdir(parents=True, exist_ok=True)
     scores = {
         run.name: play(run, arguments.seed + place, arguments.episodes, arguments.work)
         for place, run in enumerate(arguments.runs)
     }
-    lines = ["# What training adds to the rules", "", *header, ""]
+    name = f"_{arguments.name}" if arguments.name else ""
+    title = "What training adds to the rules" + (f": {arguments.name}" if arguments.name else "")
+    lines = [f"# {title}", "", *header, ""]
     compact = {
         name: {agent: " ".join(map(str, values)) for agent, values in played.items()}
         for name, played in scores.items()
     }
-    record.write("against_rules", [*lines, *report(scores, arguments.seed)], compact)
+    record.write(f"against_rules{name}", [*lines, *report(scores, arguments.seed)], compact)
 
 
 if __name__ == "__main__":
