@@ -45,6 +45,7 @@ FIRST = _resume("quick_manager 1–100")
 WINDOWS = [_resume(f"resume_500_from_100 {n}01–{n + 1}00") for n in range(1, 5)]
 RULES = _packaged("mean true score")
 EARLIER = Cell("rules_alone", "version_2, 2,000", "mean true score")
+UNRANKED = Cell("against_rules_unranked", "**all**", "trained")
 TRAINING = _speed("training, games ready")
 
 FIGURES: list[tuple[str, str, list[Cell]]] = [
@@ -55,6 +56,10 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
     ("README.md", "| trained on these for 100 episodes | {} | 100 |", [FIRST]),
     ("README.md", "| trained on these for 500 episodes, the last hundred | {} | 100 |",
      [WINDOWS[3]]),
+    ("README.md", "| the same rules without their priorities, alone | {} | {} |",
+     [UNRANKED._replace(column="rules alone"), UNRANKED._replace(column="games")]),
+    ("README.md", "| trained on those for 500 episodes, five runs | {} | {} |",
+     [UNRANKED, UNRANKED._replace(column="games")]),
     ("docs/tutorial.md", "after 100 episodes a true score of {}, in episodes 401 to 500 one of {}. "
      "The rules alone score {} and random actions {}.", [FIRST, WINDOWS[3], RULES, CHANCE]),
     ("docs/training.md", "a true score of {} in the first hundred episodes and {}, {}, {} and {} "
