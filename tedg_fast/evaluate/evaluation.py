@@ -227,8 +227,8 @@ def show(record: dict[str, Any]) -> None:
             print(f"{name}: {count} of {config['episodes']} games, the first by number")
         for loss in entry["lost"]:
             print(f"{name}: {loss}")
-        # Objects beyond the limits are far away, and common (a shop's items): only --out has them.
-        # Instances are not, and a network cannot choose those that it is not shown.
+        # Objects beyond the limits are the farthest and in some games many: only --out has them.
+        # Instances are few, and a network cannot choose those that it is not shown.
         instances = entry["left_out"]["instances"]
         if instances:
             steps = max(sum(entry["episodes"]["length"]), 1)
