@@ -23,8 +23,7 @@ import numpy as np
 from record import RESULTS, cores, header, interval, table, write
 
 from tedg_fast.hypergraph import HypergraphError, load_hypergraph
-from tedg_fast.nethack.facts.grounder import Grounder
-from tedg_fast.nethack.facts.observation import instances_of
+from tedg_fast.nethack.facts.grounder import BY_NO_RULE, Grounder
 from tedg_fast.nethack.games.episode import episode_seeds
 
 GAMES = RESULTS / "rules_alone"
@@ -57,24 +56,20 @@ class RuleGames:
         grounder.reset(0)
         draws = np.random.default_rng([seed, number, 1])
         last = np.full(1, -1, np.int64)
-        rule = instances_of(self.observation)["rule"][0]
-        shares = np.zeros(self.rules.num_operators + 1, np.int64)
         marks = []
         while True:
             grounder(self.raw, last, self.observation)
-            actions, winners = grounder.choose(self.observation, draws.random(1))
-            winner = winners[0]
-            shares[rule[winner] if winner >= 0 else -1] += 1
-            last[:] = actions
-            game.step(int(actions[0]))
+            last[:], _ = grounder.choose(self.observation, draws.random(1))
+            game.step(int(last[0]))
             done = game.terminated or game.truncated
             while len(marks) < len(self.steps) and (done or game.length >= self.steps[len(marks)]):
                 alive = game.length >= self.steps[len(marks)] and not game.terminated
                 marks.append((game.true_score, bool(alive), game.depth))
             if done:
+                grounder.end(0, int(last[0]))
                 return {
                     "seed": seed, "number": number, "marks": marks, "length": game.length,
-                    "end": game.killer or game.ending, "shares": shares,
+                    "end": game.killer or game.ending, "decided": grounder.decided(0).sum(0),
                 }  # fmt: skip
 
 
@@ -135,14 +130,14 @@ def ends(played: list[dict], most: int = 25) -> str:
 
 
 def shares_table(path: str | None, played: list[dict]) -> list[str]:
-    """Each rule's share of all decisions, and in how many games it made one."""
-    names = [operator.name for operator in load_hypergraph(path).operators] + ["(none applied)"]
-    decisions = np.sum([game["shares"] for game in played], axis=0)
-    games = np.sum([game["shares"] > 0 for game in played], axis=0)
+    """Each rule's share of all steps, and in how many games it decided one."""
+    names = [operator.name for operator in load_hypergraph(path).operators] + [BY_NO_RULE]
+    steps = np.sum([game["decided"] for game in played], axis=0)
+    games = np.sum([game["decided"] > 0 for game in played], axis=0)
     return table(
-        ("rule", "share of decisions", "games"),
-        [(names[i], f"{decisions[i] / decisions.sum():.3%}", f"{games[i] / len(played):.1%}")
-         for i in np.argsort(-decisions, kind="stable")],
+        ("rule", "share of steps", "games"),
+        [(names[i], f"{steps[i] / steps.sum():.3%}", f"{games[i] / len(played):.1%}")
+         for i in np.argsort(-steps, kind="stable")],
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class LoadedAgent:
 
 
 def load(run: str, *, greedy: bool = False, seed: int = 0) -> LoadedAgent:
-    """The agent of a checkpoint or run folder, or "rules" or "random".
+    """The agent of a checkpoint, run folder or rule file (.toml), or "rules" or "random".
 
     Raises ``CheckpointError`` and the like, subclasses of ValueError that say what is wrong.
     """

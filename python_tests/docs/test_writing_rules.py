@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 def test_the_page_has_its_commands():
     assert {command.split()[0] for command in COMMANDS} == set(ENTRIES) - {"tedg-report"}
-    assert len(COMMANDS) >= 10
+    assert len(COMMANDS) >= 9
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("tedg-rules copy")])

@@ -31,6 +31,13 @@ def test_summary():
     assert found["killers"] == {"jackal": 3, "newt": 1}
 
 
+def test_equal_counts_are_listed_by_name():
+    killers = ["wand", "goblin", "jackal", "jackal"]
+    for order in (killers, killers[::-1]):
+        found = summarise({n: episode(n, 1, killer=killer) for n, killer in enumerate(order)})
+        assert list(found["killers"].items()) == [("jackal", 2), ("goblin", 1), ("wand", 1)]
+
+
 def test_one_game_has_no_interval():
     assert summarise({0: episode(0, 1)})["true_score"]["half_width"] is None
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.hypergraph import Hypergraph, load_hypergraph
+from tedg_fast.legacy import is_v3_hypergraph
 from tedg_fast.legacy.policy import V3_ROUTING, V3Policy
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder
 from tedg_fast.nethack.facts.observation import Observation
@@ -21,6 +22,8 @@ from tedg_fast.runs.source import Source, find_checkpoint, named
 from tedg_fast.runs.v3_source import V3Source
 
 BUILT_IN = ("random", "random-allowed", "rules")
+RULE_FILE = ".toml"
+"""How the path of an agent ends that is rules alone."""
 
 
 class Setting(NamedTuple):
@@ -137,39 +140,64 @@ def choose(probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def find_agents(names: Sequence[str], hypergraph: str | None, *, greedy: bool) -> list[Agent]:
-    """The agents called ``names``: each one of ``BUILT_IN``, or a checkpoint's path.
+    """The agents called ``names``: each one of ``BUILT_IN``, a rule file's path, which ends in
+    ``RULE_FILE``, or a checkpoint's.
 
     ``greedy`` agents take the most probable action instead of drawing one. ``hypergraph`` is the
-    path of rules to use in place of those kept in a checkpoint. What is built in plays the games,
-    and by the rules, of the first checkpoint, of the packaged rules where there is none. Raises
-    ``CheckpointError``, ``HypergraphError`` or ``LegacyError``.
+    path of rules to use in place of those kept in a checkpoint; a rule file as an agent plays by
+    itself alone. Agents without a network play the games of the first checkpoint, and what is built
+    in by its rules, by the packaged ones where there is none. Raises ``CheckpointError``,
+    ``HypergraphError`` or ``LegacyError``.
     """
+    if hypergraph is not None and all(name.endswith(RULE_FILE) for name in names):
+        raise CheckpointError(
+            f"--hypergraph {hypergraph} is for none of {', '.join(names)}: a rule file plays by "
+            f"its own rules; to compare the two, give {hypergraph} as an agent, too"
+        )
     trained = {
-        name: find_agent(name, hypergraph, greedy=greedy) for name in names if name not in BUILT_IN
+        name: _trained(name, hypergraph, greedy)
+        for name in names
+        if name not in BUILT_IN and not name.endswith(RULE_FILE)
     }
     model = next(iter(trained.values()), None)
-    return [trained.get(name) or _built_in(name, hypergraph, model) for name in names]
+    return [trained.get(name) or _untrained(name, hypergraph, model) for name in names]
 
 
-def _built_in(name: str, hypergraph: str | None, model: Agent | None) -> Agent:
+def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
+    """As ``find_agents``, a single one."""
+    return find_agents([name], hypergraph, greedy=greedy)[0]
+
+
+def _untrained(name: str, hypergraph: str | None, model: Trained | None) -> Agent:
     """An agent without a network, to be held against ``model``."""
-    rules = load_rules(hypergraph) if model is None else model.rules
+    rules: Rules
+    if name.endswith(RULE_FILE):
+        rules = load_hypergraph(name)
+    else:
+        rules = load_rules(hypergraph) if model is None else model.rules
     games = Setting() if model is None else model.games
-    by = "by chance" if name != "rules" else f"by the rules {named(rules)} alone"
+    by_chance = name.startswith("random") and name in BUILT_IN
+    by = "by chance" if by_chance else f"by the rules {named(rules)} alone"
     by += "" if model is None else f", the games that {model.name} was trained in"
-    if name != "rules":
+    if by_chance:
         return Chance(name, rules, name == "random-allowed", {}, games=games, by=by)
     if not isinstance(rules, Hypergraph):
-        raise CheckpointError(f"{hypergraph} is V3's: its rules name no actions to play by")
+        raise CheckpointError(
+            f"{name} cannot play by V3's hypergraph, whose rules name no actions: leave it out, or "
+            f"give a rule file ({RULE_FILE}) in its place"
+        )
     asked = Asking("contested")  # elsewhere they do the same without being asked
     origin = {"hypergraph": rules.digest}
     return ByTheRules(name, rules, True, origin, games=games, asked=asked, by=by)
 
 
-def find_agent(name: str, hypergraph: str | None, *, greedy: bool) -> Agent:
-    """As ``find_agents``, a single one."""
-    if name in BUILT_IN:
-        return _built_in(name, hypergraph, None)
+def _trained(name: str, hypergraph: str | None, greedy: bool) -> Trained:
+    """The agent of a checkpoint or run folder."""
+    if is_v3_hypergraph(name):
+        raise CheckpointError(
+            f"{name} is V3's hypergraph, whose rules name no actions to play by alone: give one of "
+            f"V3's checkpoints, and --hypergraph {name}"
+        )
     source = find_checkpoint(Path(name))
     if isinstance(source, V3Source):
         return _of_v3(name, source, hypergraph, greedy)

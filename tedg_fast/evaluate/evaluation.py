@@ -20,10 +20,12 @@ from tedg_fast.errors import Stopped
 from tedg_fast.evaluate import table
 from tedg_fast.evaluate.agents import Agent, Setting, find_agents
 from tedg_fast.evaluate.contexts import expert_use
+from tedg_fast.evaluate.deciding import decided_by, show_decided
 from tedg_fast.evaluate.play import Games, Played, play
 from tedg_fast.evaluate.summary import compare, summarise
 from tedg_fast.files import write_whole
 from tedg_fast.machine import cores
+from tedg_fast.nethack.facts.observation import INSTANCES
 from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.nethack.games.worker_process import WorkerError
 from tedg_fast.runs.config import ConfigError
@@ -40,13 +42,14 @@ class EvalConfig:
 
     For example:
       tedg-eval results/quick_manager rules random --episodes 300 --out evaluation.json
+      tedg-eval rules my.toml --episodes 200
       tedg-eval results/quick_manager/checkpoints/best_model.pth --greedy --seed 7
     """
 
     agents: tyro.conf.Positional[tuple[str, ...]]
     """Who plays: checkpoint files or run folders (their newest checkpoint), "random" (all 23
     actions alike), "random-allowed" (those that the mask allows), "rules" (what the hypergraph's
-    rules propose, without any network)."""
+    rules propose, without any network), rule files (.toml: as "rules", each by its own)."""
     episodes: int = 300
     """Games each agent plays."""
     seed: int = 1000
@@ -71,7 +74,9 @@ class EvalConfig:
 def check(config: EvalConfig) -> None:
     """Raise ``ConfigError`` for the first setting that cannot be used."""
     if not config.agents:
-        raise ConfigError("no agent given; name a checkpoint, a run folder, or random")
+        raise ConfigError(
+            "no agent given; name a checkpoint, a run folder, a rule file (.toml), rules or random"
+        )
     for name in config.agents:
         if config.agents.count(name) > 1:
             raise ConfigError(f"agent {name} is given twice; give each once")
@@ -175,6 +180,7 @@ def _entry(agent: Agent, games: Setting, played: Played, seconds: float) -> dict
         "experts": None
         if played.trace is None
         else expert_use(played.trace.leading, played.trace.usage, played.trace.contexts),
+        "decided": decided_by(agent, episodes),
         "lost": played.lost,
         "left_out": dict(zip(("objects", "instances"), played.left_out)),
         "episodes": {
@@ -208,6 +214,9 @@ def show(record: dict[str, Any]) -> None:
                 for c in record["comparisons"]
             ],
         )  # fmt: skip
+    decided = {name: entry["decided"] for name, entry in played.items() if entry["decided"]}
+    if decided:
+        show_decided(decided)
     for name, entry in played.items():
         experts = entry["experts"]
         if experts and len(experts["usage"]) > 1:
@@ -218,13 +227,15 @@ def show(record: dict[str, Any]) -> None:
             print(f"{name}: {count} of {config['episodes']} games, the first by number")
         for loss in entry["lost"]:
             print(f"{name}: {loss}")
-        objects, instances = entry["left_out"].values()
-        if objects or instances:
+        # Objects beyond the limits are the farthest and in some games many: only --out has them.
+        # Instances are few, and a network cannot choose those that it is not shown.
+        instances = entry["left_out"]["instances"]
+        if instances:
             steps = max(sum(entry["episodes"]["length"]), 1)
             print(
-                f"{name}: {objects} objects and {instances} instances of rules were beyond the "
-                f"limits of an observation and left out, {objects / steps:.2f} and "
-                f"{instances / steps:.2f} a step: the farthest objects, the weakest rules"
+                f"{name}: {instances} instances of rules, {instances / steps:.2f} a step, were "
+                f"beyond the {INSTANCES} of an observation: the weakest, which a network cannot "
+                "choose; the rules alone play the strongest"
             )
 
 

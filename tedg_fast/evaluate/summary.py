@@ -15,7 +15,7 @@ MEASURES = ("true_score", "last_observation_score", "depth", "length")
 def summarise(episodes: dict[int, Episode]) -> dict[str, Any]:
     """Of at least one episode, as plain values: ``episodes``; each of ``MEASURES`` → ``mean``,
     ``half_width`` (95 %, None for a single game), ``median``; ``died`` (share); ``endings`` and
-    ``killers`` → count, the most frequent first."""
+    ``killers`` → count, the most frequent first, equals by name."""
     played = list(episodes.values())
     summary: dict[str, Any] = {"episodes": len(played)}
     for name in MEASURES:
@@ -29,9 +29,14 @@ def summarise(episodes: dict[int, Episode]) -> dict[str, Any]:
     endings = Counter(episode.ending for episode in played)
     killers = Counter(episode.killer for episode in played if episode.ending == "death")
     summary["died"] = endings["death"] / len(played)
-    summary["endings"] = dict(endings.most_common())
-    summary["killers"] = dict(killers.most_common())
+    summary["endings"] = _most_frequent_first(endings)
+    summary["killers"] = _most_frequent_first(killers)
     return summary
+
+
+def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
+    """Equal counts by name, so that agents that fared alike read alike."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def compare(one: dict[int, Episode], other: dict[int, Episode]) -> dict[str, float | int | None]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from tedg_fast.nethack.games.episode import sum_decided
 from tedg_fast.report.arms import Arm
 from tedg_fast.report.tables import Table
 
@@ -34,16 +35,13 @@ def _decided(arm: Arm) -> tuple[Counter[str], Counter[str], int] | None:
     """In an arm's last episodes, by rule, the steps that it carried out by itself and the decisions
     that went to it, and how many episodes these are; None where the logs do not know."""
     after, to = arm.span()
-    alone: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
-    episodes = 0
-    for run in arm.runs:
-        for decided, number in zip(run.decided, run.numbers):
-            if after < number <= to:
-                episodes += 1
-                alone += Counter({rule: counts[0] for rule, counts in decided.items()})
-                asked += Counter({rule: counts[1] for rule, counts in decided.items()})
-    return (alone, asked, episodes) if episodes else None
+    episodes = [
+        decided
+        for run in arm.runs
+        for decided, number in zip(run.decided, run.numbers)
+        if after < number <= to
+    ]
+    return (*sum_decided(episodes), len(episodes)) if episodes else None
 
 
 def _cells(rule: str, alone: Counter, asked: Counter, episodes: int) -> tuple[str, str, str]:

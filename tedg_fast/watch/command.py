@@ -43,13 +43,13 @@ class WatchConfig:
       tedg-watch results/quick_manager
       tedg-watch results/quick_manager/checkpoints/best_model.pth --seed 7 --steps 200 --record game
       tedg-watch game.cast
-      tedg-watch rules --hypergraph my.toml --seed 7
+      tedg-watch my.toml --seed 7
       tedg-watch results/quick_manager --seed 7 --steps 60 --graph moment.svg
     """
 
     what: Annotated[Path, tyro.conf.Positional]
-    """Checkpoint, run folder (its newest checkpoint), a recording (.cast), or "rules": the rules
-    alone, without a network."""
+    """Checkpoint, run folder (its newest checkpoint), a recording (.cast), a rule file
+    (.toml), or "rules": the rules alone, without a network."""
     seed: int = 0
     """Run seed of the game; tedg-eval plays the same games under the same seeds."""
     game: int = 0
