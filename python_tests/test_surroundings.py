@@ -116,6 +116,16 @@ def test_nobody_reads_the_output(ends):
     os.close(writer)
 
 
+def test_help_that_nobody_reads_to_its_end(ends):
+    """There is nothing to speak of; not all of it fits into what a pipe's writer holds back."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    for name, code, _, errors in ends(stdout=writer, only=("train", "ablate"), more=["--help"]):
+        assert code in (0, 141), f"{name}: {errors}"
+        assert not errors, name
+    os.close(writer)
+
+
 def test_more_games_than_files_are_refused(ends, tmp_path):
     more = ["--num-envs", "128", "--episodes", "128"]
     for name, code, _, errors in ends("ulimit -n 64", only=("train", "eval_"), more=more):

@@ -3,12 +3,14 @@
 import contextlib
 import io
 import re
+import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import tyro
 
-from tedg_fast.errors import BadInput
+from tedg_fast.errors import BadInput, Stopped
 
 T = TypeVar("T")
 
@@ -37,6 +39,8 @@ def _read(read: Callable[[], T], program: str) -> T:
     try:
         with contextlib.redirect_stderr(written):
             return read()
+    except BrokenPipeError:  # who reads --help may have read enough of it: nothing to speak of
+        sys.exit(Stopped(signal.SIGPIPE).exit_code)
     except SystemExit as end:
         if not end.code:
             raise

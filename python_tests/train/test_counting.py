@@ -1,10 +1,12 @@
 """Which games count: the first by number, however long they last and however many are played."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from command import SHORT, tedg_train
+from exact import differences
 from run_results import assert_logs_are_complete, assert_same_end, log_of
 
 from tedg_fast.nethack.games.episode import Episode
@@ -81,6 +83,32 @@ def test_going_on_from_a_numbered_checkpoint_loses_no_game_and_no_bit(tmp_path, 
     log = log_of(tmp_path / "branch")
     assert log["first_episode"] == 5
     assert log["episodes"]["number"] == list(range(5, 30))
+
+
+def test_a_run_that_needs_no_update_says_so(tmp_path, monkeypatch, capsys):
+    """What had ended beyond the first five counts when it goes on, and is all that was asked for;
+    the command that it ends with does train."""
+    flags = ["--exp-name", "run", *SHORT, "--num-envs", 12]
+    tedg_train(monkeypatch, "--results", tmp_path, "--episodes", 5, *flags)
+    run, end = tmp_path / "run", tmp_path / "run" / "checkpoints" / "model_final.pth"
+    before = checkpoint.load(end)
+    assert len(before["waiting"]) > 0, "else there is nothing to see here"
+    assert "no update" not in capsys.readouterr().out
+    tedg_train(monkeypatch, "--resume", run, "--episodes", 6)
+    *_, words, last = capsys.readouterr().out.splitlines()
+    told = re.fullmatch(
+        r"no update was needed: these 6 episodes had been played before; to train on, ask for "
+        r"more than (\d+) \(--episodes (\d+)\)",
+        words,
+    )
+    played, more = map(int, told.groups())
+    assert 6 <= played < more
+    assert log_of(run)["events"][-1]["message"] == words
+    assert not differences(checkpoint.load(end)["policy"], before["policy"])
+    assert last == f"go on with: tedg-train --resume {run} --episodes {more}"
+    tedg_train(monkeypatch, *last.split("tedg-train ")[1].split())
+    assert "no update" not in capsys.readouterr().out
+    assert differences(checkpoint.load(end)["policy"], before["policy"])
 
 
 def test_a_state_cut_to_fewer_is_itself_where_there_are_no_more():

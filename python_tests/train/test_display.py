@@ -20,7 +20,7 @@ READING = Reading(
     usage=(0.9, 0.05, 0.04, 0.01), alignment_loss=0.25,
 )  # fmt: skip
 STATUS = Status(
-    completed=7, waiting=2, episodes=20, phase="warmup", progress=0.35, env_steps=4096,
+    completed=7, waiting=2, ended=8, phase="warmup", progress=0.35, env_steps=4096,
     steps_per_second=1234.5, decisions=512, decision_share=0.125, true_score=21.5,
     best_score=30.25, last_observation_score=1.5, rollbacks=0, reading=READING, pace="",
 )  # fmt: skip
@@ -72,7 +72,7 @@ def test_plain_lines(tmp_path, quiet):
     else:
         text = subprocess.run(trained(tmp_path), stdout=subprocess.PIPE, check=True).stdout.decode()
     assert "\x1b" not in text
-    assert re.search(r"^warmup: \d+/20 .*episodes.*; .*gradient norm \d", text, re.MULTILINE)
+    assert re.search(r"^warmup: \d+ of 20 episodes.*; .*gradient norm \d", text, re.MULTILINE)
     log = (tmp_path / "shown" / "training.log").read_text().splitlines()
     assert max(map(len, log)) < 320
 
@@ -111,30 +111,45 @@ def test_signals_wear_the_colour_of_their_band():
     assert "best 30.2" in re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def left(status, *, seconds, first=0):
-    """What is said to be left ``seconds`` after a start with ``first`` episodes done: in the live
-    display, which must be what a plain line says."""
-    display = Display(status.episodes, first)
+def told(status, *, seconds=0, episodes=20, begun_with=0):
+    """How far the run is said to be ``seconds`` after a start with as many episodes ended: in the
+    live display, which must be what a plain line says."""
+    display = Display(episodes)
+    display.begin(begun_with, begun_with)
     display.began -= seconds
     display._move_bars(status)
-    (said,) = re.findall(r"episodes(?:, ([\d:]+) left)?;", display._line(status))
-    bars = "\n".join(str(task.fields["words"]) for task in display.bars.tasks)
-    assert re.findall(r", ([\d:]+) left", bars) == [said] * bool(said)
+    said = str(display.bars.tasks[0].fields["words"])
+    assert display._line(status).startswith(f"{status.phase}: {said}; ")
     return said
 
 
 @pytest.mark.parametrize("phase", ["warmup", "transition", "fine-tune"])
 def test_the_time_left_is_that_of_the_run(phase):
     """50 of 1,000 episodes in five minutes: 95 minutes more, however short the phase is."""
-    status = replace(STATUS, completed=50, episodes=1000, phase=phase, progress=0.99)
-    assert left(status, seconds=300) == "1:35:00"
+    status = replace(STATUS, completed=50, waiting=0, ended=50, phase=phase, progress=0.99)
+    said = told(status, seconds=300, episodes=1000)
+    assert said == "50 of 1000 episodes, 1:35:00 left"
+
+
+def test_the_time_left_does_not_rise_while_one_long_game_is_waited_for():
+    status = replace(STATUS, completed=178, waiting=90, ended=240)
+    words = "178 of 250 episodes (90 ended games wait for an earlier one), 0:00:02 left"
+    assert told(status, seconds=40, episodes=250) == words
+    assert told(replace(status, ended=244), seconds=50, episodes=250).endswith("0:00:01 left")
 
 
 def test_a_resumed_run_counts_what_it_played_itself():
-    status = replace(STATUS, completed=440, episodes=500)
-    assert left(status, seconds=300, first=400) == "0:07:30"
-    assert left(replace(status, completed=400), seconds=300, first=400) == "", "nothing is known"
-    assert left(replace(status, completed=500), seconds=300, first=400) == "", "nothing is left"
+    status = replace(STATUS, completed=440, waiting=0, ended=440)
+    start = {"seconds": 300, "episodes": 500, "begun_with": 400}
+    assert told(status, **start) == "440 of 500 episodes, 0:07:30 left"
+    nothing_known = replace(status, completed=400, ended=400)
+    assert told(nothing_known, **start) == "400 of 500 episodes"
+    assert told(replace(status, completed=500, ended=500), **start) == "500 of 500 episodes"
+
+
+def test_games_that_wait_are_told_from_the_count():
+    said = told(replace(STATUS, completed=0, ended=0, waiting=1))
+    assert said == "0 of 20 episodes (1 ended game waits for an earlier one)"
 
 
 def test_the_suggested_command_goes_on_to_twice_as_many(tmp_path, monkeypatch, capsys):

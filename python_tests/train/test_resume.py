@@ -122,6 +122,31 @@ def test_a_run_of_the_same_name_elsewhere_is_not_overwritten(whole, half, monkey
     assert f"{half} already exists" in line
 
 
+def test_a_folder_and_its_newest_file_begin_the_same_run(whole, tmp_path, monkeypatch):
+    run = ["--results", tmp_path, "--episodes", 20, "--exp-name"]
+    tedg_train(monkeypatch, *run, "of_folder", "--resume", whole)
+    file = whole / "checkpoints" / "model_00012.pth"
+    tedg_train(monkeypatch, *run, "of_file", "--resume", file)
+    assert_same_end(tmp_path / "of_folder", tmp_path / "of_file")
+    for name in ("of_folder", "of_file"):
+        assert log_of(tmp_path / name)["first_episode"] == 12
+
+
+def test_a_missing_file_names_the_nearest_one(whole, half, monkeypatch, capsys):
+    def instead(name, folder=whole):
+        path = folder / "checkpoints" / name
+        line = refused(monkeypatch, capsys, "--resume", path)
+        start = f"tedg-train: no checkpoint at {path}: the nearest there is "
+        assert line.startswith(start)
+        return line.removeprefix(start)
+
+    or_folder = "; give that one, or the run folder for the newest"
+    assert instead("model_00007.pth") == f"model_00006.pth{or_folder}"
+    assert instead("model_00100.pth") == f"model_00012.pth{or_folder}"
+    (half / "checkpoints" / "model_00006.pth").rename(half / "checkpoints" / "model_final.pth")
+    assert instead("model_00100.pth", half) == f"model_final.pth{or_folder}"
+
+
 def test_a_lone_file_begins_a_folder_of_its_own(whole, tmp_path, monkeypatch):
     shutil.copy(whole / "checkpoints" / "model_00006.pth", tmp_path / "mine.pth")
     tedg_train(

@@ -8,6 +8,7 @@ bytes before the trailer.
 import copy
 import hashlib
 import io
+import math
 import re
 import warnings
 from pathlib import Path
@@ -58,9 +59,7 @@ def load(path: Path) -> State:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(
-            f"no checkpoint at {path}: give an existing model_*.pth or a run folder"
-        ) from None
+        raise CheckpointError(f"no checkpoint at {path}: {_instead_of(path)}") from None
     except OSError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     archive, trailer = content[:-_TRAILER], content[-_TRAILER:]
@@ -130,6 +129,21 @@ def newest(run: Path) -> tuple[Path, State, list[str]]:
         damaged = f" ({'; '.join(remarks)})" if remarks else ""
         raise CheckpointError(f"no whole checkpoint in {folder}{damaged}; nothing to resume from")
     return *best, remarks
+
+
+def _instead_of(missing: Path) -> str:
+    """What to give in place of a ``missing`` file: the nearest of its folder, by number if it has
+    one, else the newest."""
+    wanted = number(missing)
+
+    def distance(path: Path) -> tuple[float, float]:
+        numbered = wanted >= 0 and number(path) >= 0
+        return abs(number(path) - wanted) if numbered else math.inf, -path.stat().st_mtime
+
+    near = min(missing.parent.glob("*model*.pth"), key=distance, default=None)
+    if near is None:
+        return "give an existing model_*.pth or a run folder"
+    return f"the nearest there is {near.name}; give that one, or the run folder for the newest"
 
 
 def number(path: Path) -> int:

@@ -67,7 +67,9 @@ class TrainConfig:
     results: str = "results"
     """Folder of all runs."""
     episodes: int = 100
-    """Total number of episodes to reach, those of a resumed run included."""
+    """Total number of episodes to reach, those of a resumed run included: the first games by
+    number. Hundreds of later games are played beside them, --num-envs at once; how much was trained
+    is said by the game steps, which the display and training.log show."""
     max_steps: int = 2000
     """Steps after which an episode is cut off."""
     resume: str | None = None

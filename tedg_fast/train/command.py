@@ -80,7 +80,7 @@ def _train(arguments: Sequence[str], world: World) -> None:
     config = command.settings
     folder = RunFolder(config.results, config.exp_name)
     quiet = command.quiet or not world.leads
-    display = Display(config.episodes, source.completed if source else 0, quiet=quiet)
+    display = Display(config.episodes, quiet=quiet)
     trainer = Trainer(config, hypergraph, display, world)
     if source is not None:
         trainer.resume(source)
@@ -160,7 +160,8 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
 
     Not of several ranks: a launcher would take that for a failure, and start them again.
     """
-    folder, unsaved = trainer.recorder.folder, trainer.recorder.saver.unsaved
+    recorder = trainer.recorder
+    folder, unsaved = recorder.folder, recorder.saver.unsaved
     resume = _resume(trainer)
     if unsaved:
         print(
@@ -174,8 +175,10 @@ def _say_how_it_ended(trainer: Trainer, stops: list[int]) -> None:
     stop = Stopped(stops[0]) if stops and not done else None
     lines = [
         f"{min(completed, wanted)} episodes done; results are in {folder.path}",
-        f"go on with: {resume}" + (f" --episodes {2 * wanted}" if done else ""),
+        f"go on with: {resume}" + (f" --episodes {recorder.more()}" if done else ""),
     ]
+    if recorder.no_update:
+        lines.insert(1, recorder.no_update)
     if stop is not None:
         lines.insert(0, f"stopped by {signal.Signals(stop.number).name}, and saved")
     with contextlib.suppress(OSError):  # the terminal may be closed

@@ -36,11 +36,12 @@ COLOURS = {"healthy": "green", "bearable": "yellow", "warns": "bold red"}
 @dataclass(frozen=True)
 class Status:
     """Where a run stands; scores are means over the last episodes by number, ``reading`` is of the
-    last update. ``waiting`` episodes have ended before one with a lower number."""
+    last update. ``waiting`` episodes have ended before one with a lower number; ``ended`` of the
+    run's episodes have, whether they wait or not."""
 
     completed: int
     waiting: int
-    episodes: int
+    ended: int
     phase: str
     progress: float
     """Share of the phase that is done; the last phase has no end and stays at 0."""
@@ -71,7 +72,7 @@ class Display:
     With ``quiet``, or where the output is no terminal, a plain line every ``PLAIN_EVERY`` seconds.
     """
 
-    def __init__(self, episodes: int, completed: int = 0, *, quiet: bool = False):
+    def __init__(self, episodes: int, *, quiet: bool = False):
         self.console = Output()
         self.is_live = self.console.is_terminal and not quiet
         self.watch = Stopwatch()
@@ -84,10 +85,9 @@ class Display:
             console=self.console,
             expand=True,
         )
-        self.episodes = self.bars.add_task(
-            "episodes", total=episodes, completed=completed, words=f"{completed}/{episodes}"
-        )
-        self.began, self.first = time.monotonic(), completed
+        self.total = episodes
+        self.episodes = self.bars.add_task("run", total=episodes, words="")
+        self.began, self.first = time.monotonic(), 0
         self.phase: TaskID | None = None
         self.live = Live(self.bars, console=self.console, refresh_per_second=1)
 
@@ -99,6 +99,13 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self.is_live:
             self.live.stop()
+
+    def begin(self, completed: int, ended: int) -> None:
+        """Measure the pace from now on, where of the run's episodes so many are ``completed`` and
+        so many have ``ended``."""
+        self.began, self.first = time.monotonic(), ended
+        words = _counts(completed, self.total)
+        self.bars.update(self.episodes, completed=completed, words=words)
 
     def stage(self, words: str) -> None:
         """Say what is being done before the first ``refresh``."""
@@ -127,8 +134,8 @@ class Display:
 
     def _line(self, status: Status) -> str:
         words = (
-            f"{status.phase}: {_counts(status)} episodes{self._left(status)}; {_scores(status)}; "
-            f"{status.env_steps:,} steps, {_speed(status)}: {self.shares()}"
+            f"{status.phase}: {self._run(status)}; {_scores(status)}; {status.env_steps:,} steps, "
+            f"{_speed(status)}: {self.shares()}"
         )
         if status.pace:
             words += f"; {status.pace}"
@@ -137,17 +144,20 @@ class Display:
             words += f"; {', '.join(signals)}"
         return words
 
-    def _left(self, status: Status) -> str:
-        """In words, how long the rest of the run takes at its pace since this start."""
-        done, left = status.completed - self.first, status.episodes - status.completed
+    def _run(self, status: Status) -> str:
+        """In words, how far the run is, and how long the rest takes at its pace since this start.
+
+        The pace is that of games that end: while an early one is long, the count stands still.
+        """
+        counts = _counts(status.completed, self.total, status.waiting)
+        done, left = status.ended - self.first, self.total - status.ended
         if done <= 0 or left <= 0:
-            return ""
+            return counts
         seconds = (time.monotonic() - self.began) / done * left
-        return f", {timedelta(seconds=round(seconds))} left"
+        return f"{counts}, {timedelta(seconds=round(seconds))} left"
 
     def _move_bars(self, status: Status) -> None:
-        words = f"{_counts(status)}{self._left(status)}"
-        self.bars.update(self.episodes, completed=status.completed, words=words)
+        self.bars.update(self.episodes, completed=status.completed, words=self._run(status))
         if self.phase is None:
             self.phase = self.bars.add_task("", total=1.0, words="")
         endless = status.phase == "fine-tune"
@@ -176,10 +186,13 @@ class Display:
         return Panel(Group(self.bars, rows), padding=(0, 1))
 
 
-def _counts(status: Status) -> str:
+def _counts(completed: int, episodes: int, waiting: int = 0) -> str:
     """A game counts when all of lower numbers have ended: else short games would be seen first."""
-    later = f" (+{status.waiting} later ones)" if status.waiting else ""
-    return f"{status.completed}/{status.episodes}{later}"
+    words = f"{completed} of {episodes} episodes"
+    if waiting == 0:
+        return words
+    wait = "ended game waits" if waiting == 1 else "ended games wait"
+    return f"{words} ({waiting} {wait} for an earlier one)"
 
 
 def _speed(status: Status) -> str:
@@ -193,7 +206,7 @@ def _speed(status: Status) -> str:
 
 def _scores(status: Status) -> str:
     if math.isnan(status.true_score):
-        return "the first game has not ended yet"
+        return "no scores yet"
     return (
         f"true score {status.true_score:.1f}, last-observation score "
         f"{status.last_observation_score:.1f} (means of the last 100 games by number)"

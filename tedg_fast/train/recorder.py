@@ -1,6 +1,7 @@
 """What becomes of an update: counted, written down, saved and shown."""
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -29,7 +30,10 @@ BEST_AFTER = 20
 
 
 class Recorder:
-    """Writes the files of a run and its display on the first rank; does nothing on the others."""
+    """Writes the files of a run and its display on the first rank; does nothing on the others.
+
+    ``no_update`` says why the run needs none; it is empty if it needs any.
+    """
 
     def __init__(self, config: TrainConfig, display: Display, progress: Progress, world: World):
         self.config, self.display, self.world = config, display, world
@@ -39,6 +43,7 @@ class Recorder:
         self.health = HealthMonitor()
         self.saver = Saver(self.folder, config, partial(self.event, "checkpoint"))
         self.notes: list[str] = []
+        self.no_update = ""
         self._before = 0
         self._reading: Reading | None = None
         self._pace: Pace | None = None
@@ -75,6 +80,7 @@ class Recorder:
         config, progress = self.config, self.progress
         self.log.open(progress.env_steps)
         self._count([], ranks)
+        self.display.begin(self._completed(), self._ended())
         self.saver.boundary = state()
         self.saver.save(self.folder.latest)
         self.log.text.info(
@@ -85,6 +91,12 @@ class Recorder:
         )
         for note in self.notes:
             self.event("resume", note)
+        if progress.completed >= config.episodes:
+            self.no_update = (
+                f"no update was needed: these {config.episodes} episodes had been played before; "
+                f"to train on, ask for more than {progress.completed} (--episodes {self.more()})"
+            )
+            self.log.event("resume", self.no_update, progress.completed, logging.INFO)
         for problem in self.folder.keep(files | {"config.toml": as_toml(config)}):
             self.event("log", problem)
         self._write_log(everything=True)
@@ -153,9 +165,9 @@ class Recorder:
         progress = self.progress
         steps, decisions = _played(shares)
         status = Status(
-            completed=min(progress.completed, self.config.episodes),
+            completed=self._completed(),
             waiting=len(progress.waiting),
-            episodes=self.config.episodes,
+            ended=self._ended(),
             phase=settings.phase,
             progress=settings.progress,
             env_steps=progress.env_steps,
@@ -172,12 +184,28 @@ class Recorder:
         with contextlib.suppress(OSError):  # as in _warn
             self.display.refresh(status)
 
+    def more(self) -> int:
+        """A total to go on to: double, as often as it takes to exceed what has been played."""
+        episodes = 2 * self.config.episodes
+        while episodes <= self.progress.completed:
+            episodes *= 2
+        return episodes
+
     def _count(self, ended: list[Episode], ranks: list[RankState]) -> None:
         """Log the episodes that count now that these have ``ended``."""
         open_numbers = [game["episode"] for rank in ranks for game in rank["games"]]
         open_numbers += [number for rank in ranks for number in rank["unbegun"]]
         for episode in self.progress.count(ended, open_numbers):
             self.log.episode(episode, self.progress.env_steps)
+
+    def _completed(self) -> int:
+        """Episodes that count, of those that the run was asked for."""
+        return min(self.progress.completed, self.config.episodes)
+
+    def _ended(self) -> int:
+        """Episodes that count or wait, of those that the run was asked for."""
+        asked = self.config.episodes
+        return self._completed() + sum(e.number < asked for e in self.progress.waiting)
 
     def _write_log(self, *, everything: bool) -> None:
         with self.display.watch.timed("logging"):
