@@ -6,7 +6,8 @@ from tedg_fast.evaluate import table
 from tedg_fast.evaluate.agents import Agent, Chance
 from tedg_fast.hypergraph import Hypergraph
 from tedg_fast.nethack.facts.grounder import BY_NO_RULE
-from tedg_fast.nethack.games.episode import Episode, sum_decided
+from tedg_fast.nethack.games.episode import Episode
+from tedg_fast.report.rules import sum_decided
 
 MOST_ROWS = 15
 """Rules that the table names: a screen's worth."""

@@ -1,9 +1,8 @@
 """Which rules decided, of all steps and of the decisions that the network was asked for."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from tedg_fast.nethack.games.episode import sum_decided
 from tedg_fast.report.arms import Arm
 from tedg_fast.report.tables import Table
 
@@ -29,6 +28,20 @@ def rules_tables(arms: Sequence[Arm]) -> list[Table]:
         "was asked; decisions are the steps in which it was."
     )
     return [Table("Which rules decided", note, ("rule", *header), tuple(rows))]
+
+
+def sum_decided(
+    episodes: Iterable[Mapping[str, Sequence[int]]],
+) -> tuple[Counter[str], Counter[str]]:
+    """``Episode.decided`` of several: by rule, the steps that it carried out by itself, and the
+    decisions that went to it."""
+    alone: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    for decided in episodes:
+        for rule, (by_itself, as_asked) in decided.items():
+            alone[rule] += by_itself
+            asked[rule] += as_asked
+    return alone, asked
 
 
 def _decided(arm: Arm) -> tuple[Counter[str], Counter[str], int] | None:

@@ -5,8 +5,6 @@ game is a function of its seeds and its actions, so these plus a hash of what th
 all that a checkpoint needs of a running game.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,20 +35,6 @@ class Episode:
     ending: str
     killer: str
     decided: dict[str, tuple[int, int]]
-
-
-def sum_decided(
-    episodes: Iterable[Mapping[str, Sequence[int]]],
-) -> tuple[Counter[str], Counter[str]]:
-    """`Episode.decided` of several: by rule, the steps that it carried out by itself, and the
-    decisions that went to it."""
-    alone: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
-    for decided in episodes:
-        for rule, (by_itself, as_asked) in decided.items():
-            alone[rule] += by_itself
-            asked[rule] += as_asked
-    return alone, asked
 
 
 @dataclass(frozen=True)
