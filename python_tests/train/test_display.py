@@ -112,14 +112,20 @@ def test_signals_wear_the_colour_of_their_band():
 
 
 def told(status, *, seconds=0, episodes=20, begun_with=0):
-    """How far the run is said to be ``seconds`` after a start with as many episodes ended: in the
-    live display, which must be what a plain line says."""
+    """How far the run is said to be ``seconds`` after a start with so many episodes ended: in a
+    plain line, all of which the live display has room for in 80 columns."""
     display = Display(episodes)
     display.begin(begun_with, begun_with)
     display.began -= seconds
+    said = display._line(status).split("; ")[0].removeprefix(f"{status.phase}: ")
+    display.console.width = 80
     display._move_bars(status)
-    said = str(display.bars.tasks[0].fields["words"])
-    assert display._line(status).startswith(f"{status.phase}: {said}; ")
+    with display.console.capture() as capture:
+        display.console.print(display._panel(status))
+    shown = capture.get()
+    wait = re.findall(r" \((.*)\)", said)
+    bar = re.sub(r" \(.*\)", "", said)
+    assert all(words in shown for words in (bar, *wait))
     return said
 
 

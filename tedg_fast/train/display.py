@@ -104,8 +104,7 @@ class Display:
         """Measure the pace from now on, where of the run's episodes so many are ``completed`` and
         so many have ``ended``."""
         self.began, self.first = time.monotonic(), ended
-        words = _counts(completed, self.total)
-        self.bars.update(self.episodes, completed=completed, words=words)
+        self.bars.update(self.episodes, completed=completed, words=self._counts(completed))
 
     def stage(self, words: str) -> None:
         """Say what is being done before the first ``refresh``."""
@@ -133,9 +132,10 @@ class Display:
                 self.console.print(self._line(status), soft_wrap=True, highlight=False)
 
     def _line(self, status: Status) -> str:
+        wait = f" ({_wait(status)})" if status.waiting else ""
         words = (
-            f"{status.phase}: {self._run(status)}; {_scores(status)}; {status.env_steps:,} steps, "
-            f"{_speed(status)}: {self.shares()}"
+            f"{status.phase}: {self._counts(status.completed)}{wait}{self._left(status)}; "
+            f"{_scores(status)}; {status.env_steps:,} steps, {_speed(status)}: {self.shares()}"
         )
         if status.pace:
             words += f"; {status.pace}"
@@ -144,20 +144,23 @@ class Display:
             words += f"; {', '.join(signals)}"
         return words
 
-    def _run(self, status: Status) -> str:
-        """In words, how far the run is, and how long the rest takes at its pace since this start.
+    def _counts(self, completed: int) -> str:
+        return f"{completed} of {self.total} episodes"
+
+    def _left(self, status: Status) -> str:
+        """In words, how long the rest of the run takes at its pace since this start.
 
         The pace is that of games that end: while an early one is long, the count stands still.
         """
-        counts = _counts(status.completed, self.total, status.waiting)
         done, left = status.ended - self.first, self.total - status.ended
         if done <= 0 or left <= 0:
-            return counts
+            return ""
         seconds = (time.monotonic() - self.began) / done * left
-        return f"{counts}, {timedelta(seconds=round(seconds))} left"
+        return f", {timedelta(seconds=round(seconds))} left"
 
     def _move_bars(self, status: Status) -> None:
-        self.bars.update(self.episodes, completed=status.completed, words=self._run(status))
+        words = f"{self._counts(status.completed)}{self._left(status)}"
+        self.bars.update(self.episodes, completed=status.completed, words=words)
         if self.phase is None:
             self.phase = self.bars.add_task("", total=1.0, words="")
         endless = status.phase == "fine-tune"
@@ -173,6 +176,8 @@ class Display:
         rows = Table.grid(padding=(0, 2), expand=True)
         rows.add_column(style="dim", no_wrap=True)
         rows.add_column(ratio=1)
+        if status.waiting:
+            rows.add_row("games", _wait(status))
         best = "" if math.isinf(status.best_score) else f", best {status.best_score:.1f}"
         rows.add_row("score", f"{_scores(status)}{best}")
         speed = f"{_speed(status)}, {status.env_steps:,} and {status.decisions:,} in all"
@@ -186,13 +191,10 @@ class Display:
         return Panel(Group(self.bars, rows), padding=(0, 1))
 
 
-def _counts(completed: int, episodes: int, waiting: int = 0) -> str:
+def _wait(status: Status) -> str:
     """A game counts when all of lower numbers have ended: else short games would be seen first."""
-    words = f"{completed} of {episodes} episodes"
-    if waiting == 0:
-        return words
-    wait = "ended game waits" if waiting == 1 else "ended games wait"
-    return f"{words} ({waiting} {wait} for an earlier one)"
+    wait = "ended game waits" if status.waiting == 1 else "ended games wait"
+    return f"{status.waiting} {wait} for an earlier one"
 
 
 def _speed(status: Status) -> str:
