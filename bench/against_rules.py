@@ -74,9 +74,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=3041, help="of the first run's games; +1 each")
     parser.add_argument("--work", type=Path, default=Path("results/against_rules"))
     parser.add_argument("--name", help="of the record, after against_rules_")
-    parser.add_argument("--made-by", action="append", default=[], help="commands of the runs")
     arguments = parser.parse_args()
-    header = [*record.header(), *(f"- command: `{command}`" for command in arguments.made_by)]
+    *header, compared = record.header()
+    header += [f"- command: `{record.training_command(run)}`" for run in arguments.runs]
     arguments.work.mkdir(parents=True, exist_ok=True)
     scores = {
         run.name: play(run, arguments.seed + place, arguments.episodes, arguments.work)
@@ -84,7 +84,7 @@ def main() -> None:
     }
     name = f"_{arguments.name}" if arguments.name else ""
     title = "What training adds to the rules" + (f": {arguments.name}" if arguments.name else "")
-    lines = [f"# {title}", "", *header, ""]
+    lines = [f"# {title}", "", *header, compared, ""]
     compact = {
         name: {agent: " ".join(map(str, values)) for agent, values in played.items()}
         for name, played in scores.items()

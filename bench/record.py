@@ -87,6 +87,27 @@ def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
     ]
 
 
+def training_command(run: Path) -> str:
+    """The ``tedg-train`` that made the folder ``run``: its settings that are not the defaults, but
+    for the folder of results and the number of processes, which change nothing."""
+    from tedg_fast.runs.config import TrainConfig, flat_settings, to_dict  # as in kernels
+
+    log = json.loads((run / "logs" / "training_log.json").read_text())
+    words, defaults = ["tedg-train"], flat_settings(to_dict(TrainConfig()))
+    for name, value in flat_settings(log["config"]).items():
+        values = value if isinstance(value, list) else [value]
+        usual = defaults[name] if isinstance(defaults[name], tuple) else (defaults[name],)
+        always = name in ("exp_name", "episodes")
+        if name in ("results", "num_workers") or not always and tuple(values) == usual:
+            continue
+        *parents, last = name.replace("_", "-").split(".")
+        if isinstance(value, bool):
+            words.append("--" + ".".join([*parents, last if value else f"no-{last}"]))
+        else:
+            words += ["--" + ".".join([*parents, last]), *map(str, values)]
+    return " ".join(words)
+
+
 def interval(values: Sequence[float], digits: int = 1) -> str:
     """Mean of independent values ± half of its 95 % interval; the mean alone of a single one."""
     from tedg_fast.report.statistics import mean_interval  # as in kernels
