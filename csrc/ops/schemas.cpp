@@ -6,12 +6,12 @@
 
 STABLE_TORCH_LIBRARY(tedg, m) {
   m.def(
-      "build_graph(Tensor edge_index, int num_sources, int num_targets) -> (Tensor rowptr, "
+      "build_graph(Tensor edge_index, SymInt num_sources, SymInt num_targets) -> (Tensor rowptr, "
       "Tensor col, Tensor edge_id, Tensor t_rowptr, Tensor t_target, Tensor t_edge)");
   // The same of a GraphBatch: source and target int32, starts int64.
   m.def(
       "batch_graph(Tensor node_start, Tensor edge_start, Tensor source, Tensor target, "
-      "int num_nodes, int num_shared) -> (Tensor rowptr, Tensor col, Tensor edge_id, "
+      "SymInt num_nodes, SymInt num_shared) -> (Tensor rowptr, Tensor col, Tensor edge_id, "
       "Tensor t_rowptr, Tensor t_target, Tensor t_edge)");
   m.def(
       "gat_attention(Tensor x, Tensor score_src, Tensor score_dst, Tensor rowptr, Tensor col, "

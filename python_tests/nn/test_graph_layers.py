@@ -8,6 +8,7 @@ import weakref
 import pytest
 import torch
 from nn.layer_cases import LAYERS, close, edges
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from tedg_fast import nn as ours
 from tedg_fast.nn import adjacency
@@ -136,6 +137,19 @@ def test_compiles_whole_with_an_edge_index(layer, loops):
 
 
 @both
+def test_graphs_of_all_sizes_need_two_compilations(layer):
+    """One for the first size, one for all others."""
+    torch._dynamo.reset()
+    compilations = CompileCounterWithBackend("aot_eager")
+    module = make(layer, 6, 4, 2)
+    compiled = torch.compile(module, fullgraph=True, backend=compilations)
+    for nodes in range(9, 30, 2):
+        index, x = edges(nodes, nodes, 3 * nodes), torch.randn(nodes, 6)
+        close(compiled(x, index), module(x, index))
+    assert compilations.frame_count == 2
+
+
+@both
 def test_compiles_whole_between_two_kinds_of_nodes(layer):
     torch._dynamo.reset()
     module = make(layer, (6, 5), 4, 2, add_self_loops=False)
@@ -151,6 +165,17 @@ def test_exports_with_an_edge_index(layer):
     program = torch.export.export(module, (x, index)).module()
     for changed in (index, index.flip(0), torch.arange(9).repeat(2, 5)[:, : index.shape[1]]):
         close(program(x, changed), module(x, changed))
+
+
+@both
+def test_exports_for_all_sizes_of_graphs(layer):
+    module = make(layer, 6, 4, 2).eval()
+    sizes = {0: torch.export.Dim("nodes", min=2)}, {1: torch.export.Dim("edges", min=2)}
+    given = torch.randn(9, 6), edges(9, 9, 30)
+    program = torch.export.export(module, given, dynamic_shapes=sizes).module()
+    for nodes in (9, 14):
+        index, x = edges(nodes, nodes, 40), torch.randn(nodes, 6)
+        close(program(x, index), module(x, index))
 
 
 @both

@@ -14,8 +14,9 @@ CUDA_LIBRARY = _FOLDER / "libtedg_cuda.so"
 
 if not CPU_LIBRARY.exists():
     raise ImportError(
-        f"the native ops are not built ({CPU_LIBRARY.name} is missing beside {__name__}): "
-        "run 'pip install -e .' in the repository"
+        f"the native ops are not built in {_FOLDER}: where the kernels are installed elsewhere, "
+        "run Python outside of this checkout; else run 'pip install -e .' in it, or "
+        "'pip install ./kernels' for the kernels alone"
     )
 torch.ops.load_library(str(CPU_LIBRARY))
 
