@@ -207,6 +207,24 @@ def test_a_game_begins_although_its_files_are_taken_at_that_moment(
     game.close()
 
 
+def test_a_game_begins_although_its_files_are_taken_while_they_are_made(
+    observation, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "files"))
+    link, taken = os.symlink, []
+
+    def take_all_once(*arguments, **keywords):
+        if not taken:
+            taken.append(shutil.rmtree(tmp_path / "files"))
+        return link(*arguments, **keywords)
+
+    monkeypatch.setattr(os, "symlink", take_all_once)
+    game = Game(observation, max_steps=20, character=CHARACTER)
+    game.start(1, 2)
+    assert taken
+    game.close()
+
+
 def test_resets_leak_neither_files_nor_memory(game):
     def files_and_kilobytes():
         with open("/proc/self/statm") as file:

@@ -89,13 +89,19 @@ class Game:
 
     def _open(self) -> None:
         """Make NLE's instance, and a temporary folder for its files."""
-        os.makedirs(tempfile.gettempdir(), exist_ok=True)
-        self._nethack = nethack.Nethack(
-            observation_keys=OBSERVATION_KEYS,
-            playername=f"Agent-{self._character}",
-            ttyrec=None,
-            fix_moon_phase=True,
-        )
+        for last in (False,) * 9 + (True,):
+            os.makedirs(tempfile.gettempdir(), exist_ok=True)
+            try:
+                self._nethack = nethack.Nethack(
+                    observation_keys=OBSERVATION_KEYS,
+                    playername=f"Agent-{self._character}",
+                    ttyrec=None,
+                    fix_moon_phase=True,
+                )
+                break
+            except FileNotFoundError:  # taken while they were made
+                if last:
+                    raise
         # Called directly: the wrapper's step also gathers observations that nobody looks at.
         self._engine = self._nethack._pynethack
         self._engine.set_buffers(
