@@ -72,7 +72,8 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      "reaches when it replays the keys of rule play on both cores ({})",
      [TRAINING, TRAINING._replace(column="of NLE in rule play"),
       _speed("NLE alone, keys of rule play replayed on 2 cores")]),
-    ("docs/throughput.md", "APPO in the same run ({},", [_speed("Sample Factory's APPO")]),
+    ("docs/throughput.md", "neither graph nor rules, reached [{} of NLE alone]",
+     [Cell("sample_factory", "Sample Factory's APPO", "of 2 cores' NLE")]),
     ("docs/throughput.md", "and {} times V3's own trainer on another machine ({})",
      [TRAINING._replace(column="times V3"), _speed("V3's own trainer")]),
     ("docs/throughput.md", "and rules](../bench/results/earlier_rules/throughput_v3.md) at {} "
