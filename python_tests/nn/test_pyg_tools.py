@@ -139,18 +139,18 @@ def test_other_aggregations(layer, aggr):
 
 @both
 def test_subclasses_with_messages_of_their_own(layer):
-    outputs = []
-    for module in (ours, theirs):
-        conv = getattr(module, layer)
-
-        def message(self, x_j, alpha, conv=conv):
+    def louder_than(conv):
+        def message(self, x_j, alpha):
             return 3 * conv.message(self, x_j, alpha)
 
         # PyTorch Geometric keeps what it compiles for a class by the class's name.
-        louder = type(f"Louder{layer}Of{module.__name__.split('.')[0]}", (conv,), {})
-        louder.message = message
+        package = conv.__module__.split(".")[0]
+        return type(f"Louder{layer}Of{package}", (conv,), {"message": message})
+
+    outputs = []
+    for module in (ours, theirs):
         torch.manual_seed(0)
-        outputs.append(louder(12, 5, 2)(X, INDEX))
+        outputs.append(louder_than(getattr(module, layer))(12, 5, 2)(X, INDEX))
     close(*outputs)
 
 
