@@ -75,8 +75,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("results/against_rules"))
     parser.add_argument("--name", help="of the record, after against_rules_")
     arguments = parser.parse_args()
-    *header, compared = record.header()
-    header += [f"- command: `{record.training_command(run)}`" for run in arguments.runs]
+    header = record.header(runs=arguments.runs)
     arguments.work.mkdir(parents=True, exist_ok=True)
     scores = {
         run.name: play(run, arguments.seed + place, arguments.episodes, arguments.work)
@@ -84,7 +83,7 @@ def main() -> None:
     }
     name = f"_{arguments.name}" if arguments.name else ""
     title = "What training adds to the rules" + (f": {arguments.name}" if arguments.name else "")
-    lines = [f"# {title}", "", *header, compared, ""]
+    lines = [f"# {title}", "", *header, ""]
     compact = {
         name: {agent: " ".join(map(str, values)) for agent, values in played.items()}
         for name, played in scores.items()

@@ -90,8 +90,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=300, help="episodes of the random policy")
     parser.add_argument("--name", default="resume_100_to_500", help="of the record")
     arguments = parser.parse_args()
-    *header, compared = record.header()
-    header += [f"- command: `{record.training_command(run)}`" for run in arguments.runs]
+    header = record.header(runs=arguments.runs)
     scores, signals, remarks = [], [], []
     for run in arguments.runs:
         log = json.loads((run / "logs" / "training_log.json").read_text())
@@ -102,7 +101,7 @@ def main() -> None:
     for masked, name in ((False, "all 23 actions"), (True, "the allowed actions")):
         played = play_randomly(arguments.random, log["config"]["max_steps"], masked)
         scores.append(score_row(f"random over {name}, {arguments.random} games", played))
-    lines = ["# From 100 to 500 episodes", "", *header, compared, ""]
+    lines = ["# From 100 to 500 episodes", "", *header, ""]
     lines += [*record.table(HEADER, scores), "", *record.table(("run", *SIGNALS), signals)]
     record.write(arguments.name, [*lines, "", *remarks])
 

@@ -68,10 +68,13 @@ def kernels() -> str:
     return f"{vector_level()} kernels"
 
 
-def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
+def header(
+    packages: Sequence[str] = PACKAGES, ours: bool = True, runs: Sequence[Path] = ()
+) -> list[str]:
     """What a record begins with, as it is now; ask before anything is measured.
 
-    ``ours``: this package is what runs, and so its kernels are named.
+    ``ours``: this package is what runs, and so its kernels are named. ``runs``: folders of the runs
+    that are looked at; the commands that made them come before the record's own.
     """
     if commit().endswith("-dirty"):
         print(f"{UNCOMMITTED}: the result will be shown, not recorded", file=sys.stderr)
@@ -83,6 +86,7 @@ def header(packages: Sequence[str] = PACKAGES, ours: bool = True) -> list[str]:
         + ", ".join(installed(package) for package in packages),
         f"- commit: {commit()}",
         f"- date: {datetime.date.today()}",
+        *(f"- command: `{training_command(run)}`" for run in runs),
         f"- command: `{command()}`",
     ]
 
@@ -91,20 +95,22 @@ def training_command(run: Path) -> str:
     """The ``tedg-train`` that made the folder ``run``: its settings that are not the defaults, but
     for the folder of results and the number of processes, which change nothing."""
     from tedg_fast.runs.config import TrainConfig, flat_settings, to_dict  # as in kernels
+    from tedg_fast.runs.limits import flag
 
     log = json.loads((run / "logs" / "training_log.json").read_text())
-    words, defaults = ["tedg-train"], flat_settings(to_dict(TrainConfig()))
+    words = ["tedg-train"]
+    # Through JSON, as the log: tuples are lists there.
+    defaults = flat_settings(json.loads(json.dumps(to_dict(TrainConfig()))))
     for name, value in flat_settings(log["config"]).items():
-        values = value if isinstance(value, list) else [value]
-        usual = defaults[name] if isinstance(defaults[name], tuple) else (defaults[name],)
-        always = name in ("exp_name", "episodes")
-        if name in ("results", "num_workers") or not always and tuple(values) == usual:
+        if name in ("results", "num_workers"):
             continue
-        *parents, last = name.replace("_", "-").split(".")
+        if value == defaults[name] and name not in ("exp_name", "episodes"):
+            continue
         if isinstance(value, bool):
-            words.append("--" + ".".join([*parents, last if value else f"no-{last}"]))
+            *parents, last = name.split(".")
+            words.append(flag(".".join([*parents, last if value else f"no_{last}"])))
         else:
-            words += ["--" + ".".join([*parents, last]), *map(str, values)]
+            words += [flag(name), *map(str, value if isinstance(value, list) else [value])]
     return " ".join(words)
 
 

@@ -11,7 +11,9 @@ import index
 import pytest
 import record
 
+from tedg_fast.arguments import parsed
 from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.runs.config import TrainConfig, flat_settings, to_dict
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted({page for page, *_ in figures.FIGURES} | set(figures.TABLES))
@@ -106,6 +108,18 @@ def test_a_record_names_its_command_and_needs_a_commit(tmp_path, monkeypatch, ca
     said = run(*speed)
     assert "will be shown, not recorded" in said and "# Speed" in said
     assert not (place / "bench" / "results" / "speed.md").exists()
+
+
+def test_a_record_names_the_command_that_made_a_run(short_runs):
+    run = short_runs / "two"
+    program, *flags = record.training_command(run).split()
+    assert program == "tedg-train" and "--num-workers" not in flags
+    made = flat_settings(json.loads((run / "logs" / "training_log.json").read_text())["config"])
+    named = flat_settings(json.loads(json.dumps(to_dict(parsed(TrainConfig, flags, program)))))
+    for name in ("results", "num_workers"):
+        assert made.pop(name) and named.pop(name)
+    assert named == made
+    assert f"- command: `{' '.join([program, *flags])}`" in record.header(runs=[run])
 
 
 def test_the_pictured_agent_plays_by_the_packaged_rules():

@@ -10,7 +10,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 LARGE = 1 << 24
-"""Bytes from which on a result's fresh memory costs more than a look at where it comes from."""
+"""Bytes of a result from which on large pages save more time than asking for them costs."""
 _ALIGNMENT = 64
 """Bytes: a cache line, which vectors are written to whole."""
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}

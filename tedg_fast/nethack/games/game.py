@@ -28,6 +28,7 @@ _FROZEN_TIME_PENALTY = -0.01
 # Places in NLE's `internal` and `program_state` arrays (include/nletypes.h, win/rl/winrl.cc).
 _IN_QUESTION, _IN_TEXT_LINE, _WAITS_FOR_SPACE = 1, 2, 3
 _IN_MOVE_LOOP = 3
+_MAX_OPENINGS = 10
 _MAX_OPENING_KEYS = 1000
 _FILES = ("nhdat", "perm", "record", "logfile", "xlogfile", "save")
 
@@ -89,7 +90,7 @@ class Game:
 
     def _open(self) -> None:
         """Make NLE's instance, and a temporary folder for its files."""
-        for last in (False,) * 9 + (True,):
+        for attempt in range(_MAX_OPENINGS):
             os.makedirs(tempfile.gettempdir(), exist_ok=True)
             try:
                 self._nethack = nethack.Nethack(
@@ -100,7 +101,7 @@ class Game:
                 )
                 break
             except FileNotFoundError:  # taken while they were made
-                if last:
+                if attempt == _MAX_OPENINGS - 1:
                     raise
         # Called directly: the wrapper's step also gathers observations that nobody looks at.
         self._engine = self._nethack._pynethack
