@@ -19,7 +19,10 @@ PAGES = [
 WITH_A_TEST_OF_ITS_OWN = ROOT / "docs" / "writing_rules.md"
 LABELS = {"", "sh", "{toctree}", "{eval-rst}"}
 """A block's label: output or a sketch, commands, Sphinx."""
-WITH_PROGRAMS = {ROOT / name for name in ("README.md", "docs/training.md", "docs/gat_layers.md")}
+WITH_PROGRAMS = {
+    ROOT / name
+    for name in ("README.md", "docs/training.md", "docs/gat_layers.md", "docs/kernels.md")
+}
 """Pages whose Python the tests below run."""
 SAYS_HOW_LONG = re.compile(r"#.*\b(minutes?|hours?)\b")
 RUN = re.compile(r"results/([\w*-]+)")
@@ -124,3 +127,13 @@ def test_the_examples_on_the_page_about_layers():
     for code in blocks(ROOT / "docs" / "gat_layers.md", "python"):
         exec(code, names)
     assert names["mean"].shape == (32, 64)
+
+
+def test_the_mixture_on_the_page_about_kernels():
+    (code,) = blocks(ROOT / "docs" / "kernels.md", "python")
+    names = {}
+    exec(code, names)
+    assert names["alpha"].shape == (256, 4)
+    assert names["logits"].shape == (256, 10)
+    for part in (names["router"], *names["experts"]):
+        assert all(parameter.grad.abs().sum() > 0 for parameter in part.parameters())

@@ -292,6 +292,18 @@ X, INDEX = torch.zeros(4, 3), torch.tensor([[0, 1], [1, 2]])
         (lambda conv: conv(3, 2, dropout=1.5), r"dropout must be in \[0, 1\], got 1.5"),
         (lambda conv: conv(3, 2, edge_dim=1, fill_value="median"), "fill_value must be .*'median'"),
         (lambda conv: conv(3, 2)(X[0], INDEX), r"x must have shape \[N, F\].*got \[3\]"),
+        (
+            lambda conv: conv(5, 2)(X, INDEX),
+            r"x must have 5 features a row, the layer's in_channels, got shape \[4, 3\]",
+        ),
+        (
+            lambda conv: conv((3, 5), 2, add_self_loops=False)((X, X), INDEX),
+            r"x\[1\] must have 5 features a row, the layer's in_channels, got shape \[4, 3\]",
+        ),
+        (
+            lambda conv: conv(3, 2, edge_dim=4)(X, INDEX, torch.zeros(2, 1)),
+            r"edge_attr must have 4 features a row, the layer's edge_dim, got shape \[2, 1\]",
+        ),
         (lambda conv: conv(3, 2)(X, INDEX[:1]), r"edge_index must have shape \[2, E\]"),
         (lambda conv: conv(3, 2)(X, INDEX.float()), "edge_index must hold integers"),
         (lambda conv: conv(3, 2)(X, INDEX + 2), r"must be in \[0, 4\), got 4"),

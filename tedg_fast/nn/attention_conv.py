@@ -182,6 +182,9 @@ class AttentionConv(MessagePassing):
                     f"{name} must have shape [N, F], or [B, N, F] for a batch over one graph, "
                     f"got {list(value.shape)}"
                 )
+        _require_width("x", source, lin_src, "in_channels")
+        if target is not None:
+            _require_width("x[1]", target, lin_dst, "in_channels")
         res = None if self.res is None or target is None else self.res(target)
         heads = (self.heads, self.out_channels)
         sources = Nodes(source, lin_src, lin_src(source).unflatten(-1, heads))
@@ -259,6 +262,7 @@ class AttentionConv(MessagePassing):
                 f"edge_attr must have shape [{walked.num_given}, D], one row an edge, "
                 f"got {list(edge_attr.shape)}"
             )
+        _require_width("edge_attr", edge_attr, self.lin_edge, "edge_dim")
         return walked.attributes(edge_attr, self.fill_value)
 
     def _check_watched(self, source: Nodes, target: Nodes | None) -> None:
@@ -316,6 +320,16 @@ class AttentionConv(MessagePassing):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_channels}, {self.out_channels}, heads={self.heads})"
+
+
+def _require_width(name: str, value: Tensor, lin: nn.Module, argument: str) -> None:
+    """Refuse features [.., F] that ``lin`` cannot take; the layer's ``argument`` says what F is."""
+    width = getattr(lin, "in_features", 0)  # 0 before the first input, or of a module put in place
+    if width and value.shape[-1] != width:
+        raise ValueError(
+            f"{name} must have {width} features a row, the layer's {argument}, "
+            f"got shape {list(value.shape)}"
+        )
 
 
 def edge_softmax(score: Tensor, target: Tensor, num_targets: int | None) -> Tensor:
