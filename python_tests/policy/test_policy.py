@@ -11,6 +11,7 @@ from rule_instances import NO_OBJECTS, instances
 from tedg_fast.hypergraph import ACTIONS, load_hypergraph
 from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing
+from tedg_fast.policy.manager import PRIORITY_WEIGHT
 
 SMALL = PolicyConfig(hidden_size=16, gat_heads=2, gat_head_size=8)
 # Four states, in each of which one of the tiny hypergraph's conditions holds and its rule applies.
@@ -121,7 +122,8 @@ def test_priorities_begin_with_the_files_and_are_learned():
     hypergraph = load_hypergraph()
     priority = packaged(1)[0].manager.priority
     assert priority.requires_grad
-    assert priority.tolist() == pytest.approx([r.priority or 0 for r in hypergraph.operators])
+    weighed = [PRIORITY_WEIGHT * (rule.priority or 0) for rule in hypergraph.operators]
+    assert priority.tolist() == pytest.approx(weighed)
     with torch.no_grad():
         priority.zero_()
     assert hypergraph.operator_priority.any()  # they are no parameters
@@ -248,11 +250,20 @@ def test_the_router_departs_from_the_advice():
     with torch.no_grad():
         last.weight.zero_()
     output = evaluated(policy, observation)
-    torch.testing.assert_close(output.alpha, (0.2 * output.advice_scores).softmax(1))
+    torch.testing.assert_close(output.alpha, output.advice_scores.softmax(1))
     with torch.no_grad():
         last.bias[2] += 100
     output = evaluated(policy, observation)
     assert (output.alpha.argmax(1) == 2).all()
+
+
+@pytest.mark.parametrize(("router", "heard"), [("advised", True), ("learned", False)])
+def test_scores_learn_through_the_advice_which_expert_is_heard(router, heard):
+    policy = make_policy(config=replace(SMALL, router=router))
+    alpha = evaluated(policy, alike(np.zeros(1, int))).alpha
+    alpha[0, 0].backward()
+    learned = [policy.manager.priority.grad, policy.manager.score.weight.grad]
+    assert all((gradient is not None and gradient.any()) == heard for gradient in learned)
 
 
 def test_no_experts_are_refused():

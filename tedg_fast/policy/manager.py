@@ -15,6 +15,9 @@ from tedg_fast.policy.proposals import Proposals
 from tedg_fast.policy.scenes import ROLES, SceneReader, Scenes
 
 ManagerKind = Literal["attention", "mean", "no-objects"]
+PRIORITY_WEIGHT = 0.2
+"""Nats of an instance's first score for a nat of its rule's priority. With all of it the router
+would begin with next to nothing for an expert whose rule is a nat weaker, and so never try it."""
 
 
 class Reading(NamedTuple):
@@ -41,10 +44,10 @@ class Manager(nn.Module):
 
     An instance receives messages from the objects that it is about, from its rule's conditions and
     effects, and from the player; through objects and actions also from the instances that share
-    them. Its score is ``s = priority + w·x``, where each rule's priority is a parameter that starts
-    at the value in the rule file (0 without one). ``h_logic`` is computed from the player's node,
-    which receives from all others. The advice score of expert k is ``log(1 + Σ exp s)`` over the
-    instances of its rules.
+    them. Its score is ``s = p + w·x``, where each rule's p is a parameter that starts at
+    ``PRIORITY_WEIGHT`` times its priority in the rule file (0 without one). ``h_logic`` is computed
+    from the player's node, which receives from all others. The advice score of expert k is
+    ``log(1 + Σ exp s)`` over the instances of its rules.
 
     ``kind``: "mean" takes the mean of all neighbours in place of attention, "no-objects" leaves out
     the objects.
@@ -68,9 +71,9 @@ class Manager(nn.Module):
         learned = kind != "mean"
         self.first = GraphAttention(len(ROLES), heads, head_size, learned=learned)
         self.second = GraphAttention(len(ROLES), heads, head_size, learned=learned)
-        self.priority = nn.Parameter(torch.tensor(hypergraph.operator_priority))
+        self.priority = nn.Parameter(PRIORITY_WEIGHT * torch.tensor(hypergraph.operator_priority))
         self.score = nn.Linear(width, 1, bias=False)
-        # The first scores are the priorities, to within a tenth or so.
+        # The first scores are the weighed priorities, to within a tenth or so.
         nn.init.normal_(self.score.weight, std=0.1 / math.sqrt(width))
         self.proposals = Proposals(hypergraph, num_experts)
         self.readout = nn.Sequential(

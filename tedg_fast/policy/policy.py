@@ -20,11 +20,6 @@ from tedg_fast.policy.manager import Manager, ManagerKind, Reading
 from tedg_fast.policy.no_manager import NoManager
 from tedg_fast.policy.nodes import NodeTables
 
-# The part of the advice that a router begins with. One that begins with nothing needs about 100,000
-# steps to learn when to follow it. With a fifth, warmup's alignment loss and its reward for routing
-# entropy are in balance (entropy about 1.1).
-_ADVICE_WEIGHT = {"advised": 0.2, "learned": 0.0, "advice": 1.0}
-
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -138,13 +133,12 @@ class Policy(nn.Module):
             self.effects = EffectPredictor(hypergraph, width)
         self.state = StateEncoder(config)
         self.router = None if config.router == "advice" else _router(hidden, num_experts)
-        self.advice_weight = _ADVICE_WEIGHT[config.router]
+        self.advice_weight = 0.0 if config.router == "learned" else 1.0
         self.experts = Experts(num_experts, hidden, len(ACTIONS))
         # What the leading expert proposes starts with a logit of about 12: enough to play by the
         # rules, and not so much that nothing else is ever tried.
         self.direct = config.proposals == "direct"
-        alone = self.direct or config.router == "advice"
-        leads_by = 1.0 if alone else 1 / math.sqrt(num_experts)
+        leads_by = 1.0 if self.direct else 1 / math.sqrt(num_experts)
         self.proposal_gain = nn.Parameter(torch.full((num_experts, 1), 12 / leads_by))
         # In this order, in which all weights are drawn from the run's seed.
         first, last = nn.Linear(2 * hidden, hidden), nn.Linear(hidden, 1)
@@ -176,7 +170,8 @@ class Policy(nn.Module):
         reading = self.manager(inputs, tables)
         h_state = self.state(inputs.features, inputs.crop)
         h_both = torch.cat([h_state, reading.h_logic], 1)
-        router_logits = self.advice_weight * reading.advice_scores.detach()
+        # With their gradients: which expert a rule speaks through is learned as its score is.
+        router_logits = self.advice_weight * reading.advice_scores
         if self.router is not None:
             router_logits = router_logits + self.router(h_both)
         # The losses on the experts' logits must not change the proposals of the rules.
