@@ -215,7 +215,7 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
   // Where nothing is left to explore: what is left to search, in this round or the next ones.
   const bool explored = !ways[Goal::FRONTIER].reachable();
   for (int tries = 0; tries < 3; ++tries) {
-    if (explored) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
+    if (explored) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground);
     find(Goal::SEARCH_SPOT);
     if (!explored || ways[Goal::SEARCH_SPOT].reachable() || round_ == kMostRounds) break;
     ++round_;
@@ -227,7 +227,9 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
 
 // Dead ends at first, then the edges of rooms that look onto large blank parts of the map, then all
 // edges; and locked doors to kick.
-Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
+Board Paths::search_spots(const LevelMap& map, const Ground& ground) const {
+  const Board& passable = ground.passable;
+  const Board& upright = ground.upright;
   const Board& corridor = map.of(LevelMap::kCorridor);
   const Board& door = map.of(LevelMap::kDoor);
   const Board& visited = map.of(LevelMap::kVisited);
@@ -243,20 +245,19 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   Board promising;
   if (round_ == 1) promising = near_void(map);
   for (int column = 1; column <= kColumns; ++column) {
-    uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
-    for (int other = column - 1; other <= column + 1; ++other) {
-      const uint32_t p = passable[other];
-      for (const uint32_t shifted : {p << 1, p >> 1, other == column ? 0 : p}) {
-        twice |= once & shifted;
-        once |= shifted;
-      }
-    }
     const uint32_t p = passable[column], west = passable[column - 1], east = passable[column + 1];
     const uint32_t north = p << 1, south = p >> 1;
+    // No door is a corridor's diagonal neighbour.
+    const uint32_t w = upright[column - 1], e = upright[column + 1];
+    uint32_t once = 0, twice = 0;  // neighbours to step to: at least one, at least two
+    for (const uint32_t one : {north, south, west, east, w << 1, w >> 1, e << 1, e >> 1}) {
+      twice |= once & one;
+      once |= one;
+    }
     const uint32_t two_sides = (north & south) | (west & east) | ((north | south) & (west | east));
     // A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
-    const uint32_t above = north | west << 1 | east << 1, below = south | west >> 1 | east >> 1;
-    const uint32_t left = west | west << 1 | west >> 1, right = east | east << 1 | east >> 1;
+    const uint32_t above = north | w << 1 | e << 1, below = south | w >> 1 | e >> 1;
+    const uint32_t left = west | w << 1 | w >> 1, right = east | e << 1 | e >> 1;
     const uint32_t through = (above & below) | (left & right);
     // A door with a way on one side only seldom leads nowhere.
     const uint32_t dead_end = (corridor[column] & ~through) | (door[column] & ~(twice & two_sides));

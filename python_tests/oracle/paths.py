@@ -92,20 +92,21 @@ class Paths:
         ways = {name: way_from(scene.position, goals[name], ground) for name in GOALS}
         # Where nothing is left to explore: what is left to search, in this round or the next ones.
         for _ in range(0 if ways["frontier"].reachable else 3):
-            goals["search_spot"] = self._search_spots(scene, level, ground.passable)
+            goals["search_spot"] = self._search_spots(scene, level, ground)
             ways["search_spot"] = way_from(scene.position, goals["search_spot"], ground)
             if ways["search_spot"].reachable or self.rounds == MOST_ROUNDS:
                 break
             self.rounds += 1
         return Ways(ways, goals, ground, goals["stairs_down"] != 0, self.rounds)
 
-    def _search_spots(self, scene: Scene, level: Level, passable: int) -> int:
+    def _search_spots(self, scene: Scene, level: Level, ground: Ground) -> int:
         """Dead ends at first, then the edges of rooms that look onto large blank parts of the map,
         then all edges; and locked doors to kick."""
         corridor = level.on(Terrain.CORRIDOR)
         door = level.on(Terrain.DOORWAY, Terrain.OPEN_DOOR)
         closed = level.on(Terrain.CLOSED_DOOR)
-        beside = _Neighbours(passable)
+        # No door is a corridor's diagonal neighbour.
+        beside = _Neighbours(ground.passable, ground.passable & ~ground.no_slant)
         # A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
         through = (beside.north | beside.northwest | beside.northeast) & (
             beside.south | beside.southwest | beside.southeast
@@ -118,7 +119,7 @@ class Paths:
             | (beside.north | beside.south) & (beside.west | beside.east)
         )  # fmt: skip
         dead_ends = corridor & ~through | door & ~(beside.twice() & two_sides)
-        dead_ends &= passable & level.marked("VISITED")
+        dead_ends &= ground.passable & level.marked("VISITED")
         edges = 0
         if self.rounds:
             wall = _Neighbours(level.on(Terrain.WALL))
@@ -127,7 +128,7 @@ class Paths:
             edges = along & _THIRD_COLUMNS | across & _THIRD_ROWS | along & across
             # Not among things lying about: a shop's mimics look like them, its door is known.
             items = set_of(scene.flags & Flag.ITEM != 0)
-            edges &= passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
+            edges &= ground.passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
             edges &= ~dead_ends
             if self.rounds == 1:
                 edges &= _near_void(level)
@@ -137,13 +138,15 @@ class Paths:
 
 
 class _Neighbours:
-    """Of a set of squares: those whose neighbour in each direction belongs to it."""
+    """Of a set of squares: those whose neighbour in each direction belongs to it, or to another set
+    for the diagonal ones."""
 
-    def __init__(self, squares: int):
+    def __init__(self, squares: int, diagonal: int | None = None):
+        slanted = squares if diagonal is None else diagonal
         self.north, self.south = squares << WIDTH, squares >> WIDTH
         self.west, self.east = squares << 1, squares >> 1
-        self.northwest, self.northeast = self.north << 1, self.north >> 1
-        self.southwest, self.southeast = self.south << 1, self.south >> 1
+        self.northwest, self.northeast = slanted << WIDTH + 1, slanted << WIDTH - 1
+        self.southwest, self.southeast = slanted >> WIDTH - 1, slanted >> WIDTH + 1
 
     def twice(self) -> int:
         """Squares at least two of whose neighbours belong to it."""
