@@ -19,6 +19,7 @@ constexpr std::array<uint16_t, Terrain::COUNT> kinds_of_terrain() {
     if (t == Terrain::CORRIDOR) bits |= 1u << LevelMap::kCorridor;
     if (t == Terrain::DOORWAY || t == Terrain::OPEN_DOOR) bits |= 1u << LevelMap::kDoor;
     if (t == Terrain::WALL) bits |= 1u << LevelMap::kWall;
+    if (t == Terrain::COVERED) bits |= 1u << LevelMap::kCovered;
     if (t == Terrain::TRAP || t == Terrain::PIT) bits |= 1u << LevelMap::kTrap;
     kinds[t] = static_cast<uint16_t>(bits);
   }

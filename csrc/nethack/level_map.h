@@ -19,7 +19,7 @@ class LevelMap {
   // Sets of squares by remembered terrain; false on the padding, except for kWall.
   // clang-format off
   enum Kind {
-    kUnknown, kWalkable, kClosed, kFrame, kDown, kUp, kCorridor, kDoor, kWall, kTrap,
+    kUnknown, kWalkable, kClosed, kFrame, kDown, kUp, kCorridor, kDoor, kWall, kTrap, kCovered,
     kKinds
   };
   // clang-format on

@@ -70,7 +70,7 @@ void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* gly
   const auto& proof_from = tables.poison_proof_from;
   poison_proof = scene.blstats[Blstats::XP] >= proof_from[role];
   note_sprung(tables, scene, moved && !new_level);
-  if (scene.says(Said::SHOP)) note_wares(scene);
+  note_wares(tables, scene);
   if (!new_level && last_action == Action::EAT) map().mark(scene.position, Mark::TASTED);
   if (scene.asks(Said::EAT_ITEM_PROMPT)) no_meal = scene.told.offered == 0;
   if (scene.says(Said::NO_FOOD)) no_meal = true;
@@ -186,7 +186,7 @@ void Memory::judge_step(const Tables& tables, const Scene& scene, int64_t last_a
   const bool refused = scene.says(Said::NO_DIAGONAL);
   const bool boulder = scene.says(Said::BOULDER_STUCK);
   const bool monster = tables.properties[map().glyph(target)] & kAnyMonster;
-  const bool puzzling = near && idle && !monster && !locked && !refused && !boulder &&
+  const bool puzzling = idle && !monster && !locked && !refused && !boulder &&
                         ground != Terrain::UNKNOWN && ground != Terrain::WALL &&
                         !scene.says(Said::IN_THE_WAY | Said::DOOR_RESISTS);
   const bool again = puzzling && (map().marks(target) & Mark::TRIED);
@@ -314,18 +314,33 @@ void Memory::walk(const Scene& scene, int64_t last_action, bool ran) {
   }
 }
 
-// Food in a shop is not to be had: marks what lies around as tried.
-void Memory::note_wares(const Scene& scene) {
+// What lies in a shop is not to be had: marks what lies around a keeper, or around the player where
+// a shop is spoken of, as tried.
+void Memory::note_wares(const Tables& tables, const Scene& scene) {
   constexpr int kShop = 10;  // no shop is larger
-  const Place at = place_of(scene.position);
-  const Board& meals = map().of(LevelMap::kMeal);
-  for (int column = std::max(at.column - kShop, 1); column <= std::min(at.column + kShop, kColumns);
-       ++column) {
-    for (uint32_t bits = meals[column] & kMapRows; bits; bits &= bits - 1) {
-      map().mark(std::countr_zero(bits) * kWidth + column, Mark::TASTED);
+  const Board& items = map().of(LevelMap::kItem);
+  auto note = [&](Place at) {
+    for (int column = std::max(at.column - kShop, 1);
+         column <= std::min(at.column + kShop, kColumns); ++column) {
+      for (uint32_t bits = items[column] & kMapRows; bits; bits &= bits - 1) {
+        map().mark(std::countr_zero(bits) * kWidth + column, Mark::TASTED);
+      }
+    }
+  };
+  if (scene.says(Said::SHOP)) {
+    note(place_of(scene.position));
+    map().mark(scene.position, Mark::TASTED);
+  }
+  if (!(map().seen_without(tables, scene.position) & Flag::KEEPER)) return;
+  const Board& shunned = map().of(LevelMap::kShunned);
+  for (int column = 1; column <= kColumns; ++column) {
+    for (uint32_t bits = shunned[column] & kMapRows; bits; bits &= bits - 1) {
+      const Place at = {column, std::countr_zero(bits)};
+      const int square = at.row * kWidth + at.column;
+      const bool keeper = tables.properties[map().glyph(square)] & Flag::KEEPER;
+      if (keeper && square != scene.position) note(at);
     }
   }
-  map().mark(scene.position, Mark::TASTED);
 }
 
 // A step that hurt although no enemy is near met a trap, which what fell out of it may cover.

@@ -100,7 +100,7 @@ struct Memory {
   void note_corpses(const Tables& tables, const Scene& scene);
   void note_shunned(const Tables& tables, const Scene& scene);
   void walk(const Scene& scene, int64_t last_action, bool ran);
-  void note_wares(const Scene& scene);
+  void note_wares(const Tables& tables, const Scene& scene);
   void note_sprung(const Tables& tables, const Scene& scene, bool moved);
   void count(const Scene& scene, int64_t last_action, bool moved, bool new_level);
 

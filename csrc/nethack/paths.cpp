@@ -7,6 +7,7 @@ namespace tedg::nethack {
 namespace {
 
 constexpr int kMostRounds = 20;
+constexpr int kStages = 4;        // of the search, see search_spots
 constexpr int kEdgeSearches = 8;  // turns at each place of a room's edge, in each round
 
 struct Goals {
@@ -30,6 +31,7 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
   const uint32_t* no_diagonal = map.of(LevelMap::kNoDiagonal).words;
   const uint32_t* visited = map.of(LevelMap::kVisited).words;
   const uint32_t* tasted = map.of(LevelMap::kTasted).words;
+  const uint32_t* items = map.of(LevelMap::kItem).words;
   Board gold_shown = map.of(LevelMap::kGold);
   Board meals_shown = map.of(LevelMap::kMeal);
   Board shunned_shown = map.of(LevelMap::kShunned);
@@ -52,14 +54,17 @@ TEDG_VECTOR_CLONES void read_map(const Memory& memory, Place player, Ground& gro
   shunned_shown[player.column] &= ~player.bit();
   for (int i = Board::kFirst; i < Board::kEnd; ++i) {
     const uint32_t shut = closed[i] & locked[i];
-    // A trap is walked round where a row of three squares beside it allows that.
+    // Traps and wares are walked round where a row of three squares beside them allows that: what
+    // is picked up in a shop keeps the player there.
     const uint32_t w = walkable[i - 1], m = walkable[i], e = walkable[i + 1];
     const uint32_t above = w << 1 & m << 1 & e << 1, below = w >> 1 & m >> 1 & e >> 1;
     const uint32_t left = w << 1 & w & w >> 1, right = e << 1 & e & e >> 1;
-    const uint32_t avoided =
-        traps[i] & ((w & e & (above | below)) | (m << 1 & m >> 1 & (left | right)));
-    const uint32_t passable = m & ~(shut | blocked[i] | shunned_shown.words[i] | avoided);
     const uint32_t no_slant = frame[i] | no_diagonal[i];
+    // Before a door there is no way round.
+    const uint32_t before_door = frame[i - 1] | frame[i] << 1 | frame[i] >> 1 | frame[i + 1];
+    const uint32_t avoided = (traps[i] | (tasted[i] & items[i])) & ~before_door &
+                             ((w & e & (above | below)) | (m << 1 & m >> 1 & (left | right)));
+    const uint32_t passable = m & ~(shut | blocked[i] | shunned_shown.words[i] | avoided);
     const uint32_t across = unknown[i - 1] | unknown[i] | unknown[i + 1];
     const uint32_t near_unknown = across | across << 1 | across >> 1;
     ground.passable.words[i] = passable;
@@ -214,20 +219,26 @@ Ways Paths::update(const Tables& tables, const Scene& scene, const Memory& memor
   }
   // Where nothing is left to explore: what is left to search, in this round or the next ones.
   const bool explored = !ways[Goal::FRONTIER].reachable();
-  for (int tries = 0; tries < 3; ++tries) {
-    if (explored) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground.passable);
+  const int begun = round_;
+  for (const int last = std::min(begun + kStages, kMostRounds);; ++round_) {
+    if (explored) goals.of[Goal::SEARCH_SPOT] = search_spots(map, ground);
     find(Goal::SEARCH_SPOT);
-    if (!explored || ways[Goal::SEARCH_SPOT].reachable() || round_ == kMostRounds) break;
-    ++round_;
+    if (!explored || ways[Goal::SEARCH_SPOT].reachable()) break;
+    if (round_ == last) {  // all ways there are barred, perhaps for now only
+      round_ = begun;
+      break;
+    }
   }
   ways.down_known = any(goals.of[Goal::STAIRS_DOWN]);
   ways.rounds = round_;
   return ways;
 }
 
-// Dead ends at first, then the edges of rooms that look onto large blank parts of the map, then all
-// edges; and locked doors to kick.
-Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
+// At first what stairs may lie under, then dead ends, then the edges of rooms that look onto large
+// blank parts of the map, then all edges; and locked doors to kick.
+Board Paths::search_spots(const LevelMap& map, const Ground& ground) const {
+  const Board& passable = ground.passable;
+  const Board& upright = ground.upright;
   const Board& corridor = map.of(LevelMap::kCorridor);
   const Board& door = map.of(LevelMap::kDoor);
   const Board& visited = map.of(LevelMap::kVisited);
@@ -235,39 +246,40 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
   const Board& closed = map.of(LevelMap::kClosed);
   const Board& locked = map.of(LevelMap::kLocked);
   const Board& items = map.of(LevelMap::kItem);
+  const Board& covered = map.of(LevelMap::kCovered);
+  const Board& tasted = map.of(LevelMap::kTasted);
   constexpr uint32_t kThirdRows = 0x00492492;  // rows 1, 4, 7, ...
-  const int enough = std::min(LevelMap::kSearches * (1 + round_), 255);
-  const int enough_at_edge = std::min(kEdgeSearches * round_, 255);
+  const int enough = std::min(LevelMap::kSearches * round_, 255);
+  const int enough_at_edge = std::min(kEdgeSearches * (round_ - 1), 255);
   Board spots;
   spots.clear();
   Board promising;
-  if (round_ == 1) promising = near_void(map);
+  if (round_ == 2) promising = near_void(map);
   for (int column = 1; column <= kColumns; ++column) {
-    uint32_t once = 0, twice = 0;  // passable neighbours: at least one, at least two
-    for (int other = column - 1; other <= column + 1; ++other) {
-      const uint32_t p = passable[other];
-      for (const uint32_t shifted : {p << 1, p >> 1, other == column ? 0 : p}) {
-        twice |= once & shifted;
-        once |= shifted;
-      }
-    }
     const uint32_t p = passable[column], west = passable[column - 1], east = passable[column + 1];
     const uint32_t north = p << 1, south = p >> 1;
+    // No door is a corridor's diagonal neighbour.
+    const uint32_t w = upright[column - 1], e = upright[column + 1];
+    uint32_t once = 0, twice = 0;  // neighbours to step to: at least one, at least two
+    for (const uint32_t one : {north, south, west, east, w << 1, w >> 1, e << 1, e >> 1}) {
+      twice |= once & one;
+      once |= one;
+    }
     const uint32_t two_sides = (north & south) | (west & east) | ((north | south) & (west | east));
     // A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
-    const uint32_t above = north | west << 1 | east << 1, below = south | west >> 1 | east >> 1;
-    const uint32_t left = west | west << 1 | west >> 1, right = east | east << 1 | east >> 1;
+    const uint32_t above = north | w << 1 | e << 1, below = south | w >> 1 | e >> 1;
+    const uint32_t left = west | w << 1 | w >> 1, right = east | e << 1 | e >> 1;
     const uint32_t through = (above & below) | (left & right);
     // A door with a way on one side only seldom leads nowhere.
     const uint32_t dead_end = (corridor[column] & ~through) | (door[column] & ~(twice & two_sides));
-    uint32_t found = p & visited[column] & dead_end, edges = 0;
-    if (round_ > 0) {
+    uint32_t found = round_ > 0 ? p & visited[column] & dead_end : 0, edges = 0;
+    if (round_ > 1) {
       // From there every square of a room's walls is within reach of a search.
       const uint32_t beside = wall[column - 1] | wall[column + 1];
       const uint32_t along = wall[column] << 1 | wall[column] >> 1;
       const uint32_t edge =
           (column % 3 == 1 ? along : 0) | (beside & kThirdRows) | (along & beside);
-      const uint32_t wanted = round_ > 1 ? ~0u : promising[column];
+      const uint32_t wanted = round_ > 2 ? ~0u : promising[column];
       // Not among things lying about: a shop's mimics look like them, and its one door is known.
       const uint32_t things = items[column - 1] | items[column] | items[column + 1];
       edges = p & ~things & ~(corridor[column] | door[column] | closed[column]) & edge & wanted &
@@ -279,7 +291,9 @@ Board Paths::search_spots(const LevelMap& map, const Board& passable) const {
       const uint32_t bit = worn & -worn;
       if (map.searched(square) >= (edges & bit ? enough_at_edge : enough)) found &= ~bit;
     }
-    spots[column] = found | (closed[column] & locked[column]);
+    // An object hides what it lies on from all but those who stand there.
+    const uint32_t hiding = p & covered[column] & ~(visited[column] | tasted[column]);
+    spots[column] = found | hiding | (closed[column] & locked[column]);
   }
   return spots;
 }

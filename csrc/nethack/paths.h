@@ -56,7 +56,7 @@ class Paths {
   Ways update(const Tables& tables, const Scene& scene, const Memory& memory);
 
  private:
-  Board search_spots(const LevelMap& map, const Board& passable) const;
+  Board search_spots(const LevelMap& map, const Ground& ground) const;
 
   Ground ground_;
   Field fields_[Goal::COUNT];

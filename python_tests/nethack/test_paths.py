@@ -90,10 +90,11 @@ def test_a_door_that_leads_nowhere_is_searched():
     assert stage.facts()["search_spot"] == [{"steps": 0, "straight": 0, "overrun": 0}]
 
 
-def searched_room(rows: list[str]) -> np.ndarray:
+def searched_room(rows: list[str], message: str = "") -> np.ndarray:
     """Where to search in a room, [rows, columns] of 0 or 1, once its dead ends are."""
     stage = Stage()
     stage.room(rows)
+    stage.say(message)
     for turn in range(4):  # the rounds begin once nothing is left to explore
         stage.stat(nethack.NLE_BL_TIME, 100 + turn)
         look = stage.show(-1 if turn == 0 else "wait")
@@ -120,11 +121,46 @@ def test_nobody_searches_among_things_lying_about():
     """A shop's mimics look like them, and its one door is known."""
     bare, things = "|........|", "|%.......|"
     rows = ["----------", bare, bare, "|...@....|", bare, bare, "----------"]
-    everywhere, spots = searched_room(rows), searched_room([*rows[:4], things, *rows[5:]])
+    shop = [*rows[:4], things, *rows[5:]]
+    everywhere, spots = searched_room(rows), searched_room(shop, "Welcome to Akalapi's store!")
     beside = np.zeros_like(spots)
     beside[4, :3] = 1
     assert (everywhere & beside).any() and not (spots & beside).any()
     assert np.array_equal(spots, everywhere & ~beside)
+
+
+def test_stairs_may_lie_under_what_nobody_stood_on():
+    spots = searched_room(["-----", "|@..|", "|..%|", "-----"])
+    assert np.argwhere(spots).tolist() == [[2, 3]]
+
+
+def test_a_corridor_does_not_go_on_diagonally_through_a_door():
+    """Its end is searched: the square before the door is hidden."""
+    stage = Stage()
+    stage.room(["   +", "@## "])
+    stage.show(-1)
+    for _ in range(2):
+        stage.walk("east")
+        look = stage.show("east")
+    assert not look.ways.to["frontier"].reachable
+    assert look.ways.to["search_spot"].steps == 0
+
+
+def test_wares_are_walked_round():
+    """What is picked up in a shop keeps the player there."""
+    stage = Stage()
+    stage.room(["-------", "|@....|", "|.$$$.|", "|.....|", "-------"])
+    assert stage.facts(-1)["gold"]
+    stage.say("Welcome to Akalapi's store!")
+    assert not stage.facts()["gold"]
+
+
+def test_a_trap_before_a_door_is_no_hindrance():
+    stage = Stage()
+    stage.room(["-----", "|...|", "|@..|", "--+--"])
+    stage.show(-1)
+    stage.put("east", symbol("dart trap"))
+    assert stage.show("wait").ways.to["frontier"].reachable
 
 
 def test_gold_behind_what_does_not_move_is_no_goal():

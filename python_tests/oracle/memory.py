@@ -144,8 +144,7 @@ class Memory:
         self.poison_proof = level >= monster_tables().poison_proof_from[self.role]
         if moved and not new_level:
             self._note_sprung(scene)
-        if scene.says("SHOP"):
-            self._note_wares(scene)
+        self._note_wares(scene)
         if not new_level and last_action == EAT:
             self._mark(scene.position, "TASTED")
         if scene.asks("EAT_ITEM_PROMPT"):
@@ -235,7 +234,7 @@ class Memory:
         expected = self.here.terrain[target] in (Terrain.UNKNOWN, Terrain.WALL) or bool(
             scene.flags[target] & ANY_MONSTER
         )
-        puzzling = near and self.failed and not explained and not expected
+        puzzling = self.failed and not explained and not expected
         again = puzzling and self.here.marks[target] & MARKS["TRIED"]
         if scene.says("DOOR_LOCKED"):
             self._mark(target, "LOCKED")
@@ -347,11 +346,17 @@ class Memory:
         self.on_meal = shown and not self.here.marks[scene.position] & MARKS["TASTED"]
 
     def _note_wares(self, scene: Scene) -> None:
-        """Food in a shop is not to be had: marks what lies around as tried."""
-        for square in np.flatnonzero(scene.flags & Flag.MEAL).tolist():
-            if abs(square % WIDTH - scene.position % WIDTH) <= SHOP:
+        """What lies in a shop is not to be had: marks what lies around a keeper, or around the
+        player where a shop is spoken of, as tried."""
+        others = scene.flags.copy()
+        others[scene.position] = 0
+        middles = np.flatnonzero(others & Flag.KEEPER).tolist()
+        if scene.says("SHOP"):
+            middles.append(scene.position)
+            self._mark(scene.position, "TASTED")
+        for square in np.flatnonzero(scene.flags & Flag.ITEM).tolist():
+            if any(abs(square % WIDTH - middle % WIDTH) <= SHOP for middle in middles):
                 self._mark(square, "TASTED")
-        self._mark(scene.position, "TASTED")
 
     def _note_sprung(self, scene: Scene) -> None:
         """A step that hurt although no enemy is near met a trap, which what fell out of it may

@@ -26,6 +26,7 @@ GOALS = [name.removeprefix("Goal.").lower() for name in NUMBERS if name.startswi
 UNREACHED = 255
 LONGEST = 200  # longer floods are given up
 MOST_ROUNDS = 20
+STAGES = 4
 SEARCHES_A_ROUND = 12  # turns at a dead end
 EDGE_SEARCHES = 8  # turns at each place of a room's edge
 
@@ -91,21 +92,26 @@ class Paths:
         }
         ways = {name: way_from(scene.position, goals[name], ground) for name in GOALS}
         # Where nothing is left to explore: what is left to search, in this round or the next ones.
-        for _ in range(0 if ways["frontier"].reachable else 3):
-            goals["search_spot"] = self._search_spots(scene, level, ground.passable)
+        begun = self.rounds
+        while not ways["frontier"].reachable:
+            goals["search_spot"] = self._search_spots(scene, level, ground)
             ways["search_spot"] = way_from(scene.position, goals["search_spot"], ground)
-            if ways["search_spot"].reachable or self.rounds == MOST_ROUNDS:
+            if ways["search_spot"].reachable:
+                break
+            if self.rounds == min(begun + STAGES, MOST_ROUNDS):
+                self.rounds = begun
                 break
             self.rounds += 1
         return Ways(ways, goals, ground, goals["stairs_down"] != 0, self.rounds)
 
-    def _search_spots(self, scene: Scene, level: Level, passable: int) -> int:
-        """Dead ends at first, then the edges of rooms that look onto large blank parts of the map,
-        then all edges; and locked doors to kick."""
+    def _search_spots(self, scene: Scene, level: Level, ground: Ground) -> int:
+        """At first what stairs may lie under, then dead ends, then the edges of rooms that look
+        onto large blank parts of the map, then all edges; and locked doors to kick."""
         corridor = level.on(Terrain.CORRIDOR)
         door = level.on(Terrain.DOORWAY, Terrain.OPEN_DOOR)
         closed = level.on(Terrain.CLOSED_DOOR)
-        beside = _Neighbours(passable)
+        # No door is a corridor's diagonal neighbour.
+        beside = _Neighbours(ground.passable, ground.passable & ~ground.no_slant)
         # A corridor goes on where two of its neighbours do not touch each other; at a bend they do.
         through = (beside.north | beside.northwest | beside.northeast) & (
             beside.south | beside.southwest | beside.southeast
@@ -118,32 +124,38 @@ class Paths:
             | (beside.north | beside.south) & (beside.west | beside.east)
         )  # fmt: skip
         dead_ends = corridor & ~through | door & ~(beside.twice() & two_sides)
-        dead_ends &= passable & level.marked("VISITED")
+        dead_ends &= ground.passable & level.marked("VISITED") if self.rounds else 0
         edges = 0
-        if self.rounds:
+        if self.rounds > 1:
             wall = _Neighbours(level.on(Terrain.WALL))
             # From there every square of a room's walls is within reach of a search.
             along, across = wall.north | wall.south, wall.west | wall.east
             edges = along & _THIRD_COLUMNS | across & _THIRD_ROWS | along & across
             # Not among things lying about: a shop's mimics look like them, its door is known.
             items = set_of(scene.flags & Flag.ITEM != 0)
-            edges &= passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
+            edges &= ground.passable & ~(items | items << 1 | items >> 1 | corridor | door | closed)
             edges &= ~dead_ends
-            if self.rounds == 1:
+            if self.rounds == 2:
                 edges &= _near_void(level)
-        worn = set_of(level.searched >= min(SEARCHES_A_ROUND * (1 + self.rounds), 255))
-        worn_edges = set_of(level.searched >= min(EDGE_SEARCHES * self.rounds, 255))
-        return dead_ends & ~worn | edges & ~worn_edges | closed & level.marked("LOCKED")
+        worn = set_of(level.searched >= min(SEARCHES_A_ROUND * self.rounds, 255))
+        worn_edges = set_of(level.searched >= min(EDGE_SEARCHES * (self.rounds - 1), 255))
+        # An object hides what it lies on from all but those who stand there.
+        hiding = level.on(Terrain.COVERED) & ground.passable
+        hiding &= ~(level.marked("VISITED") | level.marked("TASTED"))
+        locked = closed & level.marked("LOCKED")
+        return dead_ends & ~worn | edges & ~worn_edges | hiding | locked
 
 
 class _Neighbours:
-    """Of a set of squares: those whose neighbour in each direction belongs to it."""
+    """Of a set of squares: those whose neighbour in each direction belongs to it, or to another set
+    for the diagonal ones."""
 
-    def __init__(self, squares: int):
+    def __init__(self, squares: int, diagonal: int | None = None):
+        slanted = squares if diagonal is None else diagonal
         self.north, self.south = squares << WIDTH, squares >> WIDTH
         self.west, self.east = squares << 1, squares >> 1
-        self.northwest, self.northeast = self.north << 1, self.north >> 1
-        self.southwest, self.southeast = self.south << 1, self.south >> 1
+        self.northwest, self.northeast = slanted << WIDTH + 1, slanted << WIDTH - 1
+        self.southwest, self.southeast = slanted >> WIDTH - 1, slanted >> WIDTH + 1
 
     def twice(self) -> int:
         """Squares at least two of whose neighbours belong to it."""
@@ -166,14 +178,21 @@ def _ground(scene: Scene, memory: Memory) -> Ground:
         if memory.spares(int(scene.glyphs[square]), scene.time):
             shunned |= 1 << square
     shunned &= ~(1 << scene.position)
-    # A trap is walked round where a row of three squares beside it allows that.
+    # Traps and wares are walked round where a row of three squares beside them allows that, but
+    # not before doors.
     beside = _Neighbours(walkable)
     above = beside.northwest & beside.north & beside.northeast
     below = beside.southwest & beside.south & beside.southeast
     left = beside.northwest & beside.west & beside.southwest
     right = beside.northeast & beside.east & beside.southeast
-    avoided = level.on(Terrain.TRAP, Terrain.PIT) & (
-        beside.west & beside.east & (above | below) | beside.north & beside.south & (left | right)
+    wares = set_of(scene.flags & Flag.ITEM != 0) & level.marked("TASTED")
+    avoided = (
+        (level.on(Terrain.TRAP, Terrain.PIT) | wares)
+        & ~straight(level.on(*FRAMES))
+        & (
+            beside.west & beside.east & (above | below)
+            | beside.north & beside.south & (left | right)
+        )
     )
     return Ground(
         passable=walkable & ~(shut | level.marked("BLOCKED") | shunned | avoided),

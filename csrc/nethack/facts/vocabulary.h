@@ -200,7 +200,7 @@ enum class FactType { kNumber, kTruth, kWord };
   K(frontier, 1, TEDG_PLACE, TEDG_NONE, "The nearest unvisited square beside unseen ones.")         \
   K(gold, 1, TEDG_PLACE, TEDG_NONE, "The nearest gold.")                                            \
   K(search_spot, 1, TEDG_PLACE, TEDG_NONE,                                                          \
-    "The nearest place worth searching, or locked door, where nothing is left to explore.")         \
+    "The nearest place worth searching, locked door, or thing nobody stood on, where nothing is left to explore.") \
   K(meal, 1, TEDG_PLACE, TEDG_NONE, "The nearest food that keeps and was not tried.")               \
   K(stairs_up, 1, TEDG_PLACE, TEDG_NONE, "The nearest stairs or ladder up.")                        \
   K(fresh_corpse, 1, TEDG_PLACE, TEDG_NONE,                                                         \
