@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from command import SHORT, refused, run
 
 from tedg_fast import cli
 from tedg_fast.runs import checkpoint
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+import ablation as recorded
+import record as records
 
 GRID = ["--arms", "full", "graph-off", "--seeds", "1", "--parallel", "2", "--eval-episodes", "4"]
 
@@ -32,7 +38,7 @@ def stopped(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, monkeypatch, capsys):
+def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, tmp_path, monkeypatch, capsys):
     latest = stopped / "full-seed1" / "checkpoints" / "model_latest.pth"
     episodes = checkpoint.load(latest)["completed"] + 4
     grid = [*GRID, "--episodes", episodes, "--results", stopped, "--", *SHORT]
@@ -63,6 +69,18 @@ def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, monkeypatch, capsys)
     run(monkeypatch, cli.ablate, *grid)
     assert "3 of 3 jobs are done already" in capsys.readouterr().out
     assert (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns == before
+
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "commit", lambda: "as committed")
+    monkeypatch.setattr(
+        sys, "argv", ["ablation.py", "small", "--after", "a", "--", *map(str, grid)]
+    )
+    recorded.main()
+    kept = (tmp_path / "ablation_small.md").read_text()
+    assert "\n- command: `a`\n- command: `" in kept
+    assert kept.endswith((stopped / "ablation.md").read_text().partition("# Ablation\n\n")[2])
+    scores = json.loads((tmp_path / "ablation_small.json").read_text())["full"]["1"]["episodes"]
+    assert list(map(int, scores.split())) == record["runs"]["full"]["1"]["episodes"]["true_score"]
 
     other = refused(monkeypatch, capsys, *grid, "--warmup.gamma", "0.9", entry=cli.ablate)
     assert "warmup.gamma is 0.999 there and 0.9 here" in other
