@@ -113,8 +113,8 @@ std::vector<double> sum_blocks(int64_t rows, int64_t count, double row_work, siz
   parallel(blocks, kBlockRows * row_work, [&](int64_t begin, int64_t end) {
     Scratch scratch(scratch_bytes);
     for (int64_t block = begin; block < end; ++block) {
-      f(block * kBlockRows, std::min(rows, (block + 1) * kBlockRows), &partial[block * count],
-        scratch.get());
+      f(block * kBlockRows, std::min(rows, (block + 1) * kBlockRows),
+        partial.data() + block * count, scratch.get());
     }
   });
   std::vector<double> sums(count);
