@@ -121,7 +121,7 @@ class PlainPolicy:
         h_both = torch.cat([h_state, h_logic], 1)
         advice = weight.sum(2).log1p()
         proposals = weight.log1p() / advice.clamp_min(1).unsqueeze(2)
-        router_logits = policy.router(h_both) + policy.advice_weight * advice.detach()
+        router_logits = policy.router(h_both) + policy.advice_weight * advice
         expert_logits = policy.experts(h_state)
         proposed = expert_logits + policy.proposal_gain * proposals
         alpha, logits = reference.route(
