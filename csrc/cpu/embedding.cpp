@@ -71,6 +71,7 @@ Tensor concat_embedding(const Tensor& features_in, const Tensor& index_in, const
       char* at = to + r * stride * bytes;
       if (kept > 0) std::memcpy(at, beside + r * kept, kept);
       at += kept;
+      if (row_bytes == 0) continue;
       copy(from, row_bytes, problem.index + r * problem.count, problem.count, at);
     }
   });
