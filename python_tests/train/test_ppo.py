@@ -117,6 +117,8 @@ def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
     torch.manual_seed(0)
     rules, generator = load_hypergraph(), torch.Generator().manual_seed(0)
     policy = Policy(rules, 4, PolicyConfig(hidden_size=32))
+    with torch.no_grad():
+        policy.router[-1].bias[2] += 1.0  # or it would agree with the advice at first
     ppo = PPO(policy, CONFIG, generator, Stopwatch())
     before = snapshot(policy)
     with make_env(num_envs=8, max_steps=300, decide="contested") as env:
@@ -130,7 +132,7 @@ def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
         name for name, value in policy.named_parameters() if torch.equal(before[name], value)
     ]
     assert not unchanged
-    assert signals["alignment_loss"] > 0.001 and signals["effect_loss"] > 0
+    assert signals["alignment_loss"] > 0.01 and signals["effect_loss"] > 0
     assert signals["first_ratio_error"] < 1e-5
 
 
