@@ -121,7 +121,8 @@ class PlainPolicy:
         h_both = torch.cat([h_state, h_logic], 1)
         advice = weight.sum(2).log1p()
         proposals = weight.log1p() / advice.clamp_min(1).unsqueeze(2)
-        router_logits = policy.router(h_both) + policy.advice_weight * advice
+        own, advised = policy.router(h_both), policy.advice_weight * advice
+        router_logits = own + advised
         expert_logits = policy.experts(h_state)
         proposed = expert_logits + policy.proposal_gain * proposals
         alpha, logits = reference.route(
@@ -129,7 +130,8 @@ class PlainPolicy:
             temperature=settings.temperature, action_mask=inputs.action_mask,
         )  # fmt: skip
         value = policy.critic(h_both).squeeze(1)
-        output = PolicyOutput(logits, value, alpha, router_logits, expert_logits, advice)
+        alignment = own + advised.detach()
+        output = PolicyOutput(logits, value, alpha, router_logits, alignment, expert_logits, advice)
         if action is None:
             return output, None
         carried = (scenes.actions == action[scenes.instance_sample].unsqueeze(1)).any(1)
@@ -159,7 +161,7 @@ class PlainPolicy:
             output.alpha, output.expert_logits
         )
         advice = (output.advice_scores.detach() / settings.alignment_temperature).softmax(1)
-        scores = output.router_logits / settings.temperature
+        scores = output.alignment_logits / settings.temperature
         alignment = reference.fenchel_young_loss(settings.routing, scores, advice)
         effects = F.binary_cross_entropy_with_logits(
             effect_logits[rows.follows], rows.shown[rows.follows]

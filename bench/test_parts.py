@@ -29,7 +29,7 @@ ROUTING = Routing(SETTINGS.routing, SETTINGS.temperature)
 @pytest.fixture(autouse=True)
 def threads():
     before = torch.get_num_threads()
-    torch.set_num_threads(CONFIG.threads)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
@@ -81,7 +81,7 @@ def test_policy_call(benchmark, played, rows):
 def test_update(benchmark, played):
     """All epochs of minibatches; extra_info holds the milliseconds of one minibatch."""
     policy, rollout = played
-    ppo = PPO(policy, CONFIG.ppo, torch.Generator(), Stopwatch())
+    ppo = PPO(policy, CONFIG.ppo, torch.Generator(), Stopwatch(), threads=CONFIG.threads)
     name(benchmark, "update")
     signals = benchmark.pedantic(ppo.update, (rollout, SETTINGS), rounds=5, warmup_rounds=1)
     assert np.isfinite(signals["loss"])

@@ -18,8 +18,9 @@ from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.runs.config import PPOConfig, TrainConfig
 from tedg_fast.train.advantages import RewardNormaliser
+from tedg_fast.train.batch import segment_rows
 from tedg_fast.train.distributed import joined
-from tedg_fast.train.ppo import PPO, segment_rows
+from tedg_fast.train.ppo import PPO
 from tedg_fast.train.ranks import first_generator
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch

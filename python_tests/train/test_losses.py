@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tedg_fast.ops import fenchel_young_loss, routing_losses, sparsemax
+from tedg_fast.train.batch import segment_rows
 from tedg_fast.train.losses import advice, effect_loss, temporal_loss
-from tedg_fast.train.ppo import segment_rows
 
 
 def test_sparsemax_is_exact():

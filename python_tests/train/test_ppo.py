@@ -11,12 +11,15 @@ from probe import SymbolEnv, tiny_hypergraph
 from vector_games import make_env
 
 from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.ops import fenchel_young_loss
 from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.runs.config import PPOConfig, TrainConfig
 from tedg_fast.train import ppo as ppo_module
 from tedg_fast.train.advantages import RewardNormaliser
+from tedg_fast.train.batch import Batch, segment_rows
 from tedg_fast.train.distributed import ALONE
-from tedg_fast.train.ppo import PPO, Batch, NotFinite, segment_rows
+from tedg_fast.train.losses import advice
+from tedg_fast.train.ppo import PPO, NotFinite
 from tedg_fast.train.rollout import Collector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
@@ -136,6 +139,22 @@ def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
     assert signals["first_ratio_error"] < 1e-5
 
 
+def test_alignment_moves_the_router_and_not_the_advice(probe):
+    """Only its h_logic, which the router reads, may change; no rule's score does."""
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
+    with torch.no_grad():
+        probe.policy.router[-1].bias[2] += 1.0
+    output = probe.policy(
+        probe.policy.inputs(probe.rollout.observation[0]), Routing("softmax", 1.0)
+    )
+    assert torch.equal(output.alignment_logits, output.router_logits)
+    target = advice(output.advice_scores, 1.0)
+    fenchel_young_loss("softmax", output.alignment_logits, target).backward()
+    manager = probe.policy.manager
+    assert probe.policy.router[-1].bias.grad.abs().max() > 0
+    assert manager.priority.grad is None and manager.score.weight.grad is None
+
+
 def test_frozen_manager_stays_as_it_is(probe):
     probe.policy.manager.requires_grad_(False)
     before = snapshot(probe.policy.manager)
@@ -163,6 +182,33 @@ def test_a_lost_mask_is_noticed(probe):
     probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     probe.rollout.observation.action_mask[:] = True
     assert probe.ppo.update(probe.rollout, SETTINGS)["first_ratio_error"] > 0.01
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_share_a_step_and_change_nothing(threads):
+    """Parts of unequal size, all terms of the loss, also those that are no plain means over rows.
+
+    16 segments of 4 rows a minibatch; the seventh thread finds nothing left to do.
+    """
+    settings = replace(
+        SETTINGS, load_balance_coef=50.0, temporal_coef=5.0, overlap_coef=1.0,
+        diversity_coef=1.0, semantic_coef=1.0, learning_rate=0.0,
+    )  # fmt: skip
+    found = []
+    for count in (1, threads):
+        probe = Probe(longest=3)
+        ppo = PPO(
+            probe.policy, replace(CONFIG, epochs=1), torch.Generator().manual_seed(1),
+            Stopwatch(), threads=count,
+        )  # fmt: skip
+        probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
+        signals = ppo.update(probe.rollout, settings)
+        gradient = [p.grad.flatten() for p in probe.policy.parameters() if p.grad is not None]
+        found.append((torch.cat(gradient).double(), signals))
+    (alone, signals_alone), (shared, signals_shared) = found
+    assert not torch.equal(alone, shared), "the parts were not summed apart"
+    assert (shared - alone).norm() < 1e-5 * alone.norm()
+    assert signals_shared == pytest.approx(signals_alone, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("longest", [1, 7])

@@ -158,7 +158,9 @@ class V3Policy(nn.Module):
         )
         logits = logits.clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
         value = self.critic(h_both).squeeze(1)
-        return PolicyOutput(logits, value, alpha, router_logits, expert_logits, logic.advice_scores)
+        return PolicyOutput(
+            logits, value, alpha, router_logits, router_logits, expert_logits, logic.advice_scores
+        )
 
 
 def _layers(*widths: int) -> nn.Sequential:

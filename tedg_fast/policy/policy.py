@@ -55,6 +55,7 @@ class Routing(NamedTuple):
 
 class PolicyOutput(NamedTuple):
     """``logits`` [B, A] (masked), ``value`` [B], ``alpha`` [B, K], ``router_logits`` [B, K],
+    ``alignment_logits`` (the same, but no gradient passes to the advice in them),
     ``expert_logits`` [B, K, A] (of the experts' networks, without proposals), ``advice_scores``
     [B, K]; ``reading``, what the Manager computed for the states, None for V3's policy."""
 
@@ -62,6 +63,7 @@ class PolicyOutput(NamedTuple):
     value: Tensor
     alpha: Tensor
     router_logits: Tensor
+    alignment_logits: Tensor
     expert_logits: Tensor
     advice_scores: Tensor
     reading: Reading | None = None
@@ -172,8 +174,11 @@ class Policy(nn.Module):
         h_both = torch.cat([h_state, reading.h_logic], 1)
         # With their gradients: which expert a rule speaks through is learned as its score is.
         router_logits = self.advice_weight * reading.advice_scores
+        # The router is to agree with the advice, not the advice with the router.
+        alignment_logits = router_logits.detach()
         if self.router is not None:
-            router_logits = router_logits + self.router(h_both)
+            own = self.router(h_both)
+            router_logits, alignment_logits = router_logits + own, alignment_logits + own
         # The losses on the experts' logits must not change the proposals of the rules.
         expert_logits = self.experts(h_state)
         proposals = self.proposal_gain * reading.proposals
@@ -189,8 +194,9 @@ class Policy(nn.Module):
             logits = logits + proposals.sum(1)
         value = self.critic(h_both).squeeze(1)
         return PolicyOutput(
-            logits, value, alpha, router_logits, expert_logits, reading.advice_scores, reading
-        )
+            logits, value, alpha, router_logits, alignment_logits, expert_logits,
+            reading.advice_scores, reading,
+        )  # fmt: skip
 
 
 def _router(hidden_size: int, num_experts: int) -> nn.Sequential:

@@ -84,9 +84,9 @@ class TrainConfig:
     Scores are so noisy that updates from fewer games stop learning sooner (docs/learning.md)."""
     num_workers: int = field(default_factory=cores)
     """Processes that play them; their number changes nothing but the speed."""
-    threads: int = 1
-    """Threads of the update. A second one gains a little on an idle machine, and loses where others
-    work on it, too."""
+    threads: int = 2
+    """Threads of the update on the CPU, of all ranks together; each computes a part of every
+    minibatch. The same on every machine: their number changes how sums are rounded."""
     hypergraph: str | None = None
     """Rule file (docs/writing_rules.md); the packaged NetHack rules if not given."""
     character: str = "mon-hum-neu-mal"

@@ -52,8 +52,9 @@ class World:
         """The device that this rank uses for ``--device name``."""
         return name
 
-    def settled(self) -> contextlib.AbstractContextManager[None]:
-        """A block in which this rank stays on a core of its own, where there is one for each rank.
+    def settled(self, threads: int = 1) -> contextlib.AbstractContextManager[None]:
+        """A block in which this rank stays on a core of its own, where there is one for each rank
+        and it computes in one of ``threads``.
 
         It binds this thread, and the threads that it starts, to that core. Otherwise two ranks
         could share a core while another one idles, and would be half as fast.
@@ -80,10 +81,6 @@ class World:
     def mean(self, values: Tensor) -> Tensor:
         """Mean of a floating-point tensor over all ranks."""
         return values
-
-    def mean_later(self, values: Tensor) -> Callable[[], Tensor]:
-        """``mean`` of ``values``, under way from now on; the result waits for it."""
-        return lambda: values
 
     def mean_and_std(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (of the population) of all ranks' values taken together."""
@@ -144,9 +141,9 @@ class Ranks(World):
         return f"cuda:{self.local_rank}"
 
     @contextlib.contextmanager
-    def settled(self) -> Iterator[None]:
+    def settled(self, threads: int = 1) -> Iterator[None]:
         cores = os.sched_getaffinity(0)
-        if len(cores) == self.local_size and torch.get_num_threads() == 1:
+        if len(cores) == self.local_size and threads == 1:
             os.sched_setaffinity(0, {sorted(cores)[self.local_rank]})
         try:
             yield
@@ -189,9 +186,6 @@ class Ranks(World):
         return sums.tolist()
 
     def mean(self, values: Tensor) -> Tensor:
-        return self.mean_later(values)()
-
-    def mean_later(self, values: Tensor) -> Callable[[], Tensor]:
         return self._mean_in_place(values.clone())
 
     def mean_and_std(self, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,7 +200,7 @@ class Ranks(World):
         used = [parameter for parameter in parameters if parameter.grad is not None]
         gradients = [parameter.grad.flatten() for parameter in used if parameter.grad is not None]
         flat = torch.cat([*gradients, loss.reshape(1)])
-        *averaged, mean_loss = self._mean_in_place(flat)().split([*(p.numel() for p in used), 1])
+        *averaged, mean_loss = self._mean_in_place(flat).split([*(p.numel() for p in used), 1])
         for parameter, average in zip(used, averaged):
             parameter.grad = average.view_as(parameter)
         return mean_loss.squeeze(0)
@@ -224,16 +218,10 @@ class Ranks(World):
         mean = means.mean(0)
         return torch.stack([mean, (variances + (means - mean).square()).mean(0)], 1)
 
-    def _mean_in_place(self, values: Tensor) -> Callable[[], Tensor]:
+    def _mean_in_place(self, values: Tensor) -> Tensor:
         with self._collective():
-            work = dist.all_reduce(values, async_op=True)
-
-        def mean() -> Tensor:
-            with self._collective():
-                work.wait()
-            return values.div_(self.size)  # afterwards: gloo knows no mean
-
-        return mean
+            dist.all_reduce(values)
+        return values.div_(self.size)  # afterwards: gloo knows no mean
 
     def _broadcast(self, values: list[Any]) -> list[Any]:
         with self._collective():

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from tedg_fast.ops import fenchel_young_loss, routing_losses
 from tedg_fast.policy import PolicyOutput
 from tedg_fast.runs.phases import Settings
-from tedg_fast.train.distributed import ALONE, World
 
 
 class Minibatch(NamedTuple):
@@ -42,11 +41,11 @@ def temporal_loss(alpha: Tensor, closeness: Tensor, num_pairs: Tensor) -> Tensor
 
 
 def load_balance_loss(usage: Tensor, mean_usage: Tensor) -> Tensor:
-    """L_lb of all ranks' rows together, from the mean weights [K] of this rank's and of all rows.
+    """L_lb of a whole minibatch, from the experts' mean weights [K] in this part of it and in all.
 
-    It is quadratic in the experts' mean weights, so the mean of the ranks' own values would be
-    another loss. Its value is the same on all ranks; its gradient is this rank's part, so that the
-    mean over the ranks is the gradient of the whole.
+    It is quadratic in the mean weights, so the mean of the parts' own values would be another
+    loss. Its value is the same for all parts; its gradient is this part's, so that the mean over
+    the parts is the gradient of the whole.
     """
     excess = mean_usage - 1 / len(usage)
     value = excess.square().mean()
@@ -76,16 +75,14 @@ def ppo_loss(
     *,
     clip: float,
     value_coef: float,
-    world: World = ALONE,
+    mean_usage: Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The total loss of a minibatch and its terms (detached scalars, before their coefficients).
 
-    Each rank holds a part of the minibatch; the mean over the ranks is the whole one's loss, term
-    by term, but for the maximum ``ratio_error``.
+    ``output`` and ``batch`` may be a part of the minibatch, one thread's or rank's: the mean over
+    the parts is the whole one's loss, term by term, but for the maximum ``ratio_error``.
+    ``mean_usage`` [K] is the experts' mean weight over all parts.
     """
-    if world.size > 1:
-        usage = output.alpha.mean(0)
-        mean_usage = world.mean_later(usage.detach())  # under way while the rest is computed
     log_probs = output.logits.log_softmax(-1)
     log_prob = log_probs.gather(1, batch.action[:, None]).squeeze(1)
     log_ratio = log_prob - batch.log_prob
@@ -99,13 +96,11 @@ def ppo_loss(
     routing = routing_losses(output.alpha, output.expert_logits)
     alignment = fenchel_young_loss(
         settings.routing,
-        output.router_logits / settings.temperature,
+        output.alignment_logits / settings.temperature,
         advice(output.advice_scores, settings.alignment_temperature),
     )
     temporal = temporal_loss(output.alpha, batch.closeness, batch.num_pairs)
-    load_balance = routing.load_balance
-    if world.size > 1:
-        load_balance = load_balance_loss(usage, mean_usage())
+    load_balance = load_balance_loss(output.alpha.mean(0), mean_usage)
 
     weighted = {
         "policy_loss": (policy, 1.0),

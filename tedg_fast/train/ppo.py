@@ -6,87 +6,29 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from tedg_fast.policy import Policy, Routing
+from tedg_fast.policy import Policy, PolicyInput, PolicyOutput, Routing
 from tedg_fast.runs.checkpoint import snapshot
 from tedg_fast.runs.config import PPOConfig
 from tedg_fast.runs.phases import Settings
-from tedg_fast.train.advantages import generalised_advantages
+from tedg_fast.train.batch import Batch, segment_rows
 from tedg_fast.train.distributed import ALONE, World
-from tedg_fast.train.losses import Minibatch, effect_loss, ppo_loss
+from tedg_fast.train.losses import effect_loss, ppo_loss
 from tedg_fast.train.rollout import Rollout
 from tedg_fast.train.stopwatch import Stopwatch
+from tedg_fast.train.threads import Threads
 
 
 class NotFinite(ArithmeticError):
     """A loss or a gradient was NaN or infinite."""
 
 
-class Batch:
-    """A rollout as flat rows on the policy's device, with advantages and returns.
-
-    Advantages, with rewards discounted by ``gamma`` a game step, are normalised over all ranks'
-    rollouts.
-    """
-
-    def __init__(
-        self, rollout: Rollout, policy: Policy, config: PPOConfig, gamma: float, world: World
-    ):
-        device = policy.device
-        length = torch.from_numpy(rollout.length)
-        advantage = generalised_advantages(
-            torch.from_numpy(rollout.reward),
-            length,
-            rollout.value,
-            rollout.next_value,
-            torch.from_numpy(rollout.terminated),
-            torch.from_numpy(rollout.truncated),
-            gamma=gamma,
-            gae_lambda=config.gae_lambda,
-        )
-        self.returns = (advantage + rollout.value).flatten().to(device)
-        mean, spread = world.mean_and_std(advantage)
-        self.advantage = ((advantage - mean) / (spread + 1e-8)).flatten().to(device)
-        self.action = torch.from_numpy(rollout.action).flatten().to(device)
-        self.log_prob = rollout.log_prob.flatten().to(device)
-        # One over the game steps to the same episode's next decision; 0 where there is none.
-        continues = torch.from_numpy(~rollout.done)
-        self.closeness = (continues / length).flatten().to(device)
-        self.inputs = policy.inputs(rollout.observation.flat())
-        self.effects: tuple[Tensor, Tensor] | None = None
-        if policy.effects is not None and config.effect_coef > 0:
-            follows = torch.from_numpy(rollout.follows).flatten().to(device)
-            shown = torch.from_numpy(rollout.shown).flatten(0, 1).to(device)
-            self.effects = policy.effects.shown(shown), follows
-
-    def counts(self, segments: Tensor) -> Tensor:
-        """[S, 2] of each of the ``segments`` [S, L]: the pairs of decisions of one episode in it,
-        and the rows after whose action there was an observation of their episode."""
-        pairs = (self.closeness[segments[:, :-1]] > 0).sum(1)
-        rows = self.effects[1][segments].sum(1) if self.effects else torch.zeros_like(pairs)
-        return torch.stack([pairs, rows], 1)
-
-    def rows(self, rows: Tensor, segment_decisions: int, num_pairs: Tensor) -> Minibatch:
-        """The minibatch of ``rows`` [B], which are whole segments."""
-        fields = (self.action, self.log_prob, self.advantage, self.returns, self.closeness)
-        action, log_prob, advantage, returns, closeness = (
-            field.index_select(0, rows) for field in fields
-        )
-        closeness = closeness.unflatten(0, (-1, segment_decisions))[:, :-1]
-        return Minibatch(action, log_prob, advantage, returns, closeness, num_pairs)
-
-
-def segment_rows(decisions: int, num_envs: int, segment_decisions: int) -> Tensor:
-    """Row numbers [S, L] of all runs of L ``segment_decisions`` in a row of one game each."""
-    rows = torch.arange(decisions * num_envs).view(-1, segment_decisions, num_envs)
-    return rows.transpose(1, 2).reshape(-1, segment_decisions)
-
-
 class PPO:
     """Proximal policy optimisation of a ``Policy`` with Adam.
 
     Every rank of the ``world`` calls ``update`` with a rollout of its own, and all come to the
-    same parameters: each takes its part of every minibatch, and gradients are averaged.
-    ``watch`` counts the parts' time.
+    same parameters: each takes its part of every minibatch, and gradients are averaged. So do the
+    ``threads`` of a rank with the rank's part; their number, like that of the ranks, changes how
+    sums are rounded. ``watch`` counts the time.
     """
 
     def __init__(
@@ -96,9 +38,11 @@ class PPO:
         generator: torch.Generator,
         watch: Stopwatch,
         world: World = ALONE,
+        threads: int = 1,
     ):
         self.policy, self.config, self.generator, self.world = policy, config, generator, world
         self.watch = watch
+        self.threads = Threads(threads)
         self.parameters = list(policy.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=0.0, eps=1e-5, fused=True)
 
@@ -134,7 +78,7 @@ class PPO:
         counts = torch.stack([counts[chosen].sum(0) for chosen in minibatches]).float()
         divisors = self.world.mean(counts).clamp_min(1 / self.world.size)
         history = [
-            self._step(batch, segments[chosen].flatten(), divisor, settings)
+            self._step(batch, segments[chosen], divisor, settings)
             for chosen, divisor in zip(minibatches, divisors)
         ]
         series = self._over_ranks(
@@ -170,37 +114,45 @@ class PPO:
         return 1 - error / variance if variance > 0 else 0.0
 
     def _step(
-        self, batch: Batch, rows: Tensor, divisors: Tensor, settings: Settings
+        self, batch: Batch, segments: Tensor, divisors: Tensor, settings: Settings
     ) -> dict[str, Tensor]:
-        """One gradient step; ``divisors`` [2] as ``Minibatch.num_pairs`` and of ``effect_loss``."""
-        lap = self.watch.lap
-        inputs = batch.inputs.select(rows)
+        """One gradient step on ``segments`` [S, L]; ``divisors`` [2] are those of the losses that
+        are means over ``batch.counts``."""
+        lap, each = self.watch.lap, self.threads.each
+        parts = [part.flatten() for part in segments.chunk(self.threads.count)]
+        weights = [len(part) / segments.numel() for part in parts]
+        inputs = each(batch.inputs.select, parts)
         lap("inputs")
-        output = self.policy(inputs, Routing(settings.routing, settings.temperature))
+        routing = Routing(settings.routing, settings.temperature)
+        outputs = each(lambda part: self.policy(part, routing), inputs)
         lap("network")
-        minibatch = batch.rows(rows, self.config.segment_decisions, divisors[0])
-        loss, terms = ppo_loss(
-            output,
-            minibatch,
-            settings,
-            clip=self.config.clip,
-            value_coef=self.config.value_coef,
-            world=self.world,
-        )
-        effects = torch.zeros(())
-        if batch.effects is not None and self.policy.effects is not None:
-            shown, follows = (part.index_select(0, rows) for part in batch.effects)
-            logits = self.policy.effects(output.reading, inputs, minibatch.action)
-            effects = effect_loss(logits, shown, follows, divisors[1])
-            loss = loss + self.config.effect_coef * effects
-        terms |= {"loss": loss.detach(), "effect_loss": effects.detach()}
+        usage = _mean([output.alpha.detach().mean(0) for output in outputs], weights)
+        mean_usage = self.world.mean(usage)
+        lap("waiting")
+
+        def loss_of(
+            rows: Tensor, weight: float, inputs: PolicyInput, output: PolicyOutput
+        ) -> tuple[Tensor, dict[str, Tensor]]:
+            # The sums that are divided by counts are of this part alone.
+            of_part = divisors * weight
+            return self._loss(batch, rows, of_part, inputs, output, mean_usage, settings)
+
+        losses, terms = zip(*each(loss_of, parts, weights, inputs, outputs))
         lap("losses")
-        for parameter in self.parameters:
-            parameter.grad = None
-        loss.backward()
+        learned = [parameter for parameter in self.parameters if parameter.requires_grad]
+        gradients = each(
+            lambda loss, weight: torch.autograd.grad(weight * loss, learned, allow_unused=True),
+            losses,
+            weights,
+        )
+        for parameter, *of_parts in zip(learned, *gradients):
+            used = [part for part in of_parts if part is not None]
+            parameter.grad = torch.stack(used).sum(0) if used else None
         lap("backward")
+        signals = {name: _mean([term[name] for term in terms], weights) for name in terms[0]}
+        signals["ratio_error"] = torch.stack([term["ratio_error"] for term in terms]).max()
         # Of the whole minibatch from here on, so that all ranks come to the same judgement.
-        mean_loss = self.world.average_gradients(self.parameters, loss.detach())
+        mean_loss = self.world.average_gradients(self.parameters, signals["loss"])
         lap("waiting")
         norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if not (math.isfinite(mean_loss.item()) and math.isfinite(norm.item())):
@@ -209,4 +161,32 @@ class PPO:
             clip_grads_with_norm_(self.parameters, self.config.max_grad_norm, norm)
         self.optimizer.step()
         lap("optimizer")
-        return terms | {"grad_norm": norm}
+        return signals | {"grad_norm": norm}
+
+    def _loss(
+        self, batch: Batch, rows: Tensor, divisors: Tensor, inputs: PolicyInput,
+        output: PolicyOutput, mean_usage: Tensor, settings: Settings,
+    ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+        """The loss of ``rows`` and its terms."""
+        config = self.config
+        minibatch = batch.rows(rows, config.segment_decisions, divisors[0])
+        loss, terms = ppo_loss(
+            output,
+            minibatch,
+            settings,
+            clip=config.clip,
+            value_coef=config.value_coef,
+            mean_usage=mean_usage,
+        )
+        effects = torch.zeros(())
+        if batch.effects is not None and self.policy.effects is not None:
+            shown, follows = (part.index_select(0, rows) for part in batch.effects)
+            logits = self.policy.effects(output.reading, inputs, minibatch.action)
+            effects = effect_loss(logits, shown, follows, divisors[1])
+            loss = loss + config.effect_coef * effects
+        return loss, terms | {"loss": loss.detach(), "effect_loss": effects.detach()}
+
+
+def _mean(values: list[Tensor], weights: list[float]) -> Tensor:
+    """Weighed mean, summed in the order of the list."""
+    return sum((w * value for w, value in zip(weights[1:], values[1:])), weights[0] * values[0])

@@ -61,7 +61,8 @@ class Trainer:
         self.num_envs = config.num_envs // world.size
         self.policy = build_policy(hypergraph, replace(config, device=world.device(config.device)))
         self.generator = first_generator(config.seed, world.rank)
-        self.ppo = PPO(self.policy, config.ppo, self.generator, display.watch, world)
+        threads = max(config.threads // world.size, 1) if self.policy.device.type == "cpu" else 1
+        self.ppo = PPO(self.policy, config.ppo, self.generator, display.watch, world, threads)
         self.normaliser = RewardNormaliser(self.num_envs, config.ppo.reward_clip, world)
         self.progress = Progress()
         self.recorder = Recorder(config, display, self.progress, world)
@@ -79,6 +80,7 @@ class Trainer:
         is.
         """
         config, progress = self.config, self.progress
+        torch.set_num_threads(1)  # of each op: the update's threads take parts of a minibatch
         ranks = self.world.gather(self.rank_state())
         if ranks is not None:
             self.recorder.open(ranks, self.hypergraph.files, lambda: self.state_dict(ranks))
@@ -123,14 +125,12 @@ class Trainer:
         self.recorder.show(shares, settings, seconds)
 
     def _collect(self, collector: Collector, settings: Settings) -> Played:
-        torch.set_num_threads(1)  # a rollout's products are small, and the games need the cores
         return collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
 
     def _update(self, rollout: Rollout, settings: Settings) -> dict[str, float]:
         """The update's signals; none where it had to be undone."""
-        torch.set_num_threads(self.config.threads)
         try:
-            with self.world.settled():
+            with self.world.settled(self.ppo.threads.count):
                 return self.ppo.update(rollout, settings)
         except NotFinite as error:
             self.progress.rollbacks += 1
