@@ -2,9 +2,8 @@
 
 Alone; beside one and two processes that keep a core busy each; two runs at once; and in a control
 group with a quota of one processor, as in a container, where this user may make one. The default
-(one thread, OpenMP's threads wait asleep) beside two threads that wait asleep, and two that spin.
-Medians over ``--repeats`` rounds, in each of which every case is measured once, so that a machine
-that drifts drifts for all.
+number of the update's threads, two, beside one and four. Medians over ``--repeats`` rounds, in each
+of which every case is measured once, so that a machine that drifts drifts for all.
 """
 
 import argparse
@@ -22,11 +21,11 @@ from training import train
 from tedg_fast.machine import groups
 
 WAYS = {
-    "default": ([], "passive"),
-    "two threads, asleep": (["--threads", "2"], "passive"),
-    "two threads, spinning": (["--threads", "2"], "active"),
+    "default": [],
+    "one thread": ["--threads", "1"],
+    "four threads": ["--threads", "4"],
 }
-"""Name → flags of ``tedg-train``, OMP_WAIT_POLICY."""
+"""Name → flags of ``tedg-train``."""
 QUOTA = "quota of one processor"
 CASES = {"alone": 0, "beside one": 1, "beside two": 2, "two runs at once": 0, QUOTA: 0}
 """Name → processes that keep a core busy meanwhile."""
@@ -82,12 +81,10 @@ def why_no_quota() -> str:
 
 def speed(case: str, way: str, steps: int, cores: list[int]) -> float:
     """Steps a second of one run in a case; of two runs the slower one's."""
-    flags, policy = WAYS[way]
-    os.environ["OMP_WAIT_POLICY"] = policy
     count = 2 if case == "two runs at once" else 1
     with quota() if case == QUOTA else contextlib.nullcontext(), busy(CASES[case]):
         with ThreadPoolExecutor(count) as pool:
-            runs = list(pool.map(lambda _: train(flags, steps, cores=cores), range(count)))
+            runs = list(pool.map(lambda _: train(WAYS[way], steps, cores=cores), range(count)))
     return min(run.speed for run in runs)
 
 
