@@ -111,11 +111,11 @@ def test_signals_wear_the_colour_of_their_band():
     assert "best 30.2" in re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def told(status, *, seconds=0, episodes=20, begun_with=0):
+def told(status, *, seconds=0, episodes=20, begun_with=0, games=32):
     """How far the run is said to be ``seconds`` after a start with so many episodes ended: in a
     plain line, all of which the live display has room for in 80 columns."""
     display = Display(episodes)
-    display.begin(begun_with, begun_with)
+    display.begin(begun_with, begun_with, games)
     display.began -= seconds
     said = display._line(status).split("; ")[0].removeprefix(f"{status.phase}: ")
     display.console.width = 80
@@ -151,6 +151,19 @@ def test_a_resumed_run_counts_what_it_played_itself():
     nothing_known = replace(status, completed=400, ended=400)
     assert told(nothing_known, **start) == "400 of 500 episodes"
     assert told(replace(status, completed=500, ended=500), **start) == "500 of 500 episodes"
+
+
+def test_no_time_is_told_while_only_the_shortest_games_have_ended():
+    """Of 512 games that began together five have ended: at their pace it would be 35 days more."""
+    early = replace(STATUS, completed=0, waiting=5, ended=5)
+    words = "0 of 100000 episodes (5 ended games wait for an earlier one)"
+    assert told(early, seconds=150, episodes=100_000, games=512) == words
+    later = replace(STATUS, completed=512, waiting=0, ended=512)
+    words = "512 of 100000 episodes, 16:11:34 left"
+    assert told(later, seconds=300, episodes=100_000, games=512) == words
+    # A run of fewer games than are played at once is told of after a quarter of it.
+    short = replace(STATUS, completed=25, waiting=0, ended=25)
+    assert told(short, seconds=5, episodes=100, games=128) == "25 of 100 episodes, 0:00:15 left"
 
 
 def test_games_that_wait_are_told_from_the_count():

@@ -87,7 +87,7 @@ class Display:
         )
         self.total = episodes
         self.episodes = self.bars.add_task("run", total=episodes, words="")
-        self.began, self.first = time.monotonic(), 0
+        self.began, self.first, self.games = time.monotonic(), 0, 1
         self.phase: TaskID | None = None
         self.live = Live(self.bars, console=self.console, refresh_per_second=1)
 
@@ -100,10 +100,10 @@ class Display:
         if self.is_live:
             self.live.stop()
 
-    def begin(self, completed: int, ended: int) -> None:
-        """Measure the pace from now on, where of the run's episodes so many are ``completed`` and
-        so many have ``ended``."""
-        self.began, self.first = time.monotonic(), ended
+    def begin(self, completed: int, ended: int, games: int) -> None:
+        """Measure the pace from now on, where of the run's episodes so many are ``completed``, so
+        many have ``ended``, and so many ``games`` are played at once."""
+        self.began, self.first, self.games = time.monotonic(), ended, games
         self.bars.update(self.episodes, completed=completed, words=self._counts(completed))
 
     def stage(self, words: str) -> None:
@@ -150,10 +150,12 @@ class Display:
     def _left(self, status: Status) -> str:
         """In words, how long the rest of the run takes at its pace since this start.
 
-        The pace is that of games that end: while an early one is long, the count stands still.
+        The pace is that of games that end: while an early one is long, the count stands still. It
+        is told after a quarter of the run, or when as many games have ended as are played at once:
+        all begin together, so at first hardly any end.
         """
         done, left = status.ended - self.first, self.total - status.ended
-        if done <= 0 or left <= 0:
+        if done < min(self.games, (self.total - self.first) / 4) or done <= 0 or left <= 0:
             return ""
         seconds = (time.monotonic() - self.began) / done * left
         return f", {timedelta(seconds=round(seconds))} left"

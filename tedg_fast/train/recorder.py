@@ -80,7 +80,7 @@ class Recorder:
         config, progress = self.config, self.progress
         self.log.open(progress.env_steps)
         self._count([], ranks)
-        self.display.begin(self._completed(), self._ended())
+        self.display.begin(self._completed(), self._ended(), config.num_envs)
         self.saver.boundary = state()
         self.saver.save(self.folder.latest)
         self.log.text.info(
