@@ -1,6 +1,7 @@
 """The PPO update: minibatches of consecutive decisions, gradient steps; undone if not finite."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -129,15 +130,10 @@ class PPO:
         usage = _mean([output.alpha.detach().mean(0) for output in outputs], weights)
         mean_usage = self.world.mean(usage)
         lap("waiting")
-
-        def loss_of(
-            rows: Tensor, weight: float, inputs: PolicyInput, output: PolicyOutput
-        ) -> tuple[Tensor, dict[str, Tensor]]:
-            # The sums that are divided by counts are of this part alone.
-            of_part = divisors * weight
-            return self._loss(batch, rows, of_part, inputs, output, mean_usage, settings)
-
-        losses, terms = zip(*each(loss_of, parts, weights, inputs, outputs))
+        loss_of = partial(self._loss, batch, settings, mean_usage)
+        # A part's sums over pairs and rows are as much smaller as the part is.
+        counts = [divisors * weight for weight in weights]
+        losses, terms = zip(*each(loss_of, parts, counts, inputs, outputs))
         lap("losses")
         learned = [parameter for parameter in self.parameters if parameter.requires_grad]
         gradients = each(
@@ -145,6 +141,8 @@ class PPO:
             losses,
             weights,
         )
+        for parameter in self.parameters:
+            parameter.grad = None
         for parameter, *of_parts in zip(learned, *gradients):
             used = [part for part in of_parts if part is not None]
             parameter.grad = torch.stack(used).sum(0) if used else None
@@ -164,10 +162,10 @@ class PPO:
         return signals | {"grad_norm": norm}
 
     def _loss(
-        self, batch: Batch, rows: Tensor, divisors: Tensor, inputs: PolicyInput,
-        output: PolicyOutput, mean_usage: Tensor, settings: Settings,
+        self, batch: Batch, settings: Settings, mean_usage: Tensor, rows: Tensor, divisors: Tensor,
+        inputs: PolicyInput, output: PolicyOutput,
     ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
-        """The loss of ``rows`` and its terms."""
+        """The loss of ``rows`` and its terms, from what the policy made of their ``inputs``."""
         config = self.config
         minibatch = batch.rows(rows, config.segment_decisions, divisors[0])
         loss, terms = ppo_loss(
