@@ -156,6 +156,7 @@ def test_alignment_moves_the_router_and_not_the_advice(probe):
 
 
 def test_frozen_manager_stays_as_it_is(probe):
+    probe.learn(1)  # nor do gradients of before move it
     probe.policy.manager.requires_grad_(False)
     before = snapshot(probe.policy.manager)
     probe.learn(2)
