@@ -55,6 +55,26 @@ def test_an_arm_is_compared_with_the_full_system_by_common_seeds():
     assert found["experts"] is None
 
 
+def test_final_policies_are_compared_by_the_seeds_that_both_have_evaluated():
+    def evaluated(score):
+        experts = {"usage": {}, "leading": {}, "contexts": {}}
+        return {"true_score": score, "experts": experts, "gain": {}}
+
+    full = {seed: measured(0.0, evaluation=evaluated(10.0 * seed)) for seed in (1, 2, 3)}
+    arm = {
+        1: measured(0.0, evaluation=evaluated(12.0)),
+        2: measured(0.0, evaluation=evaluated(26.0)),
+        3: measured(0.0),  # still being evaluated
+        4: measured(0.0, evaluation=evaluated(1000.0)),
+    }
+    found = over_seeds(arm, full)
+    assert found["evaluated"]["count"] == 3
+    less = found["evaluated_less_full"]
+    assert (less["games"], less["mean"]) == (2, 4)  # of 2 and 6
+    assert less["half_width"] == pytest.approx(12.7062 * 2, rel=1e-5)
+    assert over_seeds({1: measured(3.0)}, full)["evaluated_less_full"]["games"] == 0
+
+
 def test_a_gain_is_uncertain_over_seeds_and_over_games():
     gain = gain_interval([[10, 30, 50], [20, 40, 60]])
     over_seeds = 12.706 * 5  # Student's t of 1 degree of freedom; means 30 and 40

@@ -149,10 +149,12 @@ def over_seeds(
     runs: dict[int, dict[str, Any]], full: dict[int, dict[str, Any]], looks: int = 1
 ) -> dict[str, Any]:
     """Of one arm: means over its seeds with their 95 % intervals, and its difference from the
-    full system over common seeds at the level of one of ``looks``; the worst of its health; the
-    mean use of its experts."""
+    full system over common seeds at the level of one of ``looks``, in the last episodes and by the
+    final policies; the worst of its health; the mean use of its experts."""
     evaluations = [run["evaluation"] for run in runs.values() if run["evaluation"]]
     common = sorted(runs.keys() & full.keys())
+    final, of_full = _evaluated(runs), _evaluated(full)
+    both = sorted(final.keys() & of_full.keys())
     gains = sorted({name for evaluation in evaluations for name in evaluation["gain"]})
     return {
         "seeds": list(runs),
@@ -171,13 +173,21 @@ def over_seeds(
         "attention_variance": _of(min, runs, "attention_variance"),
         "alignment_first": _interval(run["alignment_first"] for run in runs.values()),
         "alignment_last": _interval(run["alignment_last"] for run in runs.values()),
-        "evaluated": _interval(evaluation["true_score"] for evaluation in evaluations),
+        "evaluated": _interval(final.values()),
+        "evaluated_less_full": paired(
+            [final[seed] for seed in both], [of_full[seed] for seed in both], looks
+        ),
         "gain": {
             name: gain_interval([evaluation["gain"][name] for evaluation in evaluations])
             for name in gains
         },
         "experts": _mean_experts([evaluation["experts"] for evaluation in evaluations]),
     }
+
+
+def _evaluated(runs: dict[int, dict[str, Any]]) -> dict[int, float]:
+    """Mean true score of the final policies, by seed, as far as they are evaluated."""
+    return {s: run["evaluation"]["true_score"] for s, run in runs.items() if run["evaluation"]}
 
 
 def _interval(values: Iterable[float | None]) -> dict[str, float | int | None]:
@@ -243,13 +253,16 @@ def report(record: dict[str, Any]) -> str:
         ),
         *_early_stop(record),
         "## The same games for all",
-        "True score of the final policies, and its difference from chance and from the rules "
-        "alone in the same games. Intervals: of agents that learned over seeds, of the others over "
-        "games, of differences over both.",
+        "True score of the final policies, and its differences from the full system's, from chance "
+        "and from the rules alone in the same games. Intervals: of agents that learned, and of "
+        "their difference from the full system, over seeds; of the others over games; of the other "
+        "differences over both.",
         table.markdown(
-            ("agent", "true score", *(f"less {name}" for name in record["reference"])),
+            ("agent", "true score", f"less {FULL}", "p",
+             *(f"less {name}" for name in record["reference"])),
             [*(_evaluation_row(name, arm, record) for name, arm in arms.items()),
-             *([name, table.interval(summary["true_score"]), *["–"] * len(record["reference"])]
+             *([name, table.interval(summary["true_score"]),
+                *["–"] * (2 + len(record["reference"]))]
                for name, summary in record["reference"].items())],
         ),
         "## Health",
@@ -285,12 +298,10 @@ def _early_stop(record: dict[str, Any]) -> list[str]:
 
 
 def _score_row(name: str, arm: dict[str, Any], record: dict[str, Any]) -> list[str]:
-    itself = name == FULL
     return [
         name, f"{record['parameters'][name]:,}", str(len(arm["seeds"])),
         *(table.interval(arm[score]) for score in SCORES),
-        "–" if itself else table.interval(arm["less_full"]),
-        "–" if itself else table.p_value(arm["less_full"]["p"]),
+        *_less_full(name, arm["less_full"]),
         *(table.interval(arm["at_steps"][str(steps)]) for steps in STEPS),
     ]  # fmt: skip
 
@@ -298,7 +309,15 @@ def _score_row(name: str, arm: dict[str, Any], record: dict[str, Any]) -> list[s
 def _evaluation_row(name: str, arm: dict[str, Any], record: dict[str, Any]) -> list[str]:
     nothing = {"mean": None, "half_width": None}
     gains = (arm["gain"].get(other, nothing) for other in record["reference"])
-    return [name, table.interval(arm["evaluated"]), *(table.interval(gain) for gain in gains)]
+    return [
+        name, table.interval(arm["evaluated"]), *_less_full(name, arm["evaluated_less_full"]),
+        *(table.interval(gain) for gain in gains),
+    ]  # fmt: skip
+
+
+def _less_full(name: str, less: dict[str, Any]) -> list[str]:
+    """The difference from the full system, and its p."""
+    return ["–", "–"] if name == FULL else [table.interval(less), table.p_value(less["p"])]
 
 
 def _health_row(name: str, arm: dict[str, Any]) -> list[str]:
