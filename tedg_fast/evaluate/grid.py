@@ -258,7 +258,7 @@ def report(record: dict[str, Any]) -> str:
         "their difference from the full system, over seeds; of the others over games; of the other "
         "differences over both.",
         table.markdown(
-            ("agent", "true score", f"less {FULL}", "p",
+            ("agent", "true score in these games", f"less {FULL}", "p",
              *(f"less {name}" for name in record["reference"])),
             [*(_evaluation_row(name, arm, record) for name, arm in arms.items()),
              *([name, table.interval(summary["true_score"]),
