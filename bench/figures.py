@@ -1,14 +1,14 @@
 """The numbers on the pages, taken from the records: ``python bench/figures.py`` writes them in.
 
 ``FIGURES`` lists passages of the pages with a {} for each number, and which cell of a record's
-tables the number is; ``TABLES`` lists pages that show a record's first table. A test holds that the
+tables the number is; ``TABLES`` lists pages that show whole tables. A test holds that the
 pages say what the records do; after a new measurement this puts the new numbers in. A passage may
 be broken over lines on its page.
 """
 
 import re
 import sys
-from itertools import dropwhile, takewhile
+from itertools import groupby
 from typing import NamedTuple
 
 from record import RESULTS
@@ -46,6 +46,7 @@ WINDOWS = [_resume(f"resume_500_from_100 {n}01–{n + 1}00") for n in range(1, 5
 RULES = _packaged("mean true score")
 EARLIER = Cell("rules_alone", "version_2, 2,000", "mean true score")
 UNRANKED = Cell("against_rules_unranked", "**all**", "trained")
+GRID = Cell("ablation_unranked_phases", "full", "true score in these games")
 TRAINING = _speed("training, games ready")
 
 FIGURES: list[tuple[str, str, list[Cell]]] = [
@@ -58,8 +59,7 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      [WINDOWS[3]]),
     ("README.md", "| the same rules without their priorities, alone | {} | {} |",
      [UNRANKED._replace(column="rules alone"), UNRANKED._replace(column="games")]),
-    ("README.md", "| trained on those for 500 episodes, five runs | {} | {} |",
-     [UNRANKED, UNRANKED._replace(column="games")]),
+    ("README.md", "| trained on those for 500 episodes, five runs | {} | 1,000 |", [GRID]),
     ("docs/tutorial.md", "after 100 episodes a true score of {}, in episodes 401 to 500 one of {}. "
      "The rules alone score {} and random actions {}.", [FIRST, WINDOWS[3], RULES, CHANCE]),
     ("docs/training.md", "a true score of {} in the first hundred episodes and {}, {}, {} and {} "
@@ -84,27 +84,36 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
 ]  # fmt: skip
 
 
-TABLES = {"docs/kernels.md": "kernels"}
-"""Page → the record whose first table stands there, between two comments."""
+TABLES: list[tuple[str, str, int]] = [
+    ("docs/kernels.md", "kernels", 1),
+    ("docs/learning.md", "ablation_unranked_phases", 1),
+    ("docs/learning.md", "ablation_unranked_phases", 2),
+]
+"""Page, record, and the number of the record's table that stands there, between two comments."""
 
 
-def first_table(record: str) -> str:
-    """The record's first table, its lines as they are."""
+def recorded_table(record: str, number: int) -> str:
+    """A table of the record, counted from 1, its lines as they are. Raises ``Missing``."""
     lines = (RESULTS / f"{record}.md").read_text(encoding="utf-8").splitlines()
-    table = dropwhile(lambda line: not line.startswith("|"), lines)
-    return "\n".join(takewhile(lambda line: line.startswith("|"), table))
+    runs = groupby(lines, key=lambda line: line.startswith("|"))
+    tables = ["\n".join(run) for is_table, run in runs if is_table]
+    if len(tables) < number:
+        raise Missing(f"bench/results/{record}.md has no table {number}")
+    return tables[number - 1]
 
 
-def with_table(page: str, text: str) -> str:
-    """The ``text`` of a page with the table that it shows. Raises ``Missing``."""
-    if page not in TABLES:
-        return text
-    begin = f"<!-- the first table of bench/results/{TABLES[page]}.md -->\n"
-    end = "<!-- end -->"
-    if text.count(begin) != 1 or end not in text.partition(begin)[2]:
-        raise Missing(f"{page} does not have once: {begin.strip()} … {end.strip()}")
-    before, _, rest = text.partition(begin)
-    return before + begin + first_table(TABLES[page]) + "\n" + end + rest.partition(end)[2]
+def with_tables(page: str, text: str) -> str:
+    """The ``text`` of a page with the tables that it shows. Raises ``Missing``."""
+    for name, record, number in TABLES:
+        if name != page:
+            continue
+        begin = f"<!-- table {number} of bench/results/{record}.md -->\n"
+        end = "<!-- end -->"
+        if text.count(begin) != 1 or end not in text.partition(begin)[2]:
+            raise Missing(f"{page} does not have once: {begin.strip()} … {end}")
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{recorded_table(record, number)}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def cell(wanted: Cell) -> str:
@@ -138,7 +147,7 @@ NUMBER = r"[\d,.]*\d(?: ± [\d,.]*\d)?(?: %)?"
 
 def with_figures(page: str, text: str) -> str:
     """The ``text`` of a page with its numbers as the records have them. Raises ``Missing``."""
-    text = with_table(page, text)
+    text = with_tables(page, text)
     for name, passage, cells in FIGURES:
         if name != page:
             continue
@@ -157,7 +166,7 @@ def with_figures(page: str, text: str) -> str:
 
 
 def main() -> None:
-    for page in sorted({page for page, *_ in FIGURES} | set(TABLES)):
+    for page in sorted({page for page, *_ in [*FIGURES, *TABLES]}):
         path = ROOT / page
         text = path.read_text(encoding="utf-8")
         new = with_figures(page, text)

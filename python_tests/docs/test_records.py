@@ -16,7 +16,7 @@ from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.runs.config import TrainConfig, flat_settings, to_dict
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted({page for page, *_ in figures.FIGURES} | set(figures.TABLES))
+PAGES = sorted({page for page, *_ in [*figures.FIGURES, *figures.TABLES]})
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -36,11 +36,13 @@ def test_a_number_that_is_no_records_is_replaced():
 
 def test_a_table_that_is_no_records_is_replaced():
     text = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
-    table = figures.first_table("kernels")
+    table = figures.recorded_table("kernels", 1)
     assert text.count(table) == 1
     assert figures.with_figures("docs/kernels.md", text.replace(table, "| 99 |")) == text
-    with pytest.raises(figures.Missing, match="does not have once: <!-- the first table"):
+    with pytest.raises(figures.Missing, match="does not have once: <!-- table 1"):
         figures.with_figures("docs/kernels.md", text.replace("<!-- end -->", ""))
+    with pytest.raises(figures.Missing, match="kernels.md has no table 99"):
+        figures.recorded_table("kernels", 99)
 
 
 def test_cells_are_found_and_written_as_on_the_pages(tmp_path, monkeypatch):
