@@ -108,7 +108,8 @@ class Trainer:
         settings = self.config.settings_at(self.progress.completed)
         began = time.perf_counter()
         with self.stop.droppable():
-            played = self._collect(collector, settings)
+            routing = Routing(settings.routing, settings.temperature)
+            played = collector.collect(routing, settings.gamma)
             signals = self._update(collector.rollout, settings)
         seconds = time.perf_counter() - began
         shares = self._gather(collector, played, clock)
@@ -123,9 +124,6 @@ class Trainer:
             self.recorder.update(signals, variance, shares, settings, seconds)
         self.recorder.save(lambda: self.state_dict([share.state for share in shares]))
         self.recorder.show(shares, settings, seconds)
-
-    def _collect(self, collector: Collector, settings: Settings) -> Played:
-        return collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
 
     def _update(self, rollout: Rollout, settings: Settings) -> dict[str, float]:
         """The update's signals; none where it had to be undone."""
