@@ -39,12 +39,12 @@ ROLE_SEED, ROLE_STEPS = 201, (2000,)
 class RuleGames:
     """Plays games by one rule file, in one process."""
 
-    def __init__(self, path: str | None, steps: tuple[int, ...], character: str):
+    def __init__(self, path: str | None, steps: tuple[int, ...], character: str, prayer: bool):
         from tedg_fast.nethack.games.game import Game, empty_observations
 
         self.rules = load_hypergraph(path)
         self.steps = sorted(steps)
-        self.grounder = Grounder(self.rules, 1)
+        self.grounder = Grounder(self.rules, 1, prayer=prayer)
         self.raw = empty_observations(1)
         self.game = Game(self.raw[0], max_steps=self.steps[-1], character=character)
         self.observation = self.grounder.spec.empty(1)
@@ -91,12 +91,13 @@ def play_all(
     games: int,
     steps: tuple[int, ...],
     character: str,
+    prayer: bool,
     workers: int,
 ) -> list[dict]:
     """All games, in the order of their seeds and numbers."""
     jobs = [(seed, number) for seed in seeds for number in range(games)]
     with multiprocessing.get_context("spawn").Pool(
-        workers, _begin, (path, steps, character)
+        workers, _begin, (path, steps, character, prayer)
     ) as pool:
         return list(pool.imap(_play, jobs, chunksize=4))
 
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
     parser.add_argument("--steps", type=int, nargs="+", default=[2000, 5000, 20_000])
     parser.add_argument("--character", default=MONK)
+    parser.add_argument("--prayer", action="store_true", help="with an action to pray with")
     parser.add_argument("--roles", choices=("all", "none"), default="all")
     parser.add_argument("--role-games", type=int, default=500)
     parser.add_argument("--workers", type=int, default=len(cores()))
@@ -193,7 +195,13 @@ def main() -> None:
     begins = header(("numpy", "nle"))
     begun = time.perf_counter()
     played = play_all(
-        options.rules, options.seeds, options.games, steps, options.character, options.workers
+        options.rules,
+        options.seeds,
+        options.games,
+        steps,
+        options.character,
+        options.prayer,
+        options.workers,
     )
     seconds = time.perf_counter() - begun
     total = sum(game["length"] for game in played)
@@ -202,7 +210,8 @@ def main() -> None:
     lines = [
         "# Rules alone", "", *begins,
         f"- seeds {', '.join(map(str, options.seeds))}, {options.games} games each, "
-        f"{options.character}; {total / seconds:,.0f} steps/s with {options.workers} workers",
+        f"{options.character}{', with prayer' * options.prayer}; "
+        f"{total / seconds:,.0f} steps/s with {options.workers} workers",
         "", *lengths_table(rows, steps), "", ends(played), "",
     ]  # fmt: skip
     if options.roles == "all":
@@ -210,7 +219,7 @@ def main() -> None:
         role_lines = []
         for character in ROLES:
             role = play_all(options.rules, [ROLE_SEED], options.role_games, ROLE_STEPS, character,
-                            options.workers)  # fmt: skip
+                            options.prayer, options.workers)  # fmt: skip
             alive = np.mean([game["marks"][0][1] for game in role])
             depth = np.mean([game["marks"][0][2] for game in role])
             role_lines.append((character, len(role), interval(scores(role, 0), 0), f"{alive:.1%}",

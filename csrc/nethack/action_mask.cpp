@@ -4,7 +4,6 @@ namespace tedg::nethack {
 namespace {
 
 constexpr int kFar = Action::FIRST_FAR_MOVE - Action::FIRST_MOVE;
-constexpr uint32_t kAll = (1u << Action::NUM_ACTIONS) - 1;
 constexpr uint32_t kMore = 1u << Action::MORE;
 // Yes/no questions take capital letters too, which the long moves send.
 constexpr uint32_t kYes = 1u << Action::YES | 1u << (Action::YES + kFar);
@@ -27,10 +26,10 @@ uint32_t no_answers(const View& view) {
   const Scene& scene = view.scene;
   uint32_t none = 0;
   if (scene.asks(Said::DIRECTION_PROMPT) && !has(view, Status::CONF | Status::STUN)) {
-    none |= kAll & ~(kMore | moves(0xff));
+    none |= ~(kMore | moves(0xff));
   }
-  if (scene.asks(Said::EAT_ITEM_PROMPT)) none |= kAll & ~(kMore | scene.told.offered);
-  if (scene.asks(Said::EAT_HERE_PROMPT | Said::ATTACK_PROMPT)) none |= kAll & ~(kMore | kYes | kNo);
+  if (scene.asks(Said::EAT_ITEM_PROMPT)) none |= ~(kMore | scene.told.offered);
+  if (scene.asks(Said::EAT_HERE_PROMPT | Said::ATTACK_PROMPT | Said::PRAY_PROMPT)) none |= ~(kMore | kYes | kNo);
   return none;
 }
 
@@ -66,6 +65,7 @@ uint32_t harmful(const View& view) {
     bad |= moves(shunned) | far_moves(shunned);
     if (!has(view, Status::BLIND)) bad |= moves(view.showing(Flag::UNTOUCHABLE));
     if (scene.blstats[Blstats::HUNGER] == 0) bad |= 1u << Action::EAT;  // risks choking
+    if (!scene.in_trouble()) bad |= 1u << Action::PRAY;  // angers the god, or wears the prayer out
   }
   if (scene.asks(Said::DIRECTION_PROMPT)) {
     bad |= moves(view.showing(Flag::SOLID | Flag::UNTOUCHABLE | Flag::COCKATRICE | Flag::PET |
@@ -79,8 +79,9 @@ uint32_t harmful(const View& view) {
 }  // namespace
 
 uint32_t allowed_actions(const View& view) {
-  const uint32_t allowed = kAll & ~(impossible(view) | harmful(view));
-  return allowed ? allowed : kAll;
+  const uint32_t all = view.tables.actions();
+  const uint32_t allowed = all & ~(impossible(view) | harmful(view));
+  return allowed ? allowed : all;
 }
 
 }  // namespace tedg::nethack

@@ -1,4 +1,4 @@
-// Which of the 23 actions a policy may choose, as bits.
+// Which of the actions a policy may choose, as bits.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,7 @@
   E(STAIRS_DOWN_HERE, 1u << 21) E(STAIRS_UP_HERE, 1u << 22) E(DEADLY_FOOD, 1u << 23)         \
   E(RISKY_FOOD, 1u << 24) E(PAIN, 1u << 25) E(NOISE, 1u << 26) E(OVERFULL, 1u << 27)  \
   E(GUARD, 1u << 28) E(UNDEAD_KILLED, 1u << 29) E(POISONOUS_FOOD, 1u << 30)                  \
-  E(NO_FOOD, 1u << 31)
+  E(NO_FOOD, 1u << 31) E(PRAY_PROMPT, uint64_t{1} << 32)
 
 // what is remembered of a square (memory.cpp)
 #define TEDG_MARKS(E)                                                                        \
@@ -45,7 +45,7 @@
 // tedg_fast/nethack/actions.py
 #define TEDG_ACTIONS(E)                                                                      \
   E(MORE, 0) E(FIRST_MOVE, 1) E(FIRST_FAR_MOVE, 9) E(UP, 17) E(DOWN, 18) E(WAIT, 19)         \
-  E(KICK, 20) E(EAT, 21) E(SEARCH, 22) E(YES, 8) E(NO, 6) E(NUM_ACTIONS, 23)
+  E(KICK, 20) E(EAT, 21) E(SEARCH, 22) E(PRAY, 23) E(YES, 8) E(NO, 6) E(NUM_ACTIONS, 24)
 
 // nle.nethack.NLE_BL_...
 #define TEDG_BLSTATS(E)                                                                      \

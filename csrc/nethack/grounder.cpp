@@ -53,7 +53,7 @@ int Grounder::take_in(int game, const RawRow& raw, int64_t last_action) {
   }
   left_out_instances_ += std::max(applying - kInstances, 0);
   for (int kind = 0; kind < Kind::COUNT; ++kind) left_out_objects_ += facts_->left_out(kind);
-  allowed_ = asking_.masks ? allowed_actions(view) : (1u << Action::NUM_ACTIONS) - 1;
+  allowed_ = asking_.masks ? allowed_actions(view) : tables_.actions();
 
   const bool asks = asking_.always || begins || ++state.uncontested >= kLongestStretch;
   state.rule_action = asks ? kContested

@@ -138,7 +138,8 @@ void Memory::forget(const Tables& tables, const Scene& scene) {
   arrival = hurt_at = scene.time;
   known = map().known();
   if (!fresh) return;
-  prompt = no_meal = false;
+  prompt = praying = no_meal = false;
+  prayed_at = kNever;
   position = known = 0;
   hp = scene.hp;
   gold = scene.gold;
@@ -370,6 +371,7 @@ void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new
   const bool held = scene.says(Said::TRAPPED) || hurt > 0;
   trapped = held || (moved ? map().terrain(scene.position) == Terrain::PIT : trapped);
   still = moved ? 0 : still + 1;
+  if (praying && passed > 0) prayed_at = scene.time;
   frozen = passed != 0 || new_level ? 0 : frozen + 1;
   std::copy_backward(trail, trail + kTrail - 1, trail + kTrail);
   trail[0] = scene.position;
@@ -381,6 +383,7 @@ void Memory::count(const Scene& scene, int64_t last_action, bool moved, bool new
   gold = scene.gold;
   experience = scene.experience;
   prompt = scene.prompt;
+  praying = scene.asks(Said::PRAY_PROMPT);
 }
 
 }  // namespace tedg::nethack

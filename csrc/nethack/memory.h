@@ -37,6 +37,7 @@ struct Memory {
   static constexpr int kMostLevels = 12;  // the one left longest ago is forgotten beyond
   static constexpr int kFresh = 30;       // turns for which a corpse is fresh
   static constexpr int kKills = 8;
+  static constexpr int64_t kNever = -10000;
   static constexpr int kWary = 150;  // turns for which what was out of sight is walked round
 
   bool fresh = true;  // the next observation is the first of a new game
@@ -44,6 +45,7 @@ struct Memory {
   int position;                // squares
   int trail[kTrail];           // positions, newest first
   bool prompt;                 // the last observation was a prompt
+  bool praying;                // namely whether to pray
   int64_t still;               // observations since the position changed
   int64_t frozen;              // observations since the game's time advanced
   int64_t arrival;             // game turn at which the level was entered
@@ -58,6 +60,7 @@ struct Memory {
   int next_kill;
   std::array<Event, kKills> shunned;  // where something to be walked round was seen, a ring
   int next_shunned;
+  int64_t prayed_at;           // game turn after the last prayer, kNever before the first
   bool no_meal;  // the last eating prompt offered no letter that an action sends
   int64_t gold_gained, experience_gained;  // in the last step
   int known;                               // number of squares with known terrain

@@ -41,6 +41,7 @@ MessageReader::MessageReader(const std::array<uint8_t, Action::NUM_ACTIONS>& key
   add(Said::EAT_HERE_PROMPT, "eat {it|one}?");
   add(Said::EAT_HERE_PROMPT, "{Continue|Stop} eating");
   add(Said::ATTACK_PROMPT, "Really attack");
+  add(Said::PRAY_PROMPT, "want to pray?");
   add(Said::DOOR_LOCKED, "{D|d}oor is locked");
   add(Said::DOOR_OPENED, "door opens");
   add(Said::DOOR_RESISTS, "{door resists|door is stuck|WHAMM|Thump|THUD}");
@@ -156,7 +157,7 @@ uint32_t MessageReader::offered(std::string_view text) const {
     i += range ? 3 : 1;
   }
   uint32_t bits = 0;
-  for (int action = 0; action < Action::NUM_ACTIONS; ++action) {
+  for (int action = 0; action < Action::PRAY; ++action) {  // whose key is no letter
     bits |= static_cast<uint32_t>(listed[keys_[action]]) << action;
   }
   return bits;

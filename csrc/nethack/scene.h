@@ -21,6 +21,10 @@ struct RawRow {
 };
 
 struct Scene {
+  static constexpr int64_t kDying =
+      Status::STONE | Status::SLIME | Status::STRNGL | Status::FOODPOIS | Status::TERMILL;
+  static constexpr int64_t kWeakWithHunger = 3;
+
   const int64_t* blstats;
   const int32_t* misc;
   Told told;
@@ -52,6 +56,17 @@ struct Scene {
   }
 
   bool says(uint64_t which) const { return told.said & which; }
+  // Few hit points, as NetHack 3.6.6's pray.c counts: of those beyond 15 a level none count as lost.
+  bool near_death() const {
+    const int64_t level = blstats[Blstats::XP];
+    const int64_t part = level <= 5 ? 5 : level <= 13 ? 6 : level <= 21 ? 7 : level <= 29 ? 8 : 9;
+    const int64_t whole = std::min(most_hp, wrap_mul(15, level));
+    return hp <= 5 || wrap_mul(hp, part) <= whole;
+  }
+  // What a god helps against, as far as the status line shows it.
+  bool in_trouble() const {
+    return near_death() || blstats[Blstats::HUNGER] >= kWeakWithHunger || (conditions & kDying);
+  }
   bool asks(uint64_t which) const { return prompt && says(which); }
 };
 

@@ -22,7 +22,7 @@ struct Tables {
   std::vector<uint8_t> classes;      // [65536]: crop class of a glyph; 0 is blank
   std::array<uint8_t, Terrain::COUNT> class_of_terrain;
   uint16_t stone;  // the glyph of what has not been seen; unknown terrain, a blank class
-  std::array<uint8_t, Action::NUM_ACTIONS> keys;
+  std::array<uint8_t, Action::NUM_ACTIONS> keys;  // 0: the task has no such action
   std::vector<uint16_t> subject;         // [65536]: kind of monster shown, or whose corpse; 0xffff
   std::vector<uint8_t> class_of_object;  // [65536]: place among the words of item.class
   std::vector<double> monsters;          // [num_monsters, MonsterTable::COUNT]
@@ -33,6 +33,15 @@ struct Tables {
   std::vector<Scaled> scaled;
   std::vector<int> log_columns;
   std::vector<float> logs;  // [i]: the feature of value i; the last entry stands for all beyond
+
+  // Bits of the actions that the task has.
+  uint32_t actions() const {
+    uint32_t bits = 0;
+    for (int action = 0; action < Action::NUM_ACTIONS; ++action) {
+      bits |= static_cast<uint32_t>(keys[action] != 0) << action;
+    }
+    return bits;
+  }
 
   const double* monster(int kind) const { return monsters.data() + kind * MonsterTable::COUNT; }
 

@@ -13,6 +13,7 @@ from vector_games import make_env
 from tedg_fast import cli
 from tedg_fast.evaluate.agents import find_agent
 from tedg_fast.evaluate.contexts import ALL, CONTEXTS
+from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.games.episode import Episode
 from tedg_fast.policy import Player
 from tedg_fast.runs import checkpoint
@@ -76,7 +77,7 @@ def test_a_checkpoint_plays_by_its_policy(trained):
         modes = greedy(observation, np.zeros(8))
         for row in range(8):
             weight = np.exp(logits[row] - logits[row].max())
-            shares = np.bincount(np.array(actions)[:, row], minlength=23) / count
+            shares = np.bincount(np.array(actions)[:, row], minlength=NUM_ACTIONS) / count
             assert shares == pytest.approx(weight / weight.sum(), abs=2 / count)
             assert not shares[~observation.action_mask[row]].any()
             assert modes.actions[row] == logits[row].argmax()

@@ -21,8 +21,8 @@ _COMPARED = ("features", "crop", "action_mask")
 class Compared:
     """The compiled grounding of games, held against the oracle."""
 
-    def __init__(self, graph: Hypergraph, games: int):
-        self.graph, self.native = graph, Grounder(graph, games)
+    def __init__(self, graph: Hypergraph, games: int, prayer: bool = False):
+        self.graph, self.native = graph, Grounder(graph, games, prayer=prayer)
         self.left_out = 0  # objects, as the oracle counts them
         self.out = self.native.spec.empty(1)
 
@@ -77,9 +77,9 @@ def _difference(ours: dict, theirs: dict) -> str:
 class Both:
     """Grounds the same observations both ways and compares."""
 
-    def __init__(self, graph: Hypergraph, games: int):
-        self.compared = Compared(graph, games)
-        self.oracles = [Oracle() for _ in range(games)]
+    def __init__(self, graph: Hypergraph, games: int, prayer: bool = False):
+        self.compared = Compared(graph, games, prayer)
+        self.oracles = [Oracle(prayer) for _ in range(games)]
 
     @property
     def native(self) -> Grounder:

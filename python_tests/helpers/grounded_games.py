@@ -6,7 +6,7 @@ import numpy as np
 from nle import nethack
 from oracle import Look, Oracle
 
-from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, NUM_ACTIONS
+from tedg_fast.nethack.actions import DOWN, EAT, FIRST_FAR_MOVE, FIRST_MOVE, num_actions
 from tedg_fast.nethack.facts.glyphs import Terrain
 from tedg_fast.nethack.games.game import Game, empty_observations
 
@@ -26,13 +26,15 @@ class GroundedGames:
         seed: int,
         max_steps: int = 2000,
         characters: Sequence[str] = ("mon-hum-neu-mal",),
+        prayer: bool = False,
     ):
         self.raw = empty_observations(games)
+        self.all_actions = np.arange(num_actions(prayer))
         self.games = [
             Game(self.raw[i], max_steps=max_steps, character=characters[i % len(characters)])
             for i in range(games)
         ]
-        self.oracles = [Oracle() for _ in range(games)]
+        self.oracles = [Oracle(prayer) for _ in range(games)]
         self.last_action = np.full(games, -1)
         self.new = np.ones(games, dtype=bool)  # the present observation begins a game
         self.cut = np.zeros(games, dtype=bool)  # because the one before was truncated
@@ -68,7 +70,7 @@ class GroundedGames:
 
 
 def diving_action(look: Look, allowed: np.ndarray, rng: np.random.Generator) -> int:
-    """An action that gets around: an allowed one (bool [23]) at random, often along the way to
+    """An action that gets around: an allowed one (bool [24]) at random, often along the way to
     stairs or frontier."""
     scene, here = look.scene, look.memory.here.terrain[look.scene.position]
     action = int(rng.choice(np.flatnonzero(allowed)))
@@ -96,6 +98,6 @@ def play(
             look = games.look(index)
             watch(index, look)
             by_chance = index % 4 == 3
-            actions.append(rng.integers(NUM_ACTIONS) if by_chance
+            actions.append(rng.choice(games.all_actions) if by_chance
                            else diving_action(look, look.action_mask(), rng))  # fmt: skip
         games.step(actions)

@@ -6,7 +6,7 @@ import numpy as np
 from nle import nethack
 from staged_scenes import monster, symbol
 
-from tedg_fast.nethack.actions import STEPS
+from tedg_fast.nethack.actions import NUM_ACTIONS, STEPS
 from tedg_fast.nethack.facts.observation import RawObservation
 from tedg_fast.nethack.games.game import empty_observations
 
@@ -33,7 +33,7 @@ _SAYINGS = (
     b"Really attack the gnome? [yn] (n)", b"In what direction?", b"eat it? [ynq] (n)",
     b"There is a cockatrice corpse here; eat it? [ynq] (n)",
     b"What do you want to eat? [bj-lK or ?*]", b"What do you want to eat? [",
-    b"What do you want to eat? [a-Z]",
+    b"What do you want to eat? [a-Z]", b"Are you sure you want to pray? [yn] (n)",
 )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ class RandomWorlds:
         """
         rng, games = self._rng, len(self.actions)
         anew = rng.random(games) < 0.6
-        self.actions = np.where(anew, rng.integers(-1, 23, games), self.actions)
+        self.actions = np.where(anew, rng.integers(-1, NUM_ACTIONS, games), self.actions)
         for game, action in enumerate(self.actions):
             self._step(self.raw[game], game, int(action))
         return self.actions

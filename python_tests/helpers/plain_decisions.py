@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tedg_fast.hypergraph import Hypergraph
+from tedg_fast.hypergraph import ACTIONS, Hypergraph
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import NO_RULE, Observation, instances_of
 from tedg_fast.nethack.games.episode import episode_seeds
@@ -17,7 +17,7 @@ def rule_action(rules: Hypergraph, observation: Observation, margin: float) -> i
     """What the rules carry out by themselves in a single observation, -1 where it is contested."""
     proposals = []
     for rule, _, actions in instances_of(observation).tolist():
-        allowed = {int(a) for a in actions if a < 23 and observation.action_mask[a]}
+        allowed = {int(a) for a in actions if a < len(ACTIONS) and observation.action_mask[a]}
         if rule != NO_RULE and allowed:
             proposals.append((rules.operators[rule], allowed))
     best = max((rule.priority or 0.0 for rule, _ in proposals), default=0.0)

@@ -44,11 +44,11 @@ class Stage:
     """One game's observation, to be edited and shown to a Grounder of its own, and to the oracle
     beside it."""
 
-    def __init__(self, rules: Hypergraph | None = None):
+    def __init__(self, rules: Hypergraph | None = None, prayer: bool = False):
         games = GroundedGames(1, seed=5)
         self.raw = games.raw.copy()
         games.close()
-        self.both = Both(rules or load_hypergraph(), 1)
+        self.both = Both(rules or load_hypergraph(), 1, prayer)
         self.show(-1)
 
     def show(self, last_action: int | str = "wait") -> Look:

@@ -64,6 +64,8 @@ def turned(observation: Observation, number: int) -> tuple[Observation, Tensor, 
         before += count
 
     other.features[:, :2] = rng.random((len(other.crop), 2))  # coordinates
-    other.features[:, -len(ACTIONS) :] = np.eye(len(ACTIONS))[rng.integers(0, 23, len(other.crop))]
+    other.features[:, -len(ACTIONS) :] = np.eye(len(ACTIONS))[
+        rng.integers(0, len(ACTIONS), len(other.crop))
+    ]
     other.action_mask[:, action] = observation.action_mask
     return other, torch.tensor(order), torch.from_numpy(action)

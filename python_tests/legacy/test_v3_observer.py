@@ -173,7 +173,8 @@ def test_grounder_counts_the_steps_of_each_game(hypergraph):
         np.testing.assert_array_equal(out.features, features)
         unpacked = np.unpackbits(out.active_bits, axis=1, count=hypergraph.num_nodes)
         np.testing.assert_array_equal(unpacked, active)
-        assert out.action_mask.all() and not out.crop.any()
+        assert out.action_mask[..., :-1].all() and not out.action_mask[..., -1].any()
+        assert not out.crop.any()
         assert out.instances.shape[1:] == (0, 8) and out.objects.shape[1:] == (0, 52)
         step[games] += 1
     assert step.max() > 25

@@ -51,6 +51,8 @@ def test_v3_is_asked_at_every_step(tmp_path, monkeypatch, capsys):
     flags = ["--hypergraph", real_files(), "--results", tmp_path, "--decide", "contested"]
     line = refused(monkeypatch, capsys, *flags)
     assert "--decide is contested: V3's rules name no actions" in line
+    line = refused(monkeypatch, capsys, *flags[:-2], "--prayer")
+    assert "--prayer adds an action that V3's network does not know" in line
     assert not list(tmp_path.iterdir())
 
 

@@ -30,9 +30,9 @@ def monster(name: str) -> int:
 
 
 def test_actions_are_nethackscores_in_its_order():
-    assert len(ACTIONS) == len(TASK_ACTIONS) == 23
+    assert ACTIONS[-1] == "pray" and len(ACTIONS) - 1 == len(TASK_ACTIONS) == 23
     short = {"N": "north", "E": "east", "S": "south", "W": "west"}
-    for ours, theirs in zip(ACTIONS, TASK_ACTIONS, strict=True):
+    for ours, theirs in zip(ACTIONS[:-1], TASK_ACTIONS, strict=True):
         if isinstance(theirs, nethack.CompassDirection | nethack.CompassDirectionLonger):
             name = "".join(short[letter] for letter in theirs.name)
             prefix = "far_" if isinstance(theirs, nethack.CompassDirectionLonger) else ""
@@ -42,7 +42,7 @@ def test_actions_are_nethackscores_in_its_order():
 
 
 def test_keys_are_what_the_actions_send():
-    assert actions.KEYS == bytes(int(action) for action in TASK_ACTIONS)
+    assert actions.KEYS == bytes(map(int, (*TASK_ACTIONS, nethack.Command.PRAY)))
 
 
 def test_steps_point_where_the_names_say():

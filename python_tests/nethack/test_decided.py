@@ -110,7 +110,7 @@ def test_a_game_that_is_replayed_has_its_counts_again():
             ended |= {episode.number: episode for episode in env.step(actions).episodes}
         return [ended[number] for number in sorted(numbers)]
 
-    settings, rng = dict(decide="contested", max_steps=120), np.random.default_rng(3)
+    settings, rng = dict(decide="contested", max_steps=120), np.random.default_rng(4)
     with make_env(**settings) as whole:
         whole.start()
         for _ in range(10):

@@ -212,6 +212,7 @@ def test_every_other_attribute_varies_in_real_games():
     constant = {
         "me.role", "me.speed", "me.alignment", "me.strength", "me.constitution", "me.energy",
         "me.armor_class", "me.may_have_food", "me.max_hp", "me.level", "level.visits",
+        "me.can_pray",
     }  # fmt: skip
     silent = {
         asked(kind.name, a.name) for kind in vocabulary().kinds for a in kind.attributes

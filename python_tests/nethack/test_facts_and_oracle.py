@@ -53,11 +53,12 @@ def test_a_hundred_thousand_real_observations(graph):
     assert compare_games(graph, 64, 1600, seed=8000) >= 5
 
 
-def test_games_that_the_rules_play(graph):
+@pytest.mark.parametrize("prayer", [False, True])
+def test_games_that_the_rules_play(graph, prayer):
     """What the rules seek out, chance does not find."""
     count = 16
-    games = GroundedGames(count, seed=300, max_steps=2000, characters=CHARACTERS)
-    compared, rng = Compared(graph, count), np.random.default_rng(1)
+    games = GroundedGames(count, 300, max_steps=2000, characters=CHARACTERS, prayer=prayer)
+    compared, rng = Compared(graph, count, prayer), np.random.default_rng(1)
     for _ in range(400):
         chosen = []
         for index in range(count):
@@ -78,10 +79,10 @@ def test_any_bytes(graph, seed):
         both.reset(int(rng.integers(10)))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_worlds_that_change_at_random(graph, seed):
+@pytest.mark.parametrize(("seed", "prayer"), [(0, False), (1, False), (2, True)])
+def test_worlds_that_change_at_random(graph, seed, prayer):
     rng, count = np.random.default_rng(100 + seed), 10
-    both, worlds = Both(graph, count), RandomWorlds(count, rng)
+    both, worlds = Both(graph, count, prayer), RandomWorlds(count, rng)
     for _ in range(150):
         both(worlds.raw, worlds.actions)
         worlds.step()

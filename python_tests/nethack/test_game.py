@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nle import nethack
-from nle.env.tasks import NetHackScore
+from nle.env.tasks import TASK_ACTIONS, NetHackScore
 
-from tedg_fast.nethack.actions import ACTIONS
+from tedg_fast.nethack.actions import ACTIONS, num_actions
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS
 from tedg_fast.nethack.games.game import Game, empty_observations
 
@@ -40,9 +40,11 @@ def play_to_the_end(game, rng):
         game.step(int(rng.integers(23)))
 
 
-def test_plays_and_pays_exactly_as_nethackscore(game, observation):
+@pytest.mark.parametrize("prayer", [False, True])
+def test_plays_and_pays_exactly_as_nethackscore(game, observation, prayer):
     env = NetHackScore(
         observation_keys=OBSERVATION_KEYS,
+        actions=(*TASK_ACTIONS, nethack.Command.PRAY) if prayer else TASK_ACTIONS,
         character=CHARACTER,
         max_episode_steps=10**9,
         fix_moon_phase=True,
@@ -58,7 +60,7 @@ def test_plays_and_pays_exactly_as_nethackscore(game, observation):
             for key in OBSERVATION_KEYS:
                 assert np.array_equal(getattr(observation, key), theirs[key]), key
             score = int(theirs["blstats"][nethack.NLE_BL_SCORE])
-            action = int(rng.integers(23))
+            action = int(rng.integers(num_actions(prayer)))
             theirs, reward, terminated, _, _ = env.step(action)
             assert game.step(action) == reward
             assert game.terminated == terminated

@@ -11,6 +11,7 @@ from nle import nethack
 from small_rules import rule, small
 
 from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.features import NUM_FEATURES
 from tedg_fast.nethack.facts.glyphs import NUM_GLYPH_CLASSES
 from tedg_fast.nethack.facts.grounder import Grounder
@@ -118,7 +119,7 @@ def test_inputs_are_left_alone_and_outputs_are_in_range(graph, recording):
         assert (listed["rule"][~none] < graph.num_operators).all() and not none.all()
         assert not (none[:, :-1] & ~none[:, 1:]).any()  # nothing follows the first without a rule
         assert (listed["actions"][none] == NOTHING).all()
-        assert (listed["actions"][~none, 0] < 23).all()  # each proposes something
+        assert (listed["actions"][~none, 0] < NUM_ACTIONS).all()  # each proposes something
         places = objects_of(out)["kind"] == NOTHING
         assert not (places[:, :-1] & ~places[:, 1:]).any()
 
@@ -133,7 +134,7 @@ def test_the_spec_is_what_comes_out(graph):
     assert out.objects.dtype == np.uint8
     assert out.features.shape == (3, 2, NUM_FEATURES) and out.features.dtype == np.float32
     assert out.crop.shape == (3, 2, CROP * CROP) and out.crop.dtype == np.uint8
-    assert out.action_mask.shape == (3, 2, 23) and out.action_mask.dtype == bool
+    assert out.action_mask.shape == (3, 2, NUM_ACTIONS) and out.action_mask.dtype == bool
     for name, (shape, dtype) in spec.fields().items():
         assert getattr(out, name).shape[2:] == shape and getattr(out, name).dtype == dtype
 
@@ -184,7 +185,7 @@ def test_any_bytes_in_and_never_an_exception(seed, kind):
                 row[: len(text)] = np.frombuffer(text, dtype=np.uint8)
         if rng.random() < 0.3:
             grounder.reset(int(rng.integers(3)))
-        grounder(raw, rng.integers(-1, 23, 3), out)
+        grounder(raw, rng.integers(-1, NUM_ACTIONS, 3), out)
         assert out.action_mask.any(axis=1).all()
         assert np.isfinite(out.features).all()
         assert out.crop.max() < NUM_GLYPH_CLASSES

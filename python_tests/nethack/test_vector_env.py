@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from vector_games import allowed_actions, assert_same, make_env, numbers_to_come, play
 
+from tedg_fast.nethack.actions import NUM_ACTIONS, num_actions
 from tedg_fast.nethack.games.episode import episode_seeds
 from tedg_fast.nethack.games.worker_pool import share_out
 
@@ -201,13 +202,15 @@ def test_deaths_have_a_true_score_and_a_zero_last_one():
     assert all(episode.length > 0 and episode.depth >= 1 for episode in episodes)
 
 
-def test_without_mask_every_action_is_allowed():
-    with make_env(use_mask=False, max_steps=5) as env:
+@pytest.mark.parametrize("prayer", [False, True])
+def test_without_mask_every_action_that_the_task_has_is_allowed(prayer):
+    there = np.arange(NUM_ACTIONS) < num_actions(prayer)
+    with make_env(use_mask=False, max_steps=5, prayer=prayer) as env:
         env.start()
         for _ in range(12):
-            assert env.observation.action_mask.all()
+            assert (env.observation.action_mask == there).all()
             result = env.step(np.full(5, 18))
-        assert env.final_observation.action_mask[result.truncated].all()
+        assert (env.final_observation.action_mask[result.truncated] == there).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which of the 23 actions a policy may choose.
+"""Which of the actions a policy may choose.
 
 Two sets, both conservative. `impossible`: the action certainly leaves map, status and clock as they
 are (a test plays such actions in real games). `harmful`: it certainly hurts and gains nothing that
@@ -19,6 +19,7 @@ from tedg_fast.nethack.actions import (
     MORE,
     NO,
     NUM_ACTIONS,
+    PRAY,
     UP,
     YES,
 )  # fmt: skip
@@ -34,7 +35,8 @@ _UNSURE = (nethack.BL_MASK_CONF | nethack.BL_MASK_STUN | nethack.BL_MASK_HALLU
 
 
 def allowed_actions(scene: Scene, memory: Memory) -> set[int]:
-    return (ALL - impossible(scene, memory) - harmful(scene)) or set(ALL)
+    there = ALL if memory.prayer else ALL - {PRAY}
+    return (there - impossible(scene, memory) - harmful(scene)) or there
 
 
 def _showing(scene: Scene, flags: int) -> set[int]:
@@ -81,7 +83,7 @@ def _no_answers(scene: Scene) -> set[int]:
         none |= ALL - {MORE} - _MOVES
     if scene.asks("EAT_ITEM_PROMPT"):
         none |= {action for action in ALL if not scene.offered >> action & 1} - {MORE}
-    if scene.asks("EAT_HERE_PROMPT", "ATTACK_PROMPT"):
+    if scene.asks("EAT_HERE_PROMPT", "ATTACK_PROMPT", "PRAY_PROMPT"):
         none |= ALL - {MORE} - _YES - _NO
     return none
 
@@ -99,6 +101,8 @@ def harmful(scene: Scene) -> set[int]:
             bad |= _moves(_showing(scene, Flag.UNTOUCHABLE))
         if scene.blstats[nethack.NLE_BL_HUNGER] == 0:
             bad.add(EAT)  # risks choking
+        if not scene.in_trouble:
+            bad.add(PRAY)
     if scene.asks("DIRECTION_PROMPT"):
         bad |= _moves(_showing(scene, Flag.SOLID | Flag.UNTOUCHABLE | Flag.COCKATRICE | Flag.PET
                                | Flag.KEEPER))  # fmt: skip

@@ -12,7 +12,7 @@ from nle import nethack
 
 from oracle.memory import MARKS, Memory
 from oracle.paths import GOALS, UNREACHED, Ways
-from oracle.scene import Scene
+from oracle.scene import DYING, Scene
 from oracle.squares import (
     COLUMNS,
     DIAGONAL,
@@ -28,10 +28,8 @@ from tedg_fast.nethack.facts.vocabulary import vocabulary
 
 LONGEST_RUN = 30
 FARTHEST_WALK = 16  # steps to a monster
-_DYING = (nethack.BL_MASK_STONE | nethack.BL_MASK_SLIME | nethack.BL_MASK_STRNGL
-          | nethack.BL_MASK_FOODPOIS | nethack.BL_MASK_TERMILL)  # fmt: skip
 _LIMIT = {name: kind.limit for name, kind in vocabulary().kind.items()}
-_PROMPTS = ("none", "more", "direction", "eat_item", "eat_here", "attack", "other")
+_PROMPTS = ("none", "more", "direction", "eat_item", "eat_here", "attack", "pray", "other")
 # What the message line tells -> the Said bits of which any tells it, where the names differ.
 _TOLD = {
     "door_gave_way": ("DOOR_OPENED", "DOOR_BROKEN"), "way_occupied": ("IN_THE_WAY",),
@@ -141,7 +139,10 @@ def _me(scene: Scene, memory: Memory) -> dict[str, float]:
         "stunned": scene.conditions & nethack.BL_MASK_STUN != 0,
         "hallucinating": scene.conditions & nethack.BL_MASK_HALLU != 0,
         "levitating": scene.conditions & (nethack.BL_MASK_LEV | nethack.BL_MASK_FLY) != 0,
-        "dying": scene.conditions & _DYING != 0,
+        "dying": scene.conditions & DYING != 0,
+        "in_trouble": scene.in_trouble,
+        "can_pray": memory.prayer,
+        "since_prayer": wrap(scene.time - memory.prayed_at),
         "trapped": memory.trapped,
         "engulfed": scene.seen & Flag.ENGULFED != 0,
         "on": ground[8],
@@ -175,7 +176,7 @@ def _level(scene: Scene, memory: Memory, ways: Ways) -> dict[str, float]:
 def _prompt(scene: Scene) -> dict[str, float]:
     kind = "more" if scene.more else "none"
     if scene.prompt:
-        asked = [p for p in ("attack", "eat_here", "eat_item", "direction")
+        asked = [p for p in ("attack", "eat_here", "eat_item", "direction", "pray")
                  if scene.says(f"{p.upper()}_PROMPT")]  # fmt: skip
         kind = asked[0] if asked else "other"
     food = scene.offered.bit_count() if scene.prompt else 0

@@ -90,7 +90,7 @@ class Look:
         return wide[row - 1 :, column - 1 :][:CROP, :CROP].reshape(-1)
 
     def action_mask(self) -> np.ndarray:
-        """bool [23]."""
+        """bool [24]."""
         allowed = allowed_actions(self.scene, self.memory)
         return np.array([action in allowed for action in range(NUM_ACTIONS)])
 
@@ -98,8 +98,8 @@ class Look:
 class Oracle:
     """One game after the other. Observations must come in order."""
 
-    def __init__(self) -> None:
-        self.memory = Memory()
+    def __init__(self, prayer: bool = False) -> None:
+        self.memory = Memory(prayer)
         self.paths = Paths()
         self.rounds = 0  # of searching, on this level
 

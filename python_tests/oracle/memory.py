@@ -32,6 +32,7 @@ PEACEFUL_TURNS = 200
 SHUNNED = 8  # squares with something to be walked round
 WARY = 150  # turns for which what was out of sight is walked round
 LONG_AGO = 1000
+NEVER_PRAYED = 10_000  # turns before the game begins
 FARTHEST_RUN = 48
 SHOP = 10  # columns; no shop is wider
 STAIRS = (Terrain.STAIRS_UP, Terrain.STAIRS_DOWN)
@@ -110,7 +111,8 @@ class Ring:
 class Memory:
     """One game's. `update` takes in an observation and the action that led to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, prayer: bool = False) -> None:
+        self.prayer = prayer  # whether there is an action to pray with
         self.fresh = True  # the next observation is the first of a new game
         self.levels: dict[int, Level] = {}  # the one left longest ago first
 
@@ -159,7 +161,8 @@ class Memory:
 
     def _begin(self, scene: Scene) -> None:
         self.levels.clear()
-        self.prompt = self.no_meal = self.on_meal = False
+        self.prompt = self.praying = self.no_meal = self.on_meal = False
+        self.prayed_at = -NEVER_PRAYED
         self.position = 0
         self.hp, self.gold = scene.hp, scene.gold
         self.experience, self.time = scene.experience, scene.time
@@ -382,8 +385,11 @@ class Memory:
         in_pit = self.here.terrain[scene.position] == Terrain.PIT
         self.trapped = bool(held or (in_pit if moved else self.trapped))
         self.still = 0 if moved else self.still + 1
+        if self.praying and passed > 0:
+            self.prayed_at = scene.time
         self.frozen = 0 if passed != 0 or new_level else self.frozen + 1
         self.trail = [scene.position, *self.trail[:3]]
         self.level, self.depth, self.position = scene.level, scene.depth, scene.position
         self.time, self.hp, self.gold = scene.time, scene.hp, scene.gold
         self.experience, self.prompt = scene.experience, scene.prompt
+        self.praying = scene.asks("PRAY_PROMPT")

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from oracle.squares import NUMBERS
-from tedg_fast.nethack.actions import KEYS
+from tedg_fast.nethack.actions import KEYS, PRAY
 
 SAID = {n.removeprefix("Said."): bit for n, bit in NUMBERS.items() if n.startswith("Said.")}
 
@@ -13,6 +13,7 @@ PATTERNS = {
     "EAT_ITEM_PROMPT": rb"What do you want to eat\?",
     "EAT_HERE_PROMPT": rb"eat (it|one)\?|(Continue|Stop) eating",
     "ATTACK_PROMPT": rb"Really attack",
+    "PRAY_PROMPT": rb"want to pray\?",
     "DOOR_LOCKED": rb"[Dd]oor is locked",
     "DOOR_OPENED": rb"door opens",
     "DOOR_RESISTS": rb"door (resists|is stuck)|WHAMM|Thump|THUD",
@@ -68,4 +69,4 @@ def _offered(text: bytes) -> int:
     for piece in re.finditer(rb"(.)-(.)|(.)", found.group(1), re.DOTALL):
         low, high, single = piece.groups()
         letters |= set(single) if single else set(range(low[0], high[0] + 1))
-    return sum(1 << action for action, key in enumerate(KEYS) if key in letters)
+    return sum(1 << action for action, key in enumerate(KEYS[:PRAY]) if key in letters)

@@ -8,6 +8,9 @@ from oracle.squares import COLUMNS, NEIGHBOURS, ROWS, WIDTH, wrap
 from tedg_fast.nethack.facts.glyphs import EDGE_GLYPH, PROPERTIES_OF_GLYPH, TERRAIN_SHIFT
 from tedg_fast.nethack.facts.observation import RawObservation
 
+DYING = (nethack.BL_MASK_STONE | nethack.BL_MASK_SLIME | nethack.BL_MASK_STRNGL
+         | nethack.BL_MASK_FOODPOIS | nethack.BL_MASK_TERMILL)  # fmt: skip
+SHARES = ((5, 5), (13, 6), (21, 7), (29, 8))  # up to a level, one in so many hit points is few
 FLAG_BITS = (1 << TERRAIN_SHIFT) - 1
 
 
@@ -51,6 +54,19 @@ class Scene:
         self.others = others  # flags without the player's own square and the padding
         self.seen = int(np.bitwise_or.reduce(others))
         self.near = [int(self.flags[square]) for square in self.around]
+
+    @property
+    def near_death(self) -> bool:
+        """At most 5 hit points, or a share that falls with the level, of at most 15 a level."""
+        level = self.blstats[nethack.NLE_BL_XP]
+        share = next((share for most, share in SHARES if level <= most), 9)
+        return self.hp <= 5 or wrap(self.hp * share) <= min(self.most_hp, wrap(15 * level))
+
+    @property
+    def in_trouble(self) -> bool:
+        """What a god helps against, as far as the status line shows it."""
+        weak = self.blstats[nethack.NLE_BL_HUNGER] >= 3
+        return self.near_death or weak or self.conditions & DYING != 0
 
     def says(self, *names: str) -> bool:
         return any(self.said & SAID[name] for name in names)

@@ -9,6 +9,7 @@ from plain_manager import plain_reading
 from real_states import HYPERGRAPH, attack_state, real_states
 from turned_states import turned
 
+from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.features import HP_SHARE, SCALED
 from tedg_fast.nethack.facts.observation import (
     INSTANCES,
@@ -201,7 +202,7 @@ def test_states_of_any_size():
     full = np.arange(INSTANCES)
     listed["rule"][4] = full % HYPERGRAPH.num_operators
     listed["actions"][4] = NOTHING
-    listed["actions"][4, :, 0] = full % 23
+    listed["actions"][4, :, 0] = full % NUM_ACTIONS
     reading = read(manager, observation)
     assert all(torch.isfinite(part).all() for part in reading)
     assert not reading.proposals[1:3].any() and not reading.advice_scores[1:3].any()
@@ -212,14 +213,14 @@ def test_states_of_any_size():
         assert_close(reading.h_logic[b], h_logic)
         assert_close(reading.proposals[b], proposals)
     nothing = read(manager, observation[:0])
-    assert nothing.h_logic.shape == (0, 8) and nothing.proposals.shape == (0, 4, 23)
+    assert nothing.h_logic.shape == (0, 8) and nothing.proposals.shape == (0, 4, NUM_ACTIONS)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("rule", 4000, "instances name rule 4000, expected less than"),
-        ("actions", 23, "instances name action 23, expected less than 23"),
+        ("actions", 24, "instances name action 24, expected less than 24"),
         ("kind", 99, "objects name kind 99, expected 4 to"),
         ("place", 32, "objects name place 32, expected less than 32"),
     ],

@@ -92,7 +92,7 @@ def replaced(argument, tensor):
         (replaced(0, torch.zeros(3, 80, dtype=torch.double)), "features must have dtype float32"),
         (replaced(1, torch.full((3, 81), 200, dtype=torch.uint8)), "crop holds glyph class 200"),
         (replaced(1, torch.zeros(2, 81, dtype=torch.uint8)), r"crop must have shape \[3, 81\]"),
-        (replaced(2, torch.zeros(3, 23, dtype=torch.uint8)), "action_mask must have dtype bool"),
+        (replaced(2, torch.zeros(3, 24, dtype=torch.uint8)), "action_mask must have dtype bool"),
         (changed("node_start", 1, 1000), "node_start must rise"),
         (changed("edge_start", 0, 1), "edge_start must rise"),
         (changed("instance_start", -1, 0), "instance_start must rise"),
@@ -102,7 +102,7 @@ def replaced(argument, tensor):
         (changed("target", 0, -1), "target must lie in"),
         (changed("role", 0, 11), "role must lie in"),
         (changed("node", 1, 4000), "node must lie in"),
-        (changed("actions", 0, 24), "actions must lie in"),
+        (changed("actions", 0, 25), "actions must lie in"),
         (changed("subject", 0, 4000), "subject must lie in"),
     ],
 )

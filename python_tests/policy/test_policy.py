@@ -9,6 +9,7 @@ from probe import tiny_hypergraph
 from rule_instances import NO_OBJECTS, instances
 
 from tedg_fast.hypergraph import ACTIONS, load_hypergraph
+from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.observation import ObservationSpec
 from tedg_fast.policy import Policy, PolicyConfig, Routing
 from tedg_fast.policy.manager import PRIORITY_WEIGHT
@@ -225,7 +226,7 @@ def test_any_number_of_experts(num_experts):
     policy, observation = make_policy(num_experts), observed(ONE_EACH[np.arange(8) % 4])
     output = evaluated(policy, observation, Routing("sparsemax", 1.0))
     assert output.alpha.shape == (8, num_experts)
-    assert output.expert_logits.shape == (8, num_experts, 23)
+    assert output.expert_logits.shape == (8, num_experts, NUM_ACTIONS)
     assert torch.isfinite(output.advice_scores).all()
 
 

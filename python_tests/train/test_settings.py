@@ -1,5 +1,6 @@
 """Settings travel with a run: its rules, its file of settings; flags that fight are refused."""
 
+import json
 import shutil
 from importlib import resources
 
@@ -206,3 +207,18 @@ def test_memory_is_needed_by_games_rollouts_and_workers(monkeypatch):
     monkeypatch.setattr("tedg_fast.train.memory.free_memory", lambda: 1e8)
     with pytest.raises(ConfigError, match="GB of memory and 0.1 GB are free"):
         check_memory(TrainConfig(), rules)
+
+
+def test_a_run_with_prayer_goes_on_and_is_evaluated_with_it(tmp_path, monkeypatch, capsys):
+    tedg_train(
+        monkeypatch, "--results", tmp_path, "--exp-name", "devout", "--episodes", 3, *SHORT,
+        "--prayer",
+    )  # fmt: skip
+    folder = tmp_path / "devout"
+    tedg_train(monkeypatch, "--resume", folder, "--episodes", 5)
+    assert read_config(folder / "config.toml").prayer
+    out = tmp_path / "out.json"
+    run(monkeypatch, cli.eval_, folder, "rules", "--episodes", 3, "--out", out)
+    assert "3 games of at most 40 steps as mon-hum-neu-mal with prayer" in capsys.readouterr().out
+    agents = json.loads(out.read_text())["agents"].values()
+    assert all(entry["games"]["prayer"] for entry in agents)

@@ -21,7 +21,7 @@ from command import SHORT, tedg_train
 from PIL import Image
 
 from tedg_fast import cli
-from tedg_fast.evaluate.agents import find_agent
+from tedg_fast.evaluate.agents import Setting, find_agent
 from tedg_fast.evaluate.play import Games, play
 from tedg_fast.hypergraph import ACTIONS
 from tedg_fast.watch.graph import MOST_INSTANCES, MOST_RULES, graph_picture
@@ -260,7 +260,7 @@ def test_the_gif_moves_and_can_be_drawn_again(recorded, tmp_path):
 
 def test_the_watched_game_is_the_evaluated_one(trained):
     agent = find_agent(str(trained), None, greedy=False)
-    game = WatchedGame(agent, 5, 1, 60, CHARACTER)
+    game = WatchedGame(agent, 5, 1, Setting(60, CHARACTER))
     scores, chosen = [], []
     while game.advance():
         scores.append(game.moment.score)
@@ -277,7 +277,7 @@ def test_the_watched_game_is_the_evaluated_one(trained):
 def test_the_end_shows_the_last_screen_of_the_game(trained):
     agent = find_agent(str(trained), None, greedy=False)
     for seed in range(20):
-        game = WatchedGame(agent, seed, 0, 500, "tou-hum-neu-mal")  # tourists die young
+        game = WatchedGame(agent, seed, 0, Setting(500, "tou-hum-neu-mal"))  # tourists die young
         while game.advance():
             assert b"Dlvl:" in game.moment.chars.tobytes()
         game.close()
@@ -289,7 +289,7 @@ def test_the_end_shows_the_last_screen_of_the_game(trained):
 
 def moments(agent, seed, steps):
     """The moments of a game before each of so many steps, while it lasts."""
-    game = WatchedGame(agent, seed, 0, steps + 1, CHARACTER)
+    game = WatchedGame(agent, seed, 0, Setting(steps + 1, CHARACTER))
     seen = []
     while game.moment.action is not None and len(seen) < steps:
         seen.append(game.moment)
@@ -353,7 +353,7 @@ def test_objects_have_names_and_the_winner_proposed_the_action():
 
 def test_the_rules_alone_are_watched_as_they_are_evaluated():
     agent = find_agent("rules", None, greedy=False)
-    game = WatchedGame(agent, 5, 1, 60, CHARACTER)
+    game = WatchedGame(agent, 5, 1, Setting(60, CHARACTER))
     while game.advance():
         assert game.moment.action is None or game.moment.probabilities.sum() == pytest.approx(1)
     game.close()

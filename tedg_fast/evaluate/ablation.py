@@ -222,7 +222,8 @@ def evaluation_file(trial: Trial) -> Path:
 def _evaluation(agents: list[str], out: Path, config: AblateConfig, trial: Trial) -> list[str]:
     arguments = [*agents, "--out", str(out)]
     for name, value in _games(config, trial).items():
-        arguments += [flag(name), str(value)]
+        if value is not False:
+            arguments += [flag(name)] if value is True else [flag(name), str(value)]
     arguments += ["--num-workers", str(trial.config.num_workers)]
     if trial.config.hypergraph is not None:
         arguments += ["--hypergraph", trial.config.hypergraph]
@@ -236,6 +237,7 @@ def _games(config: AblateConfig, trial: Trial) -> dict[str, Any]:
         "seed": config.eval_seed,
         "max_steps": trial.config.max_steps,
         "character": trial.config.character,
+        "prayer": trial.config.prayer,
     }
 
 

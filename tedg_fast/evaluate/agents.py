@@ -27,15 +27,17 @@ RULE_FILE = ".toml"
 
 
 class Setting(NamedTuple):
-    """What a game is like: how long at most, and whose."""
+    """What a game is like: how long at most, whose, and whether there is prayer."""
 
     max_steps: int = 2000
     character: str = "mon-hum-neu-mal"
+    prayer: bool = False
 
-    def overridden(self, max_steps: int | None, character: str | None) -> "Setting":
-        """These, but for what is given."""
+    def overridden(self, max_steps: int | None, character: str | None, prayer: bool) -> "Setting":
+        """These, but for what is given, and with prayer where either says so."""
         given: dict[str, Any] = {"max_steps": max_steps, "character": character}
-        return self._replace(**{name: value for name, value in given.items() if value is not None})
+        given = {name: value for name, value in given.items() if value is not None}
+        return self._replace(**given, prayer=self.prayer or prayer)
 
     def but(self, other: "Setting") -> list[str]:
         """In words, what is otherwise than in ``other``."""
@@ -230,7 +232,7 @@ def _of_checkpoint(name: str, source: Source, hypergraph: str | None, greedy: bo
     routing = Routing(settings.routing, settings.temperature)
     return Trained(
         name, rules, config.mask, origin, policy.eval(), routing, greedy,
-        games=Setting(config.max_steps, config.character),
+        games=Setting(config.max_steps, config.character, config.prayer),
         asked=Asking(config.decide, config.margin), by=by,
     )  # fmt: skip
 

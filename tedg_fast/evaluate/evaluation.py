@@ -47,7 +47,7 @@ class EvalConfig:
     """
 
     agents: tyro.conf.Positional[tuple[str, ...]]
-    """Who plays: checkpoint files or run folders (their newest checkpoint), "random" (all 23
+    """Who plays: checkpoint files or run folders (their newest checkpoint), "random" (all
     actions alike), "random-allowed" (those that the mask allows), "rules" (what the hypergraph's
     rules propose, without any network), rule files (.toml: as "rules", each by its own)."""
     episodes: int = 300
@@ -58,6 +58,8 @@ class EvalConfig:
     """Steps after which a game is cut off; as in each agent's training if not given."""
     character: str | None = None
     """NetHack role-race-alignment-gender; as in each agent's training if not given."""
+    prayer: bool = False
+    """Give the games an action to pray with, also where an agent was trained without."""
     greedy: bool = False
     """Take the most probable action instead of drawing one, as in training."""
     hypergraph: str | None = None
@@ -110,7 +112,10 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """
     check(config)
     agents = find_agents(config.agents, config.hypergraph, greedy=config.greedy)
-    games = {a.name: a.games.overridden(config.max_steps, config.character) for a in agents}
+    games = {
+        a.name: a.games.overridden(config.max_steps, config.character, config.prayer)
+        for a in agents
+    }
     for agent in agents:
         for remark in agent.played_by(games[agent.name]):
             print(remark, file=sys.stderr)
@@ -149,7 +154,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
 def _play(agent: Agent, config: EvalConfig, setting: Setting) -> tuple[Played, float]:
     """All games of one agent, and the seconds they took."""
-    games = Games(config.episodes, config.seed, setting.max_steps, setting.character)
+    games = Games(config.episodes, config.seed, *setting)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the products are small, and the games need the cores
     began = time.perf_counter()
@@ -197,7 +202,8 @@ def show(record: dict[str, Any]) -> None:
     alike = {tuple(entry["games"].items()) for entry in entries.values()}
     games = ""
     if len(alike) == 1:
-        games = " of at most {max_steps} steps as {character}".format_map(dict(alike.pop()))
+        games = " of at most {max_steps} steps as {character}".format_map(both := dict(alike.pop()))
+        games += " with prayer" if both["prayer"] else ""
     table.show(
         f"{config['episodes']} games{games}, seed {config['seed']}: mean ± half of its 95 % "
         "interval (median)",

@@ -34,6 +34,7 @@ class Games:
     seed: int
     max_steps: int
     character: str
+    prayer: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def play(
             run_seed=games.seed,
             max_steps=games.max_steps,
             character=games.character,
+            prayer=games.prayer,
             use_mask=agent.use_mask,
             decide=agent.asked.decide,
             margin=agent.asked.margin,

@@ -19,10 +19,12 @@ EXPERTS = ("survival", "combat", "exploration", "general")
 
 _COMPASS = ("north", "east", "south", "west", "northeast", "southeast", "southwest", "northwest")
 # NetHackScore-v0's actions in its own order; kept here so that rules can be checked without NLE.
-ACTIONS = (
+TASK_ACTIONS = (
     "more", *_COMPASS, *(f"far_{name}" for name in _COMPASS),
     "up", "down", "wait", "kick", "eat", "search",
 )  # fmt: skip
+# The last one only where it is asked for (--prayer): elsewhere it is never allowed.
+ACTIONS = (*TASK_ACTIONS, "pray")
 
 # The three ways in which nodes are joined, then the same edges walked backwards.
 RELATIONS = (

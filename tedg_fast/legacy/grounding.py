@@ -5,6 +5,7 @@ import numpy as np
 from tedg_fast.legacy.errors import LegacyError
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
+from tedg_fast.nethack.actions import PRAY
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.nethack.facts.observation import (
     CONTESTED,
@@ -20,8 +21,8 @@ class V3ObservationSpec(ObservationSpec):
     """Rows of V3's observations; ``num_conditions`` counts all nodes of its hypergraph.
 
     ``active_bits``: packed active nodes; ``features``: the 115; ``action_mask``: all true, as V3's
-    was; ``rule_action``: CONTESTED, as V3's rules carry out nothing; ``crop``: a single unused 0,
-    and no instances and objects, since V3 had none.
+    was, but for prayer; ``rule_action``: CONTESTED, as V3's rules carry out nothing; ``crop``: a
+    single unused 0, and no instances and objects, since V3 had none.
     """
 
     def fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -38,7 +39,8 @@ class V3Grounder:
     """Raw observations of a fixed group of games -> V3's Observation rows.
 
     Its rules propose no actions, so a decision is asked for always: raises LegacyError for another
-    ``decide``. It has neither margin nor mask, whatever is given.
+    ``decide``, and for ``prayer``, which V3's networks do not know. It has neither margin nor mask,
+    whatever is given.
 
     Its only memory is the number of steps played in each game, one of V3's features: a game's
     first observation after ``reset`` is step 0, and each further one counts.
@@ -52,7 +54,10 @@ class V3Grounder:
         decide: Decide = "always",
         margin: float = MARGIN,
         use_mask: bool = True,
+        prayer: bool = False,
     ):
+        if prayer:
+            raise LegacyError("V3's networks know no action to pray with: leave prayer out")
         if decide != "always":
             raise LegacyError(
                 f"decide is {decide!r}; V3's rules carry out no actions: set it to 'always'"
@@ -97,6 +102,7 @@ class V3Grounder:
         out.active_bits[...] = np.packbits(observed.active, axis=1)
         out.crop[...] = 0
         out.action_mask[...] = True
+        out.action_mask[..., PRAY] = False
         out.rule_action[...] = CONTESTED
 
     def bind(

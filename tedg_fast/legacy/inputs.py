@@ -7,7 +7,7 @@ from torch import Tensor
 
 class V3Input(NamedTuple):
     """B observations: ``features`` [B, 115] float32, ``active`` nodes [B, N] bool, ``action_mask``
-    [B, 23] bool."""
+    [B, 24] bool."""
 
     features: Tensor
     active: Tensor

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from tedg_fast.hypergraph import ACTIONS
+from tedg_fast.hypergraph.schema import ACTIONS, TASK_ACTIONS
 from tedg_fast.legacy.atoms import Atoms
 from tedg_fast.legacy.checkpoint import V3Checkpoint
 from tedg_fast.legacy.errors import LegacyError
@@ -64,7 +65,7 @@ class V3Policy(nn.Module):
         self.router = nn.ModuleDict({"router": router})
         self.experts: Any = nn.ModuleList()
         for _ in range(num_experts):
-            network = nn.Sequential(*_layers(HIDDEN, 128, 128), nn.Linear(128, len(ACTIONS)))
+            network = nn.Sequential(*_layers(HIDDEN, 128, 128), nn.Linear(128, len(TASK_ACTIONS)))
             self.experts.append(nn.ModuleDict({"network": network}))
         self.critic = nn.Sequential(*_layers(2 * HIDDEN, 256, 128), nn.Linear(128, 1))
 
@@ -135,7 +136,10 @@ class V3Policy(nn.Module):
             logic = self.gat(first.active, tables)
             output = self._evaluate(first.features, logic, second)
             lowest = torch.finfo(output.logits.dtype).min
-            return output._replace(logits=output.logits.masked_fill(~first.action_mask, lowest))
+            logits, expert_logits = map(_with_prayer, (output.logits, output.expert_logits))
+            return output._replace(
+                logits=logits.masked_fill(~first.action_mask, lowest), expert_logits=expert_logits
+            )
         logic = self.gat(second)
         output = self._evaluate(first, logic, V3_ROUTING)
         return V3Output(
@@ -169,6 +173,11 @@ def _layers(*widths: int) -> nn.Sequential:
     for inputs, outputs in zip(widths, widths[1:]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.LayerNorm(outputs)]
     return nn.Sequential(*layers)
+
+
+def _with_prayer(logits: Tensor) -> Tensor:
+    """[..., 23] → [..., 24]: V3 knew no prayer, which the mask forbids; 0 changes no cosine."""
+    return functional.pad(logits, (0, len(ACTIONS) - len(TASK_ACTIONS)))
 
 
 def _array(value: np.ndarray | Tensor) -> np.ndarray:

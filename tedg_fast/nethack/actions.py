@@ -1,8 +1,11 @@
-"""Indices and direction vectors of NetHackScore-v0's 23 actions."""
+"""Indices and direction vectors of the actions: NetHackScore-v0's 23, and prayer.
+
+NetHackScore-v0 has no prayer. A game has it where it is asked for, and is then another task.
+"""
 
 import numpy as np
 
-from tedg_fast.hypergraph.schema import ACTIONS
+from tedg_fast.hypergraph.schema import ACTIONS, TASK_ACTIONS
 
 NUM_ACTIONS = len(ACTIONS)
 
@@ -22,23 +25,30 @@ WAIT = ACTIONS.index("wait")
 KICK = ACTIONS.index("kick")
 EAT = ACTIONS.index("eat")
 SEARCH = ACTIONS.index("search")
+PRAY = ACTIONS.index("pray")
 
 MOVES = slice(FIRST_MOVE, FIRST_MOVE + 8)
 FAR_MOVES = slice(FIRST_FAR_MOVE, FIRST_FAR_MOVE + 8)
 
 # The key that each action sends; at a prompt the game reads the key, not the action.
-KEYS = b"\rkljhunbyKLJHUNBY<>.\x04es"
+KEYS = b"\rkljhunbyKLJHUNBY<>.\x04es\xf0"
 YES = KEYS.index(b"y")
 NO = KEYS.index(b"n")
 
 
-def require_actions(actions: np.ndarray, number: int) -> np.ndarray:
+def num_actions(prayer: bool) -> int:
+    """How many actions a task has, with or without prayer, which is the last."""
+    return NUM_ACTIONS if prayer else len(TASK_ACTIONS)
+
+
+def require_actions(actions: np.ndarray, number: int, prayer: bool) -> np.ndarray:
     """`actions` as an array of `number` of them. Raises ValueError for anything else."""
     actions = np.asarray(actions)
     if actions.shape != (number,) or actions.dtype.kind not in "iu":
         raise ValueError(
             f"actions must be {number} integers, not {actions.dtype} of shape {actions.shape}"
         )
-    if actions.min() < 0 or actions.max() >= NUM_ACTIONS:
-        raise ValueError(f"actions must lie in 0..{NUM_ACTIONS - 1}, not {actions}")
+    last = num_actions(prayer) - 1
+    if actions.min() < 0 or actions.max() > last:
+        raise ValueError(f"actions must lie in 0..{last}, not {actions}")
     return actions

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 
 from tedg_fast.hypergraph import Hypergraph, load_hypergraph
 from tedg_fast.machine import cores
-from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.nethack.actions import num_actions
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide
 from tedg_fast.nethack.facts.observation import Observation
 from tedg_fast.nethack.games.vector_env import VectorEnv
@@ -45,6 +45,7 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
         rules: Hypergraph | str | None = None,
         max_steps: int = 2000,
         character: str = "mon-hum-neu-mal",
+        prayer: bool = False,
         mask: bool = True,
         decide: Decide = "contested",
         margin: float = MARGIN,
@@ -54,15 +55,15 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
         self.rules = rules if isinstance(rules, Hypergraph) else load_hypergraph(rules)
         self._settings: dict[str, Any] = {
             "num_workers": min(num_workers or cores(), num_envs), "max_steps": max_steps,
-            "character": character, "use_mask": mask, "decide": decide, "margin": margin,
-            "every_step": True,
+            "character": character, "prayer": prayer, "use_mask": mask,
+            "decide": decide, "margin": margin, "every_step": True,
         }  # fmt: skip
         self._games = self._opened(0)
         parts = self._games.spec.fields().items()
         self.single_observation_space = spaces.Dict(
             {name: _space(shape, dtype) for name, (shape, dtype) in parts}
         )
-        self.single_action_space = spaces.Discrete(NUM_ACTIONS)
+        self.single_action_space = spaces.Discrete(num_actions(prayer))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 

@@ -12,7 +12,7 @@ from tedg_fast.report.statistics import difference_interval, mean_interval
 from tedg_fast.runs.config import WITHOUT_EFFECT
 from tedg_fast.runs.log import Run
 
-GAMES = ("character", "max_steps")
+GAMES = ("character", "max_steps", "prayer")
 """Settings that make other games of them."""
 WINDOW = 100
 """Episodes over which a run's end is judged, and of the moving means."""

@@ -128,6 +128,8 @@ class Explain:
     """How many steps to play before the moment."""
     character: str = "mon-hum-neu-mal"
     """NetHack role-race-alignment-gender."""
+    prayer: bool = False
+    """Play with an action to pray with."""
     rule: str | None = None
     """Say only why this rule applied or did not."""
     until: str | None = None
@@ -145,7 +147,7 @@ class Explain:
         for name in (self.rule, self.until):
             if name is not None and name not in names:
                 raise RulesError(f"there is no rule '{name}'{hint(name, names)}")
-        moment = Moment(self.seed, self.game, self.step, self.character)
+        moment = Moment(self.seed, self.game, self.step, self.character, self.prayer)
         _print(explained(rules, moment, self.rule, self.until, self.all))
 
     def _check(self) -> None:

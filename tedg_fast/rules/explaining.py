@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Moment:
     number: int
     step: int
     character: str
+    prayer: bool = False
 
 
 def explained(
@@ -49,7 +50,9 @@ def explained(
     names = [operator.name for operator in rules.operators]
     if until is not None:
         moment = _found(rules, moment, names.index(until))
-    game = GroundedGame(rules, moment.seed, moment.number, moment.step + 1, moment.character)
+    game = GroundedGame(
+        rules, moment.seed, moment.number, moment.step + 1, moment.character, prayer=moment.prayer
+    )
     try:
         if not _play(game, moment.step):
             raise HypergraphError(
@@ -65,6 +68,12 @@ def explained(
         yield from _told(game, situation, number, all_misses)
     finally:
         game.close()
+
+
+def _game(rules: Hypergraph, moment: Moment, number: int, max_steps: int) -> GroundedGame:
+    return GroundedGame(
+        rules, moment.seed, number, max_steps, moment.character, prayer=moment.prayer
+    )
 
 
 def _told(
@@ -105,14 +114,16 @@ def _found(rules: Hypergraph, moment: Moment, rule: int) -> Moment:
     decides."""
     step = moment.step
     for number in range(moment.number, moment.number + _MOST_GAMES):
-        game = GroundedGame(rules, moment.seed, number, step + _MOST_STEPS, moment.character)
+        game = GroundedGame(
+            rules, moment.seed, number, step + _MOST_STEPS, moment.character, prayer=moment.prayer
+        )
         try:
             _play(game, step)
             while not game.over:
                 actions, winners = game.grounder.choose(game.observation, np.array([game.draw]))
                 winner = int(winners[0])
                 if winner >= 0 and instances_of(game.observation)["rule"][0, winner] == rule:
-                    return Moment(moment.seed, number, game.game.length, moment.character)
+                    return replace(moment, number=number, step=game.game.length)
                 game.step(int(actions[0]))
         finally:
             game.close()

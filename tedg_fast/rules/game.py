@@ -14,8 +14,8 @@ class GroundedGame:
     """Game `number` of run seed `seed`: the very game that `tedg-eval` plays under these.
 
     `observation` [1, ...] is grounded anew after each step; of a game that is over it is the last
-    one. `left_out`: objects and rule instances beyond the limits of it. `decide`, `margin` and
-    `use_mask` are as of `Grounder`. Not thread-safe; `close` frees the game's files.
+    one. `left_out`: objects and rule instances beyond the limits of it. `decide`, `margin`,
+    `use_mask` and `prayer` are as of `Grounder`. Not thread-safe; `close` frees the game's files.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class GroundedGame:
         decide: Decide = "contested",
         margin: float = MARGIN,
         use_mask: bool = True,
+        prayer: bool = False,
     ):
         self._draws = draws_of(seed, number, max_steps)
         self._screen = empty_arrays(_SCREEN_KEYS)
@@ -36,7 +37,9 @@ class GroundedGame:
         self.game = Game(
             self._raw[0], max_steps=max_steps, character=character, screen=self._screen
         )
-        self.grounder = Grounder(rules, 1, decide=decide, margin=margin, use_mask=use_mask)
+        self.grounder = Grounder(
+            rules, 1, decide=decide, margin=margin, use_mask=use_mask, prayer=prayer
+        )
         self.observation = self.grounder.spec.empty(1)
         self.game.start(*episode_seeds(seed, number))
         self.grounder.reset(0)

@@ -21,7 +21,7 @@ from tedg_fast.files import write_whole
 from tedg_fast.runs.checkpoint_schema import Mismatch, require_state
 from tedg_fast.runs.config import ConfigError, from_dict
 
-VERSION = 8
+VERSION = 9
 """Of the files' format. It goes up whenever older files can no longer be read, and also when they
 could be read but would play differently."""
 _MAGIC = b"TEDG-CHECKPOINT\n"

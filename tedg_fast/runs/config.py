@@ -91,6 +91,8 @@ class TrainConfig:
     """Rule file (docs/writing_rules.md); the packaged NetHack rules if not given."""
     character: str = "mon-hum-neu-mal"
     """NetHack role-race-alignment-gender; "@" is any, by each game's seed."""
+    prayer: bool = False
+    """Give the games an action to pray with, which NetHackScore-v0 has not."""
     num_experts: int = 4
     """Experts of the mixture; the first four are survival, combat, exploration, general."""
     decide: Decide = "contested"

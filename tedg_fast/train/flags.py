@@ -48,6 +48,10 @@ def refuse_contradictions(
                 f"--decide is {config.decide}: V3's rules name no actions, so they cannot "
                 "disagree, and its network decides at every step; leave it out"
             )
+        if config.prayer:
+            raise ConfigError(
+                "--prayer adds an action that V3's network does not know: leave it out"
+            )
         for field in fields(PolicyConfig):
             if getattr(policy, field.name) != field.default:
                 raise ConfigError(

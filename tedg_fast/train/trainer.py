@@ -180,6 +180,7 @@ class Trainer:
             run_seed=config.seed,
             max_steps=config.max_steps,
             character=config.character,
+            prayer=config.prayer,
             next_episode=self.next_episode,
             number_step=world.size,
             unbegun=self.unbegun,

@@ -62,6 +62,8 @@ class WatchConfig:
     """Steps per second."""
     character: str | None = None
     """NetHack role-race-alignment-gender; as in the agent's training if not given."""
+    prayer: bool = False
+    """Give the game an action to pray with, also where the agent was trained without."""
     hypergraph: str | None = None
     """Rules of the same play to show in place of those kept in the checkpoint; for "rules" those to
     play by in place of the packaged ones."""
@@ -71,7 +73,7 @@ class WatchConfig:
     """Draw the graph at the last step watched; the file's ending says how: svg, pdf, png."""
 
 
-OF_GAMES = ("seed", "game", "max_steps", "steps", "character", "hypergraph", "graph")
+OF_GAMES = ("seed", "game", "max_steps", "steps", "character", "prayer", "hypergraph", "graph")
 """Settings that a recording does not heed."""
 
 
@@ -135,10 +137,10 @@ def _source(config: WatchConfig) -> Iterator[tuple[Source, WatchedGame | None]]:
         yield RecordedSource(read_cast(config.what)), None
         return
     agent = _agent(config)
-    games = agent.games.overridden(config.max_steps, config.character)
+    games = agent.games.overridden(config.max_steps, config.character, config.prayer)
     if sys.stderr.isatty() or games != agent.games:
         print(*agent.played_by(games), sep="\n", file=sys.stderr)
-    game = WatchedGame(agent, config.seed, config.game, games.max_steps, games.character)
+    game = WatchedGame(agent, config.seed, config.game, games)
     try:
         yield GameSource(game, config.steps or games.max_steps), game
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tedg_fast.evaluate.agents import ByTheRules, Trained, choose
+from tedg_fast.evaluate.agents import ByTheRules, Setting, Trained, choose
 from tedg_fast.hypergraph import ACTIONS, Hypergraph, expert_name
 from tedg_fast.nethack.facts.observation import CONTESTED, objects_of
 from tedg_fast.nethack.facts.vocabulary import vocabulary
@@ -47,7 +47,7 @@ class Rule:
 class Moment:
     """The agent before a step; ``chars`` uint8 and ``colours`` int8 [24, 80] are the terminal's.
 
-    ``action`` is the one that will be played, ``probabilities`` [23] are what it was drawn from;
+    ``action`` is the one that will be played, ``probabilities`` [24] are what it was drawn from;
     where the agent is not ``asked``, because the rules leave no choice, what it would have made of
     the moment. ``alpha`` [K] is empty for the rules alone, as is ``value`` 0; ``conditions`` are
     the numbers of those that hold, ``rules`` those that apply, the weightiest first; ``objects``
@@ -216,8 +216,7 @@ class WatchedGame:
         agent: Trained | ByTheRules,
         seed: int,
         number: int,
-        max_steps: int,
-        character: str,
+        games: Setting,
     ):
         assert isinstance(agent.rules, Hypergraph)  # V3's are refused
         self.agent, self.hypergraph = agent, agent.rules
@@ -225,7 +224,8 @@ class WatchedGame:
             _Network(agent, agent.rules) if isinstance(agent, Trained) else _RulesAlone(agent)
         )
         self._game = GroundedGame(
-            agent.rules, seed, number, max_steps, character, use_mask=agent.use_mask,
+            agent.rules, seed, number, games.max_steps, games.character,
+            prayer=games.prayer, use_mask=agent.use_mask,
             **agent.asked._asdict(),
         )  # fmt: skip
         self.moment = self._look()

@@ -107,8 +107,6 @@ void Facts::fill_me(const View& view) {
   const int64_t* blstats = scene.blstats;
   double* me = values_[Kind::me];
   auto has = [&](int64_t bits) { return double((scene.conditions & bits) != 0); };
-  constexpr int64_t kDying =
-      Status::STONE | Status::SLIME | Status::STRNGL | Status::FOODPOIS | Status::TERMILL;
   me[Me::hp] = number(scene.hp);
   me[Me::max_hp] = number(scene.most_hp);
   me[Me::hp_lost] = number(memory.hurt);
@@ -138,7 +136,10 @@ void Facts::fill_me(const View& view) {
   me[Me::stunned] = has(Status::STUN);
   me[Me::hallucinating] = has(Status::HALLU);
   me[Me::levitating] = has(Status::LEV | Status::FLY);
-  me[Me::dying] = has(kDying);
+  me[Me::dying] = has(Scene::kDying);
+  me[Me::in_trouble] = scene.in_trouble();
+  me[Me::can_pray] = view.tables.keys[Action::PRAY] != 0;
+  me[Me::since_prayer] = number(wrap_sub(scene.time, memory.prayed_at));
   me[Me::trapped] = memory.trapped;
   me[Me::engulfed] = (view.seen & Flag::ENGULFED) != 0;
   me[Me::on] = view.here;
@@ -174,13 +175,14 @@ void Facts::fill_level(const View& view) {
 void Facts::fill_prompt(const View& view) {
   const Scene& scene = view.scene;
   double* prompt = values_[Kind::prompt];
-  enum { kNone, kMore, kDirection, kEatItem, kEatHere, kAttack, kOther };
+  enum { kNone, kMore, kDirection, kEatItem, kEatHere, kAttack, kPray, kOther };
   int kind = kNone;
   if (scene.prompt) {
     kind = scene.says(Said::ATTACK_PROMPT)      ? kAttack
            : scene.says(Said::EAT_HERE_PROMPT)  ? kEatHere
            : scene.says(Said::EAT_ITEM_PROMPT)  ? kEatItem
            : scene.says(Said::DIRECTION_PROMPT) ? kDirection
+           : scene.says(Said::PRAY_PROMPT)      ? kPray
                                                 : kOther;
   } else if (scene.more) {
     kind = kMore;

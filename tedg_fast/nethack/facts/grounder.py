@@ -18,7 +18,7 @@ import numpy as np
 from nle import nethack
 
 from tedg_fast.hypergraph.schema import EXPERTS, Hypergraph
-from tedg_fast.nethack.actions import KEYS
+from tedg_fast.nethack.actions import KEYS, PRAY
 from tedg_fast.nethack.facts.features import LOG_TABLE, LOGS, SCALED
 from tedg_fast.nethack.facts.glyphs import CLASS_OF_GLYPH, CLASS_OF_TERRAIN, PROPERTIES_OF_GLYPH
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec, RawObservation
@@ -69,9 +69,9 @@ class Grounder:
     at once.
 
     `decide` says where a decision is asked for: where it is "contested" (above), with a `margin`
-    in nats of priority, at least 0, or "always". Without `use_mask` every action is allowed.
-    Raises ValueError for other settings. `rules` are the rules' names, in the order of their
-    numbers.
+    in nats of priority, at least 0, or "always". Without `use_mask` every action of the task is
+    allowed; with `prayer` these include the last one, to pray. Raises ValueError for other
+    settings. `rules` are the rules' names, in the order of their numbers.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Grounder:
         decide: Decide = "contested",
         margin: float = MARGIN,
         use_mask: bool = True,
+        prayer: bool = False,
     ):
         if decide not in get_args(Decide):
             known = " or ".join(map(repr, get_args(Decide)))
@@ -98,7 +99,7 @@ class Grounder:
             classes=CLASS_OF_GLYPH,
             class_of_terrain=CLASS_OF_TERRAIN.tobytes(),
             stone=nethack.GLYPH_CMAP_OFF,
-            keys=KEYS,
+            keys=KEYS if prayer else KEYS[:PRAY] + b"\0",
             scaled=SCALED,
             log_columns=LOGS,
             logs=LOG_TABLE,

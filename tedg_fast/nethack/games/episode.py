@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tedg_fast.nethack.actions import NUM_ACTIONS
+from tedg_fast.nethack.actions import num_actions
 
 ENDINGS = ("death", "truncated", "escaped", "ascended", "quit", "panicked")
 
@@ -49,12 +49,14 @@ class GameState:
     actions: bytes
     observation_hash: str
 
-    def obstacle(self, max_steps: int) -> str:
-        """Why the game cannot be replayed where episodes have `max_steps`; empty if it can."""
+    def obstacle(self, max_steps: int, prayer: bool) -> str:
+        """Why the game cannot be replayed where episodes have `max_steps`, with or without
+        `prayer`; empty if it can."""
         if len(self.actions) >= max_steps:
             return f"it is {len(self.actions)} steps long, the limit is {max_steps}"
-        if max(self.actions, default=0) >= NUM_ACTIONS:
-            return f"its log holds action {max(self.actions)}, the last is {NUM_ACTIONS - 1}"
+        last = num_actions(prayer) - 1
+        if max(self.actions, default=0) > last:
+            return f"its log holds action {max(self.actions)}, the last is {last}"
         return ""
 
 

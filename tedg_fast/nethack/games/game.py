@@ -17,12 +17,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from nle import nethack
 from nle.env.base import SKIP_EXCEPTIONS
-from nle.env.tasks import TASK_ACTIONS
 
+from tedg_fast.nethack.actions import KEYS
 from tedg_fast.nethack.facts.observation import OBSERVATION_KEYS, RawObservation
 from tedg_fast.nethack.games.nle_library import correct_library, killer
 
-_KEYSTROKES = tuple(int(action) for action in TASK_ACTIONS)
 _SPACE, _ESCAPE = 32, 27
 _FROZEN_TIME_PENALTY = -0.01
 # Places in NLE's `internal` and `program_state` arrays (include/nletypes.h, win/rl/winrl.cc).
@@ -151,12 +150,12 @@ class Game:
         self.depth = self._blstats.item(nethack.NLE_BL_DEPTH)
 
     def step(self, action: int) -> float:
-        """Play action number `action` (0 to 22) and return its reward.
+        """Play action number `action` (0 to 23; the last is prayer) and return its reward.
 
         The reward is the score's difference, less 0.01 if game time stood still. Must not be
         called once `terminated` or `truncated` is set.
         """
-        done = self._press(_KEYSTROKES[action]) or self._answer_prompts()
+        done = self._press(KEYS[action]) or self._answer_prompts()
         blstats = self._blstats
         time = blstats.item(nethack.NLE_BL_TIME)
         reward = _FROZEN_TIME_PENALTY if time == self._time else 0.0
@@ -180,7 +179,7 @@ class Game:
     def _answer_prompts(self) -> bool:
         """Leave every prompt no action of ours can answer; returns whether the game is over.
 
-        Questions that eat, kick and attack ask stay open: the next action answers them.
+        Questions that eat, kick, attack and pray ask stay open: the next action answers them.
         """
         done = False
         while not done:

@@ -35,11 +35,11 @@ class Seats:
     """
 
     def __init__(
-        self, state: SharedState, pool: WorkerPool, max_steps: int, next_episode: int, step: int,
-        limit: int | None, unbegun: Sequence[int],
+        self, state: SharedState, pool: WorkerPool, max_steps: int, prayer: bool,
+        next_episode: int, step: int, limit: int | None, unbegun: Sequence[int],
     ) -> None:  # fmt: skip
         self._state, self._pool = state, pool
-        self._max_steps, self._step, self._limit = max_steps, step, limit
+        self._max_steps, self._prayer, self._step, self._limit = max_steps, prayer, step, limit
         count = len(state.episode)
         self.episode = np.full(count, -1)
         self.played = np.zeros(count, np.int64)
@@ -111,7 +111,7 @@ class Seats:
         state = self._state
         replayed = []
         for row, game in enumerate(games):
-            problem = game.obstacle(self._max_steps)
+            problem = game.obstacle(self._max_steps, self._prayer)
             if row >= len(self.idle):
                 problem = f"there are only {len(self.idle)} environments"
             if problem:

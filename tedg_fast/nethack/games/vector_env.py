@@ -43,6 +43,7 @@ class VectorEnv:
     run_seed : with an episode's number it determines that episode's seeds.
     max_steps : game steps after which an episode is truncated.
     character : NLE's character string, as "mon-hum-neu-mal", or "@" for any.
+    prayer : whether there is an action to pray with, after the task's own.
     next_episode : the number of the first episode, and of those that follow
     number_step : how far apart they are, for several VectorEnvs to share them.
     unbegun : lower numbers that are to be played, too.
@@ -86,6 +87,7 @@ class VectorEnv:
         run_seed: int,
         max_steps: int,
         character: str = "mon-hum-neu-mal",
+        prayer: bool = False,
         next_episode: int = 0,
         number_step: int = 1,
         unbegun: Sequence[int] = (),
@@ -114,9 +116,9 @@ class VectorEnv:
             raise ValueError(problem)
         if num_groups > MAX_GROUPS:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
-        self.num_envs = num_envs
+        self.num_envs, self._prayer = num_envs, prayer
         make_grounder = partial(
-            grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask
+            grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask, prayer=prayer
         )
         # Built here, too, so that a hypergraph it refuses is the caller's error, not a worker's.
         grounder_here = make_grounder(1)
@@ -139,7 +141,7 @@ class VectorEnv:
         )
         self._pool = WorkerPool(setup, memory, ranges, num_workers, timeout)
         self._seats = seats = Seats(
-            self._state, self._pool, max_steps, next_episode, number_step, limit, unbegun
+            self._state, self._pool, max_steps, prayer, next_episode, number_step, limit, unbegun
         )
         self.episode, self.played, self.idle = seats.episode, seats.played, seats.idle
 
@@ -186,7 +188,7 @@ class VectorEnv:
         when the group's last step was not received yet.
         """
         rows = self.groups[group]
-        actions = require_actions(actions, rows.stop - rows.start)
+        actions = require_actions(actions, rows.stop - rows.start, self._prayer)
         self._require_started()
         if group in self._in_flight:
             raise RuntimeError(f"group {group} is playing already: call receive({group}) first")
@@ -228,7 +230,7 @@ class VectorEnv:
 
     def step(self, actions: np.ndarray) -> StepResult:
         """`send` and `receive` for all groups; `actions` and the result have all E rows."""
-        actions = require_actions(actions, self.num_envs)
+        actions = require_actions(actions, self.num_envs, self._prayer)
         self._require_started()
         self._require_idle()
         for group, rows in enumerate(self.groups):
