@@ -44,7 +44,7 @@ class RuleGames:
 
         self.rules = load_hypergraph(path)
         self.steps = sorted(steps)
-        self.grounder = Grounder(self.rules, 1, prayer=prayer)
+        self.grounder = Grounder(self.rules, 1, prayer=prayer, max_steps=self.steps[-1])
         self.raw = empty_observations(1)
         self.game = Game(self.raw[0], max_steps=self.steps[-1], character=character)
         self.observation = self.grounder.spec.empty(1)

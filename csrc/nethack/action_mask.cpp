@@ -4,6 +4,7 @@ namespace tedg::nethack {
 namespace {
 
 constexpr int kFar = Action::FIRST_FAR_MOVE - Action::FIRST_MOVE;
+constexpr int64_t kStuck = 300;  // turns in which nothing new was seen
 constexpr uint32_t kMore = 1u << Action::MORE;
 // Yes/no questions take capital letters too, which the long moves send.
 constexpr uint32_t kYes = 1u << Action::YES | 1u << (Action::YES + kFar);
@@ -29,7 +30,8 @@ uint32_t no_answers(const View& view) {
     none |= ~(kMore | moves(0xff));
   }
   if (scene.asks(Said::EAT_ITEM_PROMPT)) none |= ~(kMore | scene.told.offered);
-  if (scene.asks(Said::EAT_HERE_PROMPT | Said::ATTACK_PROMPT | Said::PRAY_PROMPT)) none |= ~(kMore | kYes | kNo);
+  if (scene.asks(Said::EAT_HERE_PROMPT | Said::ATTACK_PROMPT | Said::PRAY_PROMPT))
+    none |= ~(kMore | kYes | kNo);
   return none;
 }
 
@@ -63,7 +65,10 @@ uint32_t harmful(const View& view) {
     unsigned shunned = view.showing(Flag::EDGE);
     if (!has(view, Status::LEV | Status::FLY)) shunned |= view.showing(Flag::LAVA_OR_WATER);
     bad |= moves(shunned) | far_moves(shunned);
-    if (!has(view, Status::BLIND)) bad |= moves(view.showing(Flag::UNTOUCHABLE));
+    // What bars the only way may have to be hit by who can pray for help then.
+    const bool can_pray = view.tables.keys[Action::PRAY] != 0;
+    const bool stuck = can_pray && wrap_sub(scene.time, view.memory.discovery) >= kStuck;
+    if (!stuck && !has(view, Status::BLIND)) bad |= moves(view.showing(Flag::UNTOUCHABLE));
     if (scene.blstats[Blstats::HUNGER] == 0) bad |= 1u << Action::EAT;  // risks choking
     if (!scene.in_trouble()) bad |= 1u << Action::PRAY;  // angers the god, or wears the prayer out
   }

@@ -34,6 +34,7 @@ Memory::Memory(const Tables& tables) {
 
 void Memory::update(const Tables& tables, const Scene& scene, const uint8_t* glyphs,
                     int64_t last_action) {
+  steps = fresh ? 0 : steps + 1;
   const bool new_level = fresh || scene.level != level;
   const bool moved = new_level || scene.position != position;
   const uint8_t implied = new_level ? arrival_terrain(scene, last_action) : 0;

@@ -44,6 +44,7 @@ struct Memory {
   int64_t level, depth, time, hp, gold, experience;
   int position;                // squares
   int trail[kTrail];           // positions, newest first
+  int64_t steps;               // observations since the game began
   bool prompt;                 // the last observation was a prompt
   bool praying;                // namely whether to pray
   int64_t still;               // observations since the position changed
@@ -60,8 +61,8 @@ struct Memory {
   int next_kill;
   std::array<Event, kKills> shunned;  // where something to be walked round was seen, a ring
   int next_shunned;
-  int64_t prayed_at;           // game turn after the last prayer, kNever before the first
-  bool no_meal;  // the last eating prompt offered no letter that an action sends
+  int64_t prayed_at;  // game turn after the last prayer, kNever before the first
+  bool no_meal;       // the last eating prompt offered no letter that an action sends
   int64_t gold_gained, experience_gained;  // in the last step
   int known;                               // number of squares with known terrain
   int role;                                // place among the words of me.role

@@ -76,24 +76,23 @@ Matcher make_matcher(const Dense<double>& constants,
   return Matcher(std::move(programs), std::move(all_conditions), std::move(all_rules));
 }
 
-Grounder make_grounder(int num_games, const py::array_t<uint32_t, py::array::c_style>& properties,
-                       const py::array_t<uint8_t, py::array::c_style>& classes,
-                       const py::bytes& class_of_terrain, uint16_t stone, const py::bytes& keys,
-                       const std::vector<std::tuple<int, int64_t, int64_t>>& scaled,
-                       const std::vector<int>& log_columns,
-                       const py::array_t<float, py::array::c_style>& logs,
-                       const Dense<uint16_t>& subject, const Dense<uint8_t>& class_of_object,
-                       const Dense<double>& monsters, const Dense<uint8_t>& role_of_monster,
-                       const Dense<double>& speed_of_role, const Dense<double>& poison_proof_from,
-                       const Dense<double>& constants,
-                       const std::vector<CompiledCondition>& conditions,
-                       const std::vector<CompiledRule>& rules, bool always, double margin,
-                       bool masks) {
+Grounder make_grounder(
+    int num_games, const py::array_t<uint32_t, py::array::c_style>& properties,
+    const py::array_t<uint8_t, py::array::c_style>& classes, const py::bytes& class_of_terrain,
+    uint16_t stone, const py::bytes& keys, int64_t max_steps,
+    const std::vector<std::tuple<int, int64_t, int64_t>>& scaled,
+    const std::vector<int>& log_columns, const py::array_t<float, py::array::c_style>& logs,
+    const Dense<uint16_t>& subject, const Dense<uint8_t>& class_of_object,
+    const Dense<double>& monsters, const Dense<uint8_t>& role_of_monster,
+    const Dense<double>& speed_of_role, const Dense<double>& poison_proof_from,
+    const Dense<double>& constants, const std::vector<CompiledCondition>& conditions,
+    const std::vector<CompiledRule>& rules, bool always, double margin, bool masks) {
   Tables tables{.properties = list_of(properties),
                 .classes = list_of(classes),
                 .class_of_terrain = bytes_of<Terrain::COUNT>("class_of_terrain", class_of_terrain),
                 .stone = stone,
                 .keys = bytes_of<Action::NUM_ACTIONS>("keys", keys),
+                .max_steps = max_steps,
                 .subject = list_of(subject),
                 .class_of_object = list_of(class_of_object),
                 .monsters = list_of(monsters),
@@ -321,8 +320,8 @@ PYBIND11_MODULE(_native_grounding, module) {
   py::class_<Grounder>(module, "Grounder")
       .def(py::init(&tedg::nethack::make_grounder), py::kw_only(), py::arg("num_games"),
            py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"), py::arg("stone"),
-           py::arg("keys"), py::arg("scaled"), py::arg("log_columns"), py::arg("logs"),
-           py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
+           py::arg("keys"), py::arg("max_steps"), py::arg("scaled"), py::arg("log_columns"),
+           py::arg("logs"), py::arg("subject"), py::arg("class_of_object"), py::arg("monsters"),
            py::arg("role_of_monster"), py::arg("speed_of_role"), py::arg("poison_proof_from"),
            py::arg("constants"), py::arg("conditions"), py::arg("rules"), py::arg("always"),
            py::arg("margin"), py::arg("masks"))

@@ -56,7 +56,8 @@ struct Scene {
   }
 
   bool says(uint64_t which) const { return told.said & which; }
-  // Few hit points, as NetHack 3.6.6's pray.c counts: of those beyond 15 a level none count as lost.
+  // Few hit points, as NetHack 3.6.6's pray.c counts: of those beyond 15 a level none count as
+  // lost.
   bool near_death() const {
     const int64_t level = blstats[Blstats::XP];
     const int64_t part = level <= 5 ? 5 : level <= 13 ? 6 : level <= 21 ? 7 : level <= 29 ? 8 : 9;

@@ -23,6 +23,7 @@ struct Tables {
   std::array<uint8_t, Terrain::COUNT> class_of_terrain;
   uint16_t stone;  // the glyph of what has not been seen; unknown terrain, a blank class
   std::array<uint8_t, Action::NUM_ACTIONS> keys;  // 0: the task has no such action
+  int64_t max_steps;                              // after which a game is cut off
   std::vector<uint16_t> subject;         // [65536]: kind of monster shown, or whose corpse; 0xffff
   std::vector<uint8_t> class_of_object;  // [65536]: place among the words of item.class
   std::vector<double> monsters;          // [num_monsters, MonsterTable::COUNT]

@@ -52,7 +52,7 @@ class PlainGame:
         self.margin, self.discount = margin, discount
         self.raw = empty_observations(1)
         self.game = Game(self.raw[0], max_steps=max_steps, character="mon-hum-neu-mal")
-        self.grounder = Grounder(rules, 1, margin=margin)
+        self.grounder = Grounder(rules, 1, margin=margin, max_steps=max_steps)
         self.observation = self.grounder.spec.empty(1)
         self._begin(number)
 

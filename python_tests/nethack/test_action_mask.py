@@ -73,7 +73,7 @@ def test_some_action_is_always_allowed_and_time_can_pass():
 
 def verdict(stage: Stage, which: str = "harmful") -> set[str]:
     look = stage.show()  # where the compiled mask is the oracle's
-    found = harmful(look.scene) if which == "harmful" else impossible(look.scene, look.memory)
+    found = (harmful if which == "harmful" else impossible)(look.scene, look.memory)
     return {ACTIONS[action] for action in found}
 
 
@@ -86,12 +86,18 @@ def test_no_steps_into_lava_or_water(glyph):
     assert "east" not in verdict(stage)
 
 
-def test_a_floating_eye_is_not_hit_unless_blind():
-    stage = Stage()
+@pytest.mark.parametrize("prayer", [False, True])
+def test_a_floating_eye_is_not_hit_unless_blind_or_stuck_with_a_prayer(prayer):
+    stage = Stage(prayer=prayer)
     stage.put("north", monster("floating eye"))
     assert "north" in verdict(stage)
     stage.stat(nethack.NLE_BL_CONDITION, nethack.BL_MASK_BLIND)
     assert "north" not in verdict(stage)
+    stage.stat(nethack.NLE_BL_CONDITION, 0)
+    stage.pass_turns(299)
+    assert "north" in verdict(stage)
+    stage.pass_turns(1)  # nothing new was seen for 300 turns: it may bar the only way
+    assert ("north" in verdict(stage)) != prayer
 
 
 def test_peacefuls_are_spared_with_either_yes():

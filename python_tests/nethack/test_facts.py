@@ -10,9 +10,11 @@ from oracle import Look
 from oracle.paths import GOALS
 from staged_scenes import Stage, corpse, monster, pet, symbol, thing
 
-from tedg_fast.nethack.actions import COMPASS
+from tedg_fast.hypergraph import load_hypergraph
+from tedg_fast.nethack.actions import COMPASS, WAIT
 from tedg_fast.nethack.facts.tables import ROLES
 from tedg_fast.nethack.facts.vocabulary import vocabulary
+from tedg_fast.rules.game import GroundedGame
 
 EAST = COMPASS.index("east")
 
@@ -194,6 +196,15 @@ def test_a_staged_scene_shows_in_its_fact(name):
 def asked(kind: str, name: str) -> str:
     """Kinds of places have their attributes in common."""
     return f"{'place' if kind in GOALS else kind}.{name}"
+
+
+def test_steps_left_count_down_to_the_step_that_is_cut_off():
+    game = GroundedGame(load_hypergraph(), 0, 0, 7, "mon-hum-neu-mal")
+    for left in range(7, 0, -1):
+        assert game.grounder.facts["me"][0]["steps_left"] == left
+        game.step(WAIT)
+    assert game.game.truncated
+    game.close()
 
 
 def test_every_other_attribute_varies_in_real_games():

@@ -10,7 +10,7 @@ from nle import nethack
 
 from oracle.memory import Memory
 from oracle.scene import Scene
-from oracle.squares import DIAGONAL
+from oracle.squares import DIAGONAL, wrap
 from tedg_fast.nethack.actions import (
     DOWN,
     EAT,
@@ -36,7 +36,7 @@ _UNSURE = (nethack.BL_MASK_CONF | nethack.BL_MASK_STUN | nethack.BL_MASK_HALLU
 
 def allowed_actions(scene: Scene, memory: Memory) -> set[int]:
     there = ALL if memory.prayer else ALL - {PRAY}
-    return (there - impossible(scene, memory) - harmful(scene)) or there
+    return (there - impossible(scene, memory) - harmful(scene, memory)) or there
 
 
 def _showing(scene: Scene, flags: int) -> set[int]:
@@ -88,7 +88,7 @@ def _no_answers(scene: Scene) -> set[int]:
     return none
 
 
-def harmful(scene: Scene) -> set[int]:
+def harmful(scene: Scene, memory: Memory) -> set[int]:
     """Actions that certainly do harm and no good."""
     bad: set[int] = set()
     if not scene.prompt and not scene.more:
@@ -97,7 +97,9 @@ def harmful(scene: Scene) -> set[int]:
         if not scene.conditions & (nethack.BL_MASK_LEV | nethack.BL_MASK_FLY):
             shunned |= _showing(scene, Flag.LAVA_OR_WATER)
         bad |= _both_moves(shunned)
-        if not scene.conditions & nethack.BL_MASK_BLIND:
+        # It may bar the only way, and who can pray may be healed.
+        stuck = memory.prayer and wrap(scene.time - memory.discovery) >= 300
+        if not stuck and not scene.conditions & nethack.BL_MASK_BLIND:
             bad |= _moves(_showing(scene, Flag.UNTOUCHABLE))
         if scene.blstats[nethack.NLE_BL_HUNGER] == 0:
             bad.add(EAT)  # risks choking

@@ -128,6 +128,7 @@ def _me(scene: Scene, memory: Memory) -> dict[str, float]:
         "gold_gained": memory.gold_gained,
         "score": stat[nethack.NLE_BL_SCORE],
         "turn": scene.time,
+        "steps_left": memory.max_steps - memory.steps,
         "depth": scene.depth,
         "dungeon": dungeon if 0 <= dungeon < 8 else 8,
         "hunger": min(max(stat[nethack.NLE_BL_HUNGER], 0), 6),

@@ -98,8 +98,8 @@ class Look:
 class Oracle:
     """One game after the other. Observations must come in order."""
 
-    def __init__(self, prayer: bool = False) -> None:
-        self.memory = Memory(prayer)
+    def __init__(self, prayer: bool = False, max_steps: int = 1_000_000_000) -> None:
+        self.memory = Memory(prayer, max_steps)
         self.paths = Paths()
         self.rounds = 0  # of searching, on this level
 

@@ -111,12 +111,15 @@ class Ring:
 class Memory:
     """One game's. `update` takes in an observation and the action that led to it."""
 
-    def __init__(self, prayer: bool = False) -> None:
+    def __init__(self, prayer: bool = False, max_steps: int = 1_000_000_000) -> None:
+        self.max_steps = max_steps
+        self.steps = 0  # observations since the game began
         self.prayer = prayer  # whether there is an action to pray with
         self.fresh = True  # the next observation is the first of a new game
         self.levels: dict[int, Level] = {}  # the one left longest ago first
 
     def update(self, scene: Scene, last_action: int) -> None:
+        self.steps = 0 if self.fresh else self.steps + 1
         if self.fresh:
             self._begin(scene)
         new_level = self.fresh or scene.level != self.level

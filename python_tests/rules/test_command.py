@@ -115,7 +115,7 @@ def test_old_files_are_converted(tmp_path, capsys, refused):
         (["copy", "/nowhere/my.toml"], "/nowhere/my.toml cannot be written (No such file"),
         (["vocabulary", "monstr"], "unknown kind 'monstr'; did you mean 'monster'?"),
         (["explain", "/nowhere.toml"], "/nowhere.toml: cannot read the rule file"),
-        (["explain", "--step", "-1"], "--step is -1; it must lie in 0 … 1000000"),
+        (["explain", "--step", "-1"], "--step is -1; it must lie in 0 … 1999"),
         (["explain", "--seed", "-3"], "--seed is -3; it must lie in 0 … "),
         (["explain", "--character", "val-hum-neu-mal"], "--character is 'val-hum-neu-mal'; "),
         (["explain", "--rule", "atack"], "there is no rule 'atack'; did you mean 'attack'?"),

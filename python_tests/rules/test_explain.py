@@ -156,7 +156,7 @@ def test_a_moment_at_which_a_rule_decides_is_found(tmp_path, capsys):
 def test_a_step_after_the_end_is_refused(tmp_path, monkeypatch, capsys):
     path = written(tmp_path, rule("run", ["run d", "move d"], ["d.free"], ["d: direction"]))
     line = refused(
-        monkeypatch, capsys, "explain", path, "--seed", 1, "--step", 60000, "--character",
+        monkeypatch, capsys, "explain", path, "--seed", 1, "--step", 1999, "--character",
         "tou-hum-neu-mal", entry=cli.rules,
     )  # fmt: skip
     assert line.startswith("tedg-rules: the game ends at step ") and "; give --step " in line

@@ -6,7 +6,7 @@ from tedg_fast.legacy.errors import LegacyError
 from tedg_fast.legacy.hypergraph import V3Hypergraph
 from tedg_fast.legacy.observer import NUM_FEATURES, Observer
 from tedg_fast.nethack.actions import PRAY
-from tedg_fast.nethack.facts.grounder import MARGIN, Decide
+from tedg_fast.nethack.facts.grounder import MARGIN, NO_LIMIT, Decide
 from tedg_fast.nethack.facts.observation import (
     CONTESTED,
     INSTANCE,
@@ -40,7 +40,7 @@ class V3Grounder:
 
     Its rules propose no actions, so a decision is asked for always: raises LegacyError for another
     ``decide``, and for ``prayer``, which V3's networks do not know. It has neither margin nor mask,
-    whatever is given.
+    and does not heed when games are cut off, whatever is given.
 
     Its only memory is the number of steps played in each game, one of V3's features: a game's
     first observation after ``reset`` is step 0, and each further one counts.
@@ -55,6 +55,7 @@ class V3Grounder:
         margin: float = MARGIN,
         use_mask: bool = True,
         prayer: bool = False,
+        max_steps: int = NO_LIMIT,
     ):
         if prayer:
             raise LegacyError("V3's networks know no action to pray with: leave prayer out")

@@ -130,6 +130,8 @@ class Explain:
     """NetHack role-race-alignment-gender."""
     prayer: bool = False
     """Play with an action to pray with."""
+    max_steps: int = 2000
+    """Steps after which a game is cut off."""
     rule: str | None = None
     """Say only why this rule applied or did not."""
     until: str | None = None
@@ -147,16 +149,25 @@ class Explain:
         for name in (self.rule, self.until):
             if name is not None and name not in names:
                 raise RulesError(f"there is no rule '{name}'{hint(name, names)}")
-        moment = Moment(self.seed, self.game, self.step, self.character, self.prayer)
+        moment = Moment(
+            self.seed, self.game, self.step, self.character, self.prayer, self.max_steps
+        )
         _print(explained(rules, moment, self.rule, self.until, self.all))
 
     def _check(self) -> None:
         from tedg_fast.nethack.games.character import unplayable
 
-        for name, most in (("seed", 2**32 - 1), ("game", 2**31), ("step", _MOST_STEPS)):
+        for name, most in (("seed", 2**32 - 1), ("game", 2**31), ("max_steps", _MOST_STEPS)):
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise RulesError(f"--{name} is {value}; it must lie in 0 … {most}")
+                raise RulesError(
+                    f"--{name.replace('_', '-')} is {value}; it must lie in 0 … {most}"
+                )
+        if not 0 <= self.step < self.max_steps:
+            raise RulesError(
+                f"--step is {self.step}; it must lie in 0 … {self.max_steps - 1}: games end "
+                f"after --max-steps {self.max_steps}"
+            )
         if problem := unplayable(self.character):
             raise RulesError(f"--{problem}")
 

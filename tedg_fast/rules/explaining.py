@@ -22,19 +22,19 @@ from tedg_fast.rules.telling import (
 )
 
 _REVERSED = ("\x1b[7m", "\x1b[0m")
-_MOST_GAMES = 20  # that are searched for a moment at which a rule decides,
-_MOST_STEPS = 2000  # so many steps of each
+_MOST_GAMES = 20  # that are searched for a moment at which a rule decides
 
 
 @dataclass(frozen=True)
 class Moment:
-    """After `step` steps of game `number` under `seed`."""
+    """After `step` steps of game `number` under `seed`, which is cut off after `max_steps`."""
 
     seed: int
     number: int
     step: int
     character: str
     prayer: bool = False
+    max_steps: int = 2000
 
 
 def explained(
@@ -50,9 +50,7 @@ def explained(
     names = [operator.name for operator in rules.operators]
     if until is not None:
         moment = _found(rules, moment, names.index(until))
-    game = GroundedGame(
-        rules, moment.seed, moment.number, moment.step + 1, moment.character, prayer=moment.prayer
-    )
+    game = _game(rules, moment, moment.number)
     try:
         if not _play(game, moment.step):
             raise HypergraphError(
@@ -70,9 +68,9 @@ def explained(
         game.close()
 
 
-def _game(rules: Hypergraph, moment: Moment, number: int, max_steps: int) -> GroundedGame:
+def _game(rules: Hypergraph, moment: Moment, number: int) -> GroundedGame:
     return GroundedGame(
-        rules, moment.seed, number, max_steps, moment.character, prayer=moment.prayer
+        rules, moment.seed, number, moment.max_steps, moment.character, prayer=moment.prayer
     )
 
 
@@ -114,9 +112,7 @@ def _found(rules: Hypergraph, moment: Moment, rule: int) -> Moment:
     decides."""
     step = moment.step
     for number in range(moment.number, moment.number + _MOST_GAMES):
-        game = GroundedGame(
-            rules, moment.seed, number, step + _MOST_STEPS, moment.character, prayer=moment.prayer
-        )
+        game = _game(rules, moment, number)
         try:
             _play(game, step)
             while not game.over:

@@ -38,7 +38,13 @@ class GroundedGame:
             self._raw[0], max_steps=max_steps, character=character, screen=self._screen
         )
         self.grounder = Grounder(
-            rules, 1, decide=decide, margin=margin, use_mask=use_mask, prayer=prayer
+            rules,
+            1,
+            decide=decide,
+            margin=margin,
+            use_mask=use_mask,
+            prayer=prayer,
+            max_steps=max_steps,
         )
         self.observation = self.grounder.spec.empty(1)
         self.game.start(*episode_seeds(seed, number))

@@ -123,6 +123,7 @@ void Facts::fill_me(const View& view) {
   me[Me::gold_gained] = number(memory.gold_gained);
   me[Me::score] = number(blstats[Blstats::SCORE]);
   me[Me::turn] = number(scene.time);
+  me[Me::steps_left] = number(view.tables.max_steps - memory.steps);
   me[Me::depth] = number(scene.depth);
   // NetHack's dungeon numbers: 0 main, 1 Gehennom, 2 Mines, 3 Quest, 4 Sokoban, ... 7 the planes.
   me[Me::dungeon] = number(std::clamp<int64_t>(blstats[Blstats::DNUM], -1, 8));

@@ -34,6 +34,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(gold_gained, NUMBER, "pieces", "Gold gained in the last step.")                                 \
   F(score, NUMBER, "points", "The score that the game shows.")                                      \
   F(turn, NUMBER, "turns", "The game's turn counter.")                                              \
+  F(steps_left, NUMBER, "steps", "Steps until the game is cut off (--max-steps).")                  \
   F(depth, NUMBER, "levels", "Depth below the surface; the first level is 1.")                      \
   F(dungeon, WORD, "main,gehennom,mines,quest,sokoban,ludios,vlad,planes,other",                    \
     "The branch of the dungeon.")                                                                   \

@@ -37,6 +37,7 @@ except ModuleNotFoundError as error:
 
 Decide = Literal["contested", "always"]
 MARGIN = 1.5
+NO_LIMIT = 1_000_000_000
 BY_NO_RULE = "no rule"
 """What decided where no rule proposed what was played."""
 
@@ -70,7 +71,8 @@ class Grounder:
 
     `decide` says where a decision is asked for: where it is "contested" (above), with a `margin`
     in nats of priority, at least 0, or "always". Without `use_mask` every action of the task is
-    allowed; with `prayer` these include the last one, to pray. Raises ValueError for other
+    allowed; with `prayer` these include the last one, to pray. Games are cut off after `max_steps`,
+    which the rules may ask about. Raises ValueError for other
     settings. `rules` are the rules' names, in the order of their numbers.
     """
 
@@ -83,6 +85,7 @@ class Grounder:
         margin: float = MARGIN,
         use_mask: bool = True,
         prayer: bool = False,
+        max_steps: int = NO_LIMIT,
     ):
         if decide not in get_args(Decide):
             known = " or ".join(map(repr, get_args(Decide)))
@@ -100,6 +103,7 @@ class Grounder:
             class_of_terrain=CLASS_OF_TERRAIN.tobytes(),
             stone=nethack.GLYPH_CMAP_OFF,
             keys=KEYS if prayer else KEYS[:PRAY] + b"\0",
+            max_steps=max_steps,
             scaled=SCALED,
             log_columns=LOGS,
             logs=LOG_TABLE,

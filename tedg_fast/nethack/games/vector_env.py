@@ -52,7 +52,7 @@ class VectorEnv:
     every_step : whether each game step is a decision, also where the rules would carry on; the
         observation's `rule_action` tells where, and with what.
     grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph, a
-        number of games, and these three settings by their names.
+        number of games, and these settings, `prayer` and `max_steps` by their names.
     num_groups : groups of consecutive environments, of nearly equal size; by default as many as
         are needed for at most `GROUP_SIZE` environments each, but at least 2, and no more than
         `MAX_GROUPS`.
@@ -118,7 +118,13 @@ class VectorEnv:
             raise ValueError(f"num_groups must be at most {MAX_GROUPS}, not {num_groups}")
         self.num_envs, self._prayer = num_envs, prayer
         make_grounder = partial(
-            grounder, hypergraph, decide=decide, margin=margin, use_mask=use_mask, prayer=prayer
+            grounder,
+            hypergraph,
+            decide=decide,
+            margin=margin,
+            use_mask=use_mask,
+            prayer=prayer,
+            max_steps=max_steps,
         )
         # Built here, too, so that a hypergraph it refuses is the caller's error, not a worker's.
         grounder_here = make_grounder(1)
