@@ -4,9 +4,10 @@
     python bench/rules_alone.py --rules my.toml --games 200 --steps 2000 --roles none
 
 Every game is played once, to the largest of --steps; what it had reached at the shorter lengths is
-noted on the way. Games of the same seed are the same for every rule file. With --record the table
-is written to bench/results/rules_alone.md and every game to rules_alone/<name>.csv.gz beside it,
-which later tables show again as rows of their own.
+noted on the way. With --prayer it is played once to each of --steps. Games of the same seed are the
+same for every rule file. With --record the table is written to bench/results/rules_alone.md
+(rules_alone_prayer.md with --prayer) and every game to rules_alone/<name>.csv.gz beside it, which
+later tables show again as rows of their own.
 """
 
 import argparse
@@ -42,16 +43,26 @@ class RuleGames:
     def __init__(self, path: str | None, steps: tuple[int, ...], character: str, prayer: bool):
         from tedg_fast.nethack.games.game import Game, empty_observations
 
-        self.rules = load_hypergraph(path)
-        self.steps = sorted(steps)
-        self.grounder = Grounder(self.rules, 1, prayer=prayer, max_steps=self.steps[-1])
+        rules = load_hypergraph(path)
         self.raw = empty_observations(1)
-        self.game = Game(self.raw[0], max_steps=self.steps[-1], character=character)
-        self.observation = self.grounder.spec.empty(1)
+        self.passes = []
+        for marked in each_pass(steps, prayer):
+            grounder = Grounder(rules, 1, prayer=prayer, max_steps=marked[-1])
+            game = Game(self.raw[0], max_steps=marked[-1], character=character)
+            self.passes.append((game, grounder, marked))
+        self.observation = grounder.spec.empty(1)
 
     def play(self, seed: int, number: int) -> dict:
-        """One game: what it had reached after each number of steps, and how it ended."""
-        game, grounder = self.game, self.grounder
+        """One game: what it had reached after each number of steps; its longest pass's end."""
+        marks = [mark for each in self.passes for mark in self._pass(seed, number, *each)]
+        game, grounder, _ = self.passes[-1]
+        return {
+            "seed": seed, "number": number, "marks": marks, "length": game.length,
+            "end": game.killer or game.ending, "decided": grounder.decided(0).sum(0),
+            "steps": sum(game.length for game, *_ in self.passes),
+        }  # fmt: skip
+
+    def _pass(self, seed: int, number: int, game, grounder, steps: tuple[int, ...]) -> list[tuple]:
         game.start(*episode_seeds(seed, number))
         grounder.reset(0)
         draws = np.random.default_rng([seed, number, 1])
@@ -62,15 +73,18 @@ class RuleGames:
             last[:], _ = grounder.choose(self.observation, draws.random(1))
             game.step(int(last[0]))
             done = game.terminated or game.truncated
-            while len(marks) < len(self.steps) and (done or game.length >= self.steps[len(marks)]):
-                alive = game.length >= self.steps[len(marks)] and not game.terminated
+            while len(marks) < len(steps) and (done or game.length >= steps[len(marks)]):
+                alive = game.length >= steps[len(marks)] and not game.terminated
                 marks.append((game.true_score, bool(alive), game.depth))
             if done:
                 grounder.end(0, int(last[0]))
-                return {
-                    "seed": seed, "number": number, "marks": marks, "length": game.length,
-                    "end": game.killer or game.ending, "decided": grounder.decided(0).sum(0),
-                }  # fmt: skip
+                return marks
+
+
+def each_pass(steps: tuple[int, ...], prayer: bool) -> list[tuple[int, ...]]:
+    """The lengths that one pass through a game notes. With prayer the packaged rules heed how many
+    steps are left, so every length is played by itself."""
+    return [(length,) for length in steps] if prayer else [steps]
 
 
 _games: RuleGames
@@ -204,7 +218,7 @@ def main() -> None:
         options.workers,
     )
     seconds = time.perf_counter() - begun
-    total = sum(game["length"] for game in played)
+    total = sum(game["steps"] for game in played)
     rows = {name: recorded(name, steps) for name in options.beside}
     rows[options.record or Path(options.rules or "packaged").stem] = played
     lines = [
@@ -232,7 +246,7 @@ def main() -> None:
         print("\n".join(lines))
         return
     save(options.record, played, steps)
-    write("rules_alone", lines)
+    write("rules_alone_prayer" if options.prayer else "rules_alone", lines)
 
 
 if __name__ == "__main__":
