@@ -44,8 +44,8 @@ class AblateConfig:
     """Seeds of the training runs, the same for every arm. Their number decides how sure a look of
     --early-stop must be, so it is to be chosen before the first one."""
     early_stop: bool = True
-    """After each seed from the third on, run an arm no further whose difference from the full
-    system is clear (Student's paired t at a level of 0.05 / looks)."""
+    """After each seed from the third on, run an arm no further whose final policies' difference
+    from the full system's is clear (Student's paired t at a level of 0.05 / looks)."""
     indifference: float = 0.0
     """Run an arm no further, either, whose difference is surely smaller than this many percent of
     the full system's score; 0: only those that differ."""

@@ -1,8 +1,8 @@
 """When a grid stops running an arm: a sequential test of its difference from the full system.
 
-After each complete seed from the third on the paired differences so far are looked at with
-Student's t. L looks are L chances to be wrong, so each has a level of 0.05 / L (Bonferroni): that
-is valid whatever the dependence between looks, and simple.
+After each complete seed from the third on the paired differences of the final policies' scores so
+far are looked at with Student's t. L looks are L chances to be wrong, so each has a level of
+0.05 / L (Bonferroni): that is valid whatever the dependence between looks, and simple.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def verdict(
     """What the first look says that settles an arm: ``seeds``, after how many, and ``how``; None
     while the arm is open, and without looks.
 
-    ``arm`` and ``full`` are the scores of finished runs by seed; a look waits for all runs of its
+    ``arm`` and ``full`` are the scores of evaluated runs by seed; a look waits for all runs of its
     seeds, so that no verdict depends on which run ends first. An arm differs when 0 lies outside of
     the interval of its mean difference; it does not matter when the interval lies within ±
     ``indifference`` percent of the full system's mean.

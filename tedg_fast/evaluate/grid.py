@@ -52,9 +52,7 @@ def grid(
             agents = list(_agents(evaluations[trial.name]).values())
             runs[trial.arm][trial.seed] = measure(run, agents[0] if agents else None, others)
     seeds = list(dict.fromkeys(trial.seed for trial in trials))
-    scores = {
-        arm: {seed: run["true_score"] for seed, run in done.items()} for arm, done in runs.items()
-    }
+    scores = {arm: _evaluated(done) for arm, done in runs.items()}
     verdicts = {
         arm: verdict(scores[arm], scores[FULL], seeds, looks, indifference)
         for arm in arms
@@ -289,9 +287,10 @@ def _early_stop(record: dict[str, Any]) -> list[str]:
         return []
     verdicts = (f"- {arm}: {in_words(found, number)}" for arm, found in record["verdicts"].items())
     return [
-        f"After each seed from number {FIRST_LOOK} on the differences so far are looked at; an arm "
-        f"that this settles is run no further. For {looks} looks the interval and p of less {FULL} "
-        f"are those at the level of a look, 0.05 / {looks} (p is multiplied by {looks}): "
+        f"After each seed from number {FIRST_LOOK} on the final policies' differences so far are "
+        "looked at (below: the same games for all); an arm that this settles is run no further. "
+        f"For {looks} looks the interval and p of less {FULL} are those at the level of a look, "
+        f"0.05 / {looks} (p is multiplied by {looks}): "
         "Bonferroni's correction, valid whatever the dependence between looks.",
         "\n".join(verdicts),
     ]
