@@ -15,6 +15,7 @@ from pathlib import Path
 
 import record
 
+from tedg_fast import cli
 from tedg_fast.arguments import parsed
 from tedg_fast.evaluate import ablation
 from tedg_fast.evaluate.grid import report
@@ -43,7 +44,8 @@ def main() -> None:
     *begins, command = record.header()
     lines = [f"# Ablation: {own.name}", "", *begins]
     lines += [*(f"- command: `{earlier}`" for earlier in own.after), command, ""]
-    ablation.main(grid)
+    sys.argv = [ablation.PROGRAM, *grid]
+    cli.ablate()  # as the command: a stop ends its runs, too
     flags = grid[: grid.index("--")] if "--" in grid else grid
     results = Path(parsed(ablation.AblateConfig, flags, ablation.PROGRAM).results)
     found = json.loads((results / "ablation.json").read_text())
