@@ -36,6 +36,10 @@ def _packaged(column: str) -> Cell:
     return Cell("rules_alone", "packaged, 2,000", column)
 
 
+def _prayed(column: str) -> Cell:
+    return Cell("rules_alone_prayer", "packaged_prayer, 2,000", column)
+
+
 def _speed(row: str, column: str = "steps/s") -> Cell:
     return Cell("throughput", row, column)
 
@@ -57,7 +61,10 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
     ("README.md", "| trained on these for 100 episodes | {} | 100 |", [FIRST]),
     ("README.md", "| trained on these for 500 episodes, the last hundred | {} | 100 |",
      [WINDOWS[3]]),
-    ("README.md", "| the same rules without their priorities, alone | {} | {} |",
+    ("README.md", "with an action to pray with "
+     "([`--prayer`](docs/training.md#prayer-and-longer-games)) | {} | {} |",
+     [_prayed("mean true score"), _prayed("games")]),
+    ("README.md", "| the packaged rules without their priorities, alone | {} | {} |",
      [UNRANKED._replace(column="rules alone"), UNRANKED._replace(column="games")]),
     ("README.md", "| trained on those for 500 episodes, five runs | {} | 1,000 |", [GRID]),
     ("docs/tutorial.md", "after 100 episodes a true score of {}, in episodes 401 to 500 one of {}. "
