@@ -97,7 +97,8 @@ def test_a_grid_stops_an_arm_early_and_once_done_stays_as_it_is(tmp_path, monkey
 
     grid = [
         "--arms", "full", "frozen-gat", "graph-off", "--seeds", 1, 2, 3, 4, "--parallel", 2,
-        "--episodes", 4, "--eval-episodes", 3, "--results", tmp_path,
+        "--episodes", 4, "--eval-episodes", 1, "--eval-seed", 1005,
+        "--results", tmp_path,
     ]  # fmt: skip
     early = ("--indifference", 100)
     printed, there, table = ablate(*early)

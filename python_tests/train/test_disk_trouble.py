@@ -72,7 +72,7 @@ def test_disk_full_to_the_end(whole, tmp_path, monkeypatch):
 
 
 def test_disk_full_for_a_while(whole, tmp_path):
-    ended = run_on_full_disk(tmp_path, "full", 4, 6)
+    ended = run_on_full_disk(tmp_path, "full", 2, 4)
     assert ended.returncode == 0
     assert ended.stderr == ""
     folder = tmp_path / "full"

@@ -54,7 +54,8 @@ class Arm:
     @property
     def games(self) -> dict[str, Any]:
         """What its games were; V3's logs do not say."""
-        return {name: self.runs[0].config.get(name) for name in GAMES if not self.is_v3}
+        config = {"prayer": False} | self.runs[0].config  # which earlier logs do not have
+        return {name: config.get(name) for name in GAMES if not self.is_v3}
 
     @property
     def seeds(self) -> list[Any]:
@@ -122,7 +123,7 @@ def unlike_games(first: Arm, second: Arm) -> list[str]:
 
 def as_recorded(arm: Arm) -> bool:
     """Whether an arm's games are like those that were recorded."""
-    return arm.is_v3 or tuple(arm.games.values()) == (RECORDED_CHARACTER, RECORDED_STEPS)
+    return arm.is_v3 or tuple(arm.games.values()) == (RECORDED_CHARACTER, RECORDED_STEPS, False)
 
 
 @dataclass(frozen=True)
