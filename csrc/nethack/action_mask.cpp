@@ -30,8 +30,8 @@ uint32_t no_answers(const View& view) {
     none |= ~(kMore | moves(0xff));
   }
   if (scene.asks(Said::EAT_ITEM_PROMPT)) none |= ~(kMore | scene.told.offered);
-  if (scene.asks(Said::EAT_HERE_PROMPT | Said::ATTACK_PROMPT | Said::PRAY_PROMPT))
-    none |= ~(kMore | kYes | kNo);
+  constexpr uint64_t kYesOrNo = Said::EAT_HERE_PROMPT | Said::ATTACK_PROMPT | Said::PRAY_PROMPT;
+  if (scene.asks(kYesOrNo)) none |= ~(kMore | kYes | kNo);
   return none;
 }
 
@@ -65,7 +65,7 @@ uint32_t harmful(const View& view) {
     unsigned shunned = view.showing(Flag::EDGE);
     if (!has(view, Status::LEV | Status::FLY)) shunned |= view.showing(Flag::LAVA_OR_WATER);
     bad |= moves(shunned) | far_moves(shunned);
-    // What bars the only way may have to be hit by who can pray for help then.
+    // What bars the only way may be worth a blow to those who can pray for help afterwards.
     const bool can_pray = view.tables.keys[Action::PRAY] != 0;
     const bool stuck = can_pray && wrap_sub(scene.time, view.memory.discovery) >= kStuck;
     if (!stuck && !has(view, Status::BLIND)) bad |= moves(view.showing(Flag::UNTOUCHABLE));

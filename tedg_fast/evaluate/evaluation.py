@@ -202,8 +202,9 @@ def show(record: dict[str, Any]) -> None:
     alike = {tuple(entry["games"].items()) for entry in entries.values()}
     games = ""
     if len(alike) == 1:
-        games = " of at most {max_steps} steps as {character}".format_map(both := dict(alike.pop()))
-        games += " with prayer" if both["prayer"] else ""
+        setting = dict(alike.pop())
+        games = " of at most {max_steps} steps as {character}".format_map(setting)
+        games += " with prayer" if setting["prayer"] else ""
     table.show(
         f"{config['episodes']} games{games}, seed {config['seed']}: mean ± half of its 95 % "
         "interval (median)",

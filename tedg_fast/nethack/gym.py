@@ -29,7 +29,7 @@ class NetHackVectorEnv(gymnasium.vector.VectorEnv):
     observations, dicts of arrays as in ``Observation``. A game that ends is followed by the next
     in the same step. Every game step is a step here; what the rules would carry out by themselves
     is the observation's ``rule_action``, -1 where they leave a choice (``decide`` and ``margin`` as
-    in ``tedg_fast.nethack.facts.grounder``).
+    in ``tedg_fast.nethack.facts.grounder``). With ``prayer`` there is a 24th action, to pray.
 
     ``info["episodes"]`` are those that ended; ``info["final_obs"]`` is the last observation of each
     game that was cut off, where ``info["_final_obs"]`` says so: a game that is over shows nothing

@@ -51,8 +51,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(hallucinating, TRUTH, "", "Hallucinating.")                                                     \
   F(levitating, TRUTH, "", "Levitating or flying.")                                                 \
   F(dying, TRUTH, "", "Turning to stone or slime, strangled, poisoned by food or terminally ill.")  \
-  F(in_trouble, TRUTH, "",                                                                          \
-    "In what a god helps against: dying, weak with hunger, or with at most 5 or about a sixth of the hit points.") \
+  F(in_trouble, TRUTH, "", "Dying, weak with hunger, or with at most 5 or about a sixth of the hit points: a god helps.") \
   F(can_pray, TRUTH, "", "The task has an action to pray with (--prayer).")                         \
   F(since_prayer, NUMBER, "turns", "Game turns since the last prayer; more than 10000 before the first.") \
   F(trapped, TRUTH, "", "Something may hold the player on this square: a trap, a pit, a web.")      \
@@ -106,7 +105,7 @@ enum class FactType { kNumber, kTruth, kWord };
   F(guard, TRUTH, Said::GUARD, "A vault's guard speaks.")
 
 #define TEDG_PROMPT(F)                                                                              \
-  F(kind, WORD, "none,more,direction,eat_item,eat_here,attack,pray,other",                               \
+  F(kind, WORD, "none,more,direction,eat_item,eat_here,attack,pray,other",                          \
     "What the game waits for; at a prompt it reads the next key as an answer.")                     \
   F(food, NUMBER, "letters", "Letters an eating prompt offers that an action's key can answer.")
 

@@ -72,8 +72,8 @@ class Grounder:
     `decide` says where a decision is asked for: where it is "contested" (above), with a `margin`
     in nats of priority, at least 0, or "always". Without `use_mask` every action of the task is
     allowed; with `prayer` these include the last one, to pray. Games are cut off after `max_steps`,
-    which the rules may ask about. Raises ValueError for other
-    settings. `rules` are the rules' names, in the order of their numbers.
+    about which rules may ask. Raises ValueError for other settings. `rules` are the rules' names,
+    in the order of their numbers.
     """
 
     def __init__(
