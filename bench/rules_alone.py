@@ -4,8 +4,8 @@
     python bench/rules_alone.py --rules my.toml --games 200 --steps 2000 --roles none
 
 Every game is played once, to the largest of --steps; what it had reached at the shorter lengths is
-noted on the way. With --prayer it is played once to each of --steps. Games of the same seed are the
-same for every rule file. With --record the table is written to bench/results/rules_alone.md
+noted on the way. With --prayer, and by a rule file that asks for the steps left, it is played once
+to each of --steps. Games of the same seed are the same for every rule file. With --record the table is written to bench/results/rules_alone.md
 (rules_alone_prayer.md with --prayer) and every game to rules_alone/<name>.csv.gz beside it, which
 later tables show again as rows of their own.
 """
@@ -46,7 +46,8 @@ class RuleGames:
         rules = load_hypergraph(path)
         self.raw = empty_observations(1)
         self.passes = []
-        for marked in each_pass(steps, prayer):
+        own = path is not None and any("steps_left" in each.text for each in rules.conditions)
+        for marked in each_pass(steps, prayer or own):
             grounder = Grounder(rules, 1, prayer=prayer, max_steps=marked[-1])
             game = Game(self.raw[0], max_steps=marked[-1], character=character)
             self.passes.append((game, grounder, marked))
@@ -81,10 +82,10 @@ class RuleGames:
                 return marks
 
 
-def each_pass(steps: tuple[int, ...], prayer: bool) -> list[tuple[int, ...]]:
-    """The lengths that one pass through a game notes. With prayer the packaged rules heed how many
-    steps are left, so every length is played by itself."""
-    return [(length,) for length in steps] if prayer else [steps]
+def each_pass(steps: tuple[int, ...], heeded: bool) -> list[tuple[int, ...]]:
+    """The lengths that one pass through a game notes: each by itself where the rules heed how many
+    steps are left. The packaged ones do only with prayer."""
+    return [(length,) for length in steps] if heeded else [steps]
 
 
 _games: RuleGames
