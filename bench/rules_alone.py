@@ -5,9 +5,9 @@
 
 Every game is played once, to the largest of --steps; what it had reached at the shorter lengths is
 noted on the way. With --prayer, and by a rule file that asks for the steps left, it is played once
-to each of --steps. Games of the same seed are the same for every rule file. With --record the table is written to bench/results/rules_alone.md
-(rules_alone_prayer.md with --prayer) and every game to rules_alone/<name>.csv.gz beside it, which
-later tables show again as rows of their own.
+to each of --steps. Games of the same seed are the same for every rule file. With --record the table
+is written to bench/results/rules_alone.md (rules_alone_prayer.md with --prayer) and every game to
+rules_alone/<name>.csv.gz beside it, which later tables show again as rows of their own.
 """
 
 import argparse
