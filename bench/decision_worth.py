@@ -35,7 +35,7 @@ class Branches:
 
     def __init__(self, path: str | None, margin: float, steps: int, character: str):
         self.rules, self.margin, self.steps = load_hypergraph(path), margin, steps
-        grounder = Grounder(self.rules, 1, margin=margin)
+        grounder = Grounder(self.rules, 1, margin=margin, max_steps=steps)
         raw = empty_observations(1)
         self.observation, last = grounder.spec.empty(1), grounder.spec.empty(1)
         self.bound = grounder.bind(raw, self.observation, last, np.zeros_like(last.active_bits))

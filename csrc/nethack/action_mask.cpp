@@ -66,8 +66,8 @@ uint32_t harmful(const View& view) {
     if (!has(view, Status::LEV | Status::FLY)) shunned |= view.showing(Flag::LAVA_OR_WATER);
     bad |= moves(shunned) | far_moves(shunned);
     // What bars the only way may be worth a blow to those who can pray for help afterwards.
-    const bool can_pray = view.tables.keys[Action::PRAY] != 0;
-    const bool stuck = can_pray && wrap_sub(scene.time, view.memory.discovery) >= kStuck;
+    const bool stuck =
+        view.tables.has_prayer() && wrap_sub(scene.time, view.memory.discovery) >= kStuck;
     if (!stuck && !has(view, Status::BLIND)) bad |= moves(view.showing(Flag::UNTOUCHABLE));
     if (scene.blstats[Blstats::HUNGER] == 0) bad |= 1u << Action::EAT;  // risks choking
     if (!scene.in_trouble()) bad |= 1u << Action::PRAY;  // angers the god, or wears the prayer out

@@ -35,6 +35,7 @@ struct Tables {
   std::vector<int> log_columns;
   std::vector<float> logs;  // [i]: the feature of value i; the last entry stands for all beyond
 
+  bool has_prayer() const { return keys[Action::PRAY] != 0; }
   // Bits of the actions that the task has.
   uint32_t actions() const {
     uint32_t bits = 0;

@@ -33,8 +33,8 @@ class Moment:
     number: int
     step: int
     character: str
-    prayer: bool = False
-    max_steps: int = 2000
+    prayer: bool
+    max_steps: int
 
 
 def explained(

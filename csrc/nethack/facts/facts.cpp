@@ -139,7 +139,7 @@ void Facts::fill_me(const View& view) {
   me[Me::levitating] = has(Status::LEV | Status::FLY);
   me[Me::dying] = has(Scene::kDying);
   me[Me::in_trouble] = scene.in_trouble();
-  me[Me::can_pray] = view.tables.keys[Action::PRAY] != 0;
+  me[Me::can_pray] = view.tables.has_prayer();
   me[Me::since_prayer] = number(wrap_sub(scene.time, memory.prayed_at));
   me[Me::trapped] = memory.trapped;
   me[Me::engulfed] = (view.seen & Flag::ENGULFED) != 0;
