@@ -49,6 +49,10 @@ struct GatRange {
   int64_t sample, first_head, last_head, begin, end;  // heads and rows are [first, last)
 };
 
+// Edges whose weights are added one by one; a longer row's sum is that of its blocks. A float that
+// adds up a million like weights one by one is wrong by a hundredth.
+constexpr int64_t kSumBlock = 1024;
+
 // Kernels that take one head at a time (`gat`), or up to kMostHeads side by side (`gat_heads`).
 constexpr int64_t kMostHeads = 8;
 

@@ -80,6 +80,16 @@ def test_very_uneven_degrees():
     check(graph, arguments, torch.float32)
 
 
+@pytest.mark.parametrize("heads", [1, 3, 8])
+def test_weights_of_a_hub_add_up_to_one(heads):
+    """Two hundred thousand like weights: added one by one in float32 they lose a thousandth."""
+    count = 200_000
+    graph = Graph([list(range(count)), [0] * count], count, 1)
+    scores = torch.full((1, count, heads), 0.3)
+    total = gat_attention_weights(scores, scores[:, :1], graph).double().sum(1)
+    assert (total - 1).abs().max() < 3e-5
+
+
 def test_isolated_targets_get_zeros():
     graph, arguments = attention_problem(masked=True)
     arguments["node_mask"][:] = False

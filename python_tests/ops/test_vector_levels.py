@@ -9,8 +9,8 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 FILES = (
-    "ops/test_embedding.py", "ops/test_gat_attention.py", "ops/test_graph_batch.py",
-    "ops/test_routing.py", "ops/test_losses.py",
+    "ops/test_edge_attention.py", "ops/test_embedding.py", "ops/test_gat_attention.py",
+    "ops/test_gatv2.py", "ops/test_graph_batch.py", "ops/test_losses.py", "ops/test_routing.py",
     "policy/test_player.py::test_play_equals_the_policys_pass",
 )  # fmt: skip
 

@@ -46,13 +46,19 @@ TEDG_INLINE vec<A> gather(const A* values, const int32_t* index) {
   return v;
 }
 
+// The sum of values[0..count), by blocks of kSumBlock.
 template <class A>
 TEDG_INLINE A row_sum(const A* values, int64_t count) {
-  vec<A> sum = {};
-  for (int64_t k = 0; k < count; k += kLanes<A>) {
-    sum += first_lanes<A>(load(values + k), count - k, A{0});
+  A total = 0;
+  for (int64_t at = 0; at < count; at += kSumBlock) {
+    const int64_t end = count - at < kSumBlock ? count : at + kSumBlock;
+    vec<A> sum = {};
+    for (int64_t k = at; k < end; k += kLanes<A>) {
+      sum += first_lanes<A>(load(values + k), end - k, A{0});
+    }
+    total += sum_lanes<A>(sum);
   }
-  return count > 0 ? sum_lanes<A>(sum) : A{0};
+  return total;
 }
 
 template <class A>

@@ -57,22 +57,27 @@ TEDG_INLINE auto by_heads(int64_t heads, const F& f) {
   return f(HeadCount<8>{});
 }
 
-// The sums of entries [begin, end) of values, kHeads numbers each.
+// The sums of entries [begin, end) of values, kHeads numbers each, by blocks of kSumBlock.
 template <class A, int kHeads>
 TEDG_INLINE heads_vec<A, kHeads> sum_heads(const A* values, int64_t begin, int64_t end) {
-  heads_vec<A, kHeads> sum = {};
-  if constexpr (kHeads < kLanes<A>) {  // in full vectors, whose parts are added last
-    vec<A> all = {};
-    for (int64_t k = begin * kHeads; k < end * kHeads; k += kLanes<A>) {
-      all += first_lanes<A>(load(values + k), end * kHeads - k, A{0});
+  heads_vec<A, kHeads> total = {};
+  for (int64_t at = begin; at < end; at += kSumBlock) {
+    const int64_t stop = end - at < kSumBlock ? end : at + kSumBlock;
+    heads_vec<A, kHeads> sum = {};
+    if constexpr (kHeads < kLanes<A>) {  // in full vectors, whose parts are added last
+      vec<A> all = {};
+      for (int64_t k = at * kHeads; k < stop * kHeads; k += kLanes<A>) {
+        all += first_lanes<A>(load(values + k), stop * kHeads - k, A{0});
+      }
+      A lanes[kLanes<A>];
+      store(lanes, all);
+      for (int i = 0; i < kLanes<A>; i += kHeads) sum += load_heads<A, kHeads>(lanes + i);
+    } else {
+      for (int64_t k = at; k < stop; ++k) sum += load_heads<A, kHeads>(values + k * kHeads);
     }
-    A lanes[kLanes<A>];
-    store(lanes, all);
-    for (int i = 0; i < kLanes<A>; i += kHeads) sum += load_heads<A, kHeads>(lanes + i);
-  } else {
-    for (int64_t k = begin; k < end; ++k) sum += load_heads<A, kHeads>(values + k * kHeads);
+    total += sum;
   }
-  return sum;
+  return total;
 }
 
 // Entries [begin, end) of values, and up to a vector's worth more, less `by`.
