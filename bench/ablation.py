@@ -39,11 +39,9 @@ def main() -> None:
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="of the record, after ablation_")
-    parser.add_argument("--after", action="append", default=[], metavar="COMMAND")
+    record.add_after(parser)
     own, grid = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
-    *begins, command = record.header()
-    lines = [f"# Ablation: {own.name}", "", *begins]
-    lines += [*(f"- command: `{earlier}`" for earlier in own.after), command, ""]
+    lines = [f"# Ablation: {own.name}", "", *record.header(after=own.after), ""]
     sys.argv = [ablation.PROGRAM, *grid]
     cli.ablate()  # as the command: a stop ends its runs, too
     flags = grid[: grid.index("--")] if "--" in grid else grid

@@ -1,5 +1,6 @@
 """What every recorded result begins with, and where results go."""
 
+import argparse
 import datetime
 import json
 import os
@@ -69,12 +70,16 @@ def kernels() -> str:
 
 
 def header(
-    packages: Sequence[str] = PACKAGES, ours: bool = True, runs: Sequence[Path] = ()
+    packages: Sequence[str] = PACKAGES,
+    ours: bool = True,
+    runs: Sequence[Path] = (),
+    after: Sequence[str] = (),
 ) -> list[str]:
     """What a record begins with, as it is now; ask before anything is measured.
 
     ``ours``: this package is what runs, and so its kernels are named. ``runs``: folders of the runs
-    that are looked at; the commands that made them come before the record's own.
+    that are looked at; the commands that made them come before the record's own, and so do those
+    that ``after`` names.
     """
     if commit().endswith("-dirty"):
         print(f"{UNCOMMITTED}: the result will be shown, not recorded", file=sys.stderr)
@@ -86,9 +91,15 @@ def header(
         + ", ".join(installed(package) for package in packages),
         f"- commit: {commit()}",
         f"- date: {datetime.date.today()}",
-        *(f"- command: `{training_command(run)}`" for run in runs),
+        *(f"- command: `{earlier}`" for earlier in [*map(training_command, runs), *after]),
         f"- command: `{command()}`",
     ]
+
+
+def add_after(parser: argparse.ArgumentParser) -> None:
+    """The flag of scripts that read files: which commands made them, for the record to name."""
+    help = "a command that made a file which this one reads; may be given several times"
+    parser.add_argument("--after", action="append", default=[], metavar="COMMAND", help=help)
 
 
 def training_command(run: Path) -> str:

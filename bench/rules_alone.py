@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from record import RESULTS, cores, header, interval, table, write
+from record import RESULTS, add_after, cores, header, interval, table, write
 
 from tedg_fast.hypergraph import HypergraphError, load_hypergraph
 from tedg_fast.nethack.facts.grounder import BY_NO_RULE, Grounder
@@ -201,13 +201,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(cores()))
     parser.add_argument("--record", metavar="NAME", help="keep the games under this name")
     parser.add_argument("--beside", nargs="*", default=[], help="names of records to show, too")
+    add_after(parser)
     options = parser.parse_args()
     try:
         load_hypergraph(options.rules)
     except HypergraphError as error:
         sys.exit(f"rules_alone: {error}")
     steps = tuple(sorted(options.steps))
-    begins = header(("numpy", "nle"))
+    begins = header(("numpy", "nle"), after=options.after)
     begun = time.perf_counter()
     played = play_all(
         options.rules,
