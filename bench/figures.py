@@ -40,6 +40,10 @@ def _prayed(column: str) -> Cell:
     return Cell("rules_alone_prayer", "packaged_prayer, 2,000", column)
 
 
+def _together(arm: str, column: str) -> Cell:
+    return Cell("grids_together", arm, column)
+
+
 def _speed(row: str, column: str = "steps/s") -> Cell:
     return Cell("throughput", row, column)
 
@@ -66,6 +70,9 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      [_prayed("mean true score"), _prayed("games")]),
     ("README.md", "In games of 5,000 steps with prayer the rules alone reach {}.",
      [Cell("rules_alone_prayer", "packaged_prayer, 5,000", "mean true score")]),
+    ("README.md", "the final policies reach {}, with a frozen", [_together("frozen-gat", "full")]),
+    ("README.md", "Manager {}, and without its constraint {}.",
+     [_together("frozen-gat", "true score"), _together("no-manager", "true score")]),
     ("README.md", "| the packaged rules without their priorities, alone | {} | {} |",
      [UNRANKED._replace(column="rules alone"), UNRANKED._replace(column="games")]),
     ("README.md", "| trained on those for 500 episodes, five runs | {} | 1,000 |", [GRID]),
@@ -98,6 +105,8 @@ TABLES: list[tuple[str, str, int]] = [
     ("docs/training.md", "rules_alone_prayer", 1),
     ("docs/learning.md", "ablation_unranked_phases", 1),
     ("docs/learning.md", "ablation_unranked_phases", 2),
+    ("docs/learning.md", "grids_together", 1),
+    ("docs/learning.md", "grids_together", 2),
 ]
 """Page, record, and the number of the record's table that stands there, between two comments."""
 
