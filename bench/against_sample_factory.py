@@ -15,10 +15,12 @@ what NLE alone plays in each.
 """
 
 import argparse
+import json
 import multiprocessing
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100_000, help="more than so many are trained")
     parser.add_argument("--raw-steps", type=int, default=100_000, help="of NLE alone, each time")
     parser.add_argument("--name", default="", help="added to the results' names")
+    parser.add_argument("--out", type=Path, help="put the numbers into this file; record nothing")
     parser.add_argument("flags", nargs="*", help="for Sample Factory, after --")
     arguments = parser.parse_args()
     cores = record.cores()
@@ -157,6 +160,9 @@ def main() -> None:
     run = train_in_new_process(arguments.steps, arguments.flags)
     raw.append(raw_speed(arguments.raw_steps, cores[-1]))
 
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps({"run": run, "raw": raw}))
+        return
     name = "_".join(filter(None, ["sample_factory", arguments.name]))
     flags = f"- flags: `{' '.join([*SETUP, *arguments.flags])}`"
     lines = ["# Sample Factory's APPO on the same games", "", *header, flags, ""]

@@ -15,6 +15,7 @@ A further, short run goes under PyTorch's profiler. Writes bench/results/through
 import argparse
 import json
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -138,10 +139,13 @@ def report(
 
 
 def run_sample_factory(python: str) -> dict:
-    """What ``against_sample_factory.py`` writes, run by the ``python`` of its own environment."""
+    """What ``against_sample_factory.py`` measures, run by the ``python`` of its own environment."""
     script = Path(__file__).with_name("against_sample_factory.py")
-    subprocess.run([python, str(script)], check=True, stdout=subprocess.DEVNULL)
-    return json.loads((record.RESULTS / "sample_factory.json").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "measured.json"
+        command = [python, str(script), "--out", str(out)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return json.loads(out.read_text())
 
 
 def main() -> None:
