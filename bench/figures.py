@@ -70,6 +70,9 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      [_prayed("mean true score"), _prayed("games")]),
     ("README.md", "In games of 5,000 steps with prayer the rules alone reach {}.",
      [Cell("rules_alone_prayer", "packaged_prayer, 5,000", "mean true score")]),
+    ("README.md", "reach {}, and {} of their games go on then.",
+     [Cell("rules_alone_prayer", "careful_prayer, 5,000", column)
+      for column in ("mean true score", "alive")]),
     ("README.md", "the final policies reach {}, with a frozen", [_together("frozen-gat", "full")]),
     ("README.md", "Manager {}, and without its constraint {}.",
      [_together("frozen-gat", "true score"), _together("no-manager", "true score")]),
