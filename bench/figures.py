@@ -44,6 +44,10 @@ def _together(arm: str, column: str) -> Cell:
     return Cell("grids_together", arm, column)
 
 
+def _beside(row: str, column: str) -> Cell:
+    return Cell("throughput_beside_sample_factory", row, column)
+
+
 def _speed(row: str, column: str = "steps/s") -> Cell:
     return Cell("throughput", row, column)
 
@@ -91,8 +95,10 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
      "reaches when it replays the keys of rule play on both cores ({})",
      [TRAINING, TRAINING._replace(column="of NLE in rule play"),
       _speed("NLE alone, keys of rule play replayed on 2 cores")]),
-    ("docs/throughput.md", "neither graph nor rules, reached [{} of NLE alone]",
-     [Cell("sample_factory", "Sample Factory's APPO", "of 2 cores' NLE")]),
+    ("docs/throughput.md", "machine training reached {} steps a second, which was {} of NLE there",
+     [_beside("training, games ready", column) for column in ("steps/s", "of NLE in rule play")]),
+    ("docs/throughput.md", "neither graph nor rules, reached {} steps a second, {} of NLE.",
+     [_beside("Sample Factory's APPO", column) for column in ("steps/s", "of NLE in rule play")]),
     ("docs/throughput.md", "and {} times V3's own trainer on another machine ({})",
      [TRAINING._replace(column="times V3"), _speed("V3's own trainer")]),
     ("docs/throughput.md", "and rules](../bench/results/earlier_rules/throughput_v3.md) at {} "
