@@ -61,7 +61,7 @@ def test_dropout_keeps_its_share_and_the_mean():
         kept = (weights != 0).double().mean((0, 1))
         # Five standard deviations of a share of 8,000 draws.
         assert (kept - (1 - p)).abs().max() < 5 * (p * (1 - p) / 8000) ** 0.5
-        assert (weights[weights != 0] * count * (1 - p) - 1).abs().max() < 3e-5
+        assert set((weights[weights != 0] * count * (1 - p) - 1).abs().gt(1e-5).tolist()) == {False}
 
 
 def test_dropout_depends_on_its_seed_alone():
