@@ -160,14 +160,15 @@ def main() -> None:
     run = train_in_new_process(arguments.steps, arguments.flags)
     raw.append(raw_speed(arguments.raw_steps, cores[-1]))
 
+    measured = {"run": run, "raw": raw}
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps({"run": run, "raw": raw}))
+        arguments.out.write_text(json.dumps(measured))
         return
     name = "_".join(filter(None, ["sample_factory", arguments.name]))
     flags = f"- flags: `{' '.join([*SETUP, *arguments.flags])}`"
     lines = ["# Sample Factory's APPO on the same games", "", *header, flags, ""]
     lines += report(run, raw, len(cores))
-    record.write(name, lines, {"run": run, "raw": raw})
+    record.write(name, lines, measured)
 
 
 if __name__ == "__main__":
