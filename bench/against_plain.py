@@ -24,7 +24,7 @@ from tedg_fast.runs.config import TrainConfig
 from tedg_fast.runs.model import build_policy
 from tedg_fast.train.advantages import RewardNormaliser, generalised_advantages
 from tedg_fast.train.ppo import PPO
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.rollout import CentralCollector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
 SMALL = 256
@@ -42,7 +42,7 @@ def real_rollout(hypergraph: Hypergraph, policy: Policy, config: TrainConfig) ->
         env.start()
         rollout = Rollout(env.spec, steps, config.num_envs, config.num_experts)
         normaliser = RewardNormaliser(config.num_envs, config.ppo.reward_clip)
-        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector = CentralCollector(env, policy, normaliser, generator, rollout, Stopwatch())
         for _ in range(20):
             collector.collect(Routing(settings.routing, settings.temperature), settings.gamma)
     return rollout

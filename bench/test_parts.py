@@ -17,7 +17,7 @@ from tedg_fast.runs.model import build_policy
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.display import Display
 from tedg_fast.train.ppo import PPO
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.rollout import CentralCollector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 from tedg_fast.train.trainer import Trainer
 
@@ -57,7 +57,7 @@ def played(games, hypergraph):
     decisions, num_envs = CONFIG.ppo.rollout_decisions, CONFIG.num_envs
     rollout = Rollout(games.spec, decisions, num_envs, CONFIG.num_experts)
     normaliser = RewardNormaliser(num_envs, CONFIG.ppo.reward_clip)
-    collector = Collector(games, policy, normaliser, torch.Generator(), rollout, Stopwatch())
+    collector = CentralCollector(games, policy, normaliser, torch.Generator(), rollout, Stopwatch())
     collector.collect(ROUTING, SETTINGS.gamma)
     return policy, rollout
 

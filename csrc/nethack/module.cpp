@@ -303,6 +303,7 @@ py::dict constants() {
 
 namespace tedg::nethack {
 void bind_scene_graphs(pybind11::module_& module);  // scene_graphs_module.cpp
+void bind_player(pybind11::module_& module);        // player/player_module.cpp
 }
 
 PYBIND11_MODULE(_native_grounding, module) {
@@ -317,6 +318,7 @@ PYBIND11_MODULE(_native_grounding, module) {
   module.def("constants", &tedg::nethack::constants,
              "The numbers that the compiled code shares with Python's: name -> value.");
   tedg::nethack::bind_scene_graphs(module);
+  tedg::nethack::bind_player(module);
   py::class_<Grounder>(module, "Grounder")
       .def(py::init(&tedg::nethack::make_grounder), py::kw_only(), py::arg("num_games"),
            py::arg("properties"), py::arg("classes"), py::arg("class_of_terrain"), py::arg("stone"),

@@ -77,17 +77,24 @@ inline py::ssize_t condition_bytes(const Grounder& grounder) {
   return (grounder.matcher().num_conditions() + 7) / 8;
 }
 
-// The arrays of an Observation, to be written to, by their names.
+// The arrays of an Observation, by their names; `written`: they are written to.
 class ObservationRows {
  public:
+  ObservationRows(py::ssize_t condition_bytes, py::ssize_t features, const py::object& all,
+                  py::ssize_t rows, bool written)
+      : active_bits_(all.attr("active_bits"), "active_bits", rows, condition_bytes, written),
+        instances_(all.attr("instances"), "instances", rows, kInstances * sizeof(Instance),
+                   written),
+        objects_(all.attr("objects"), "objects", rows, kObjects * sizeof(ObjectRow), written),
+        features_(all.attr("features"), "features", rows, features, written),
+        crop_(all.attr("crop"), "crop", rows, kCrop * kCrop, written),
+        action_mask_(all.attr("action_mask"), "action_mask", rows, Action::NUM_ACTIONS, written),
+        rule_action_(all.attr("rule_action"), "rule_action", rows, 1, written) {}
+
+  // To be written to by a grounder.
   ObservationRows(const Grounder& grounder, const py::object& out, py::ssize_t rows)
-      : active_bits_(out.attr("active_bits"), "active_bits", rows, condition_bytes(grounder), true),
-        instances_(out.attr("instances"), "instances", rows, kInstances * sizeof(Instance), true),
-        objects_(out.attr("objects"), "objects", rows, kObjects * sizeof(ObjectRow), true),
-        features_(out.attr("features"), "features", rows, grounder.tables().num_features(), true),
-        crop_(out.attr("crop"), "crop", rows, kCrop * kCrop, true),
-        action_mask_(out.attr("action_mask"), "action_mask", rows, Action::NUM_ACTIONS, true),
-        rule_action_(out.attr("rule_action"), "rule_action", rows, 1, true) {}
+      : ObservationRows(condition_bytes(grounder), grounder.tables().num_features(), out, rows,
+                        true) {}
 
   ObservationRow operator[](py::ssize_t row) const {
     return {active_bits_[row],

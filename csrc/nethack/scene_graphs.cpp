@@ -22,6 +22,13 @@ float squashed(float value) { return std::copysign(std::log1p(std::abs(value)), 
 
 }  // namespace
 
+void SceneGraphs::clear() {
+  for (auto* start : {&node_start, &edge_start, &instance_start, &object_start}) start->assign(1, 0);
+  for (auto* numbers : {&source, &target, &role, &node, &actions, &subject}) numbers->clear();
+  facts.clear();
+  holds.clear();
+}
+
 SceneGraphBuilder::SceneGraphBuilder(std::vector<RuleNodes> rules, int num_conditions,
                                      int num_effects, std::vector<int> kind_of_action,
                                      int num_monsters, bool objects)

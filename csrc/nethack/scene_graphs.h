@@ -9,6 +9,7 @@
 // the player's node begins with: dozens hold at once, and an edge for each would be half of all.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -48,6 +49,9 @@ struct SceneGraphs {
   std::vector<float> facts;      // [objects, columns]
   std::vector<int64_t> subject;  // of each object its kind of monster, or num_monsters
   std::vector<float> holds;      // [B, num_conditions], 0 or 1
+
+  // No states; the memory stays.
+  void clear();
 };
 
 class SceneGraphBuilder {
@@ -65,6 +69,13 @@ class SceneGraphBuilder {
   // A name for each column of the objects' facts, "monster.steps" or "item.class=food".
   const std::vector<std::string>& columns() const { return columns_; }
   int num_conditions() const { return num_conditions_; }
+  int num_shared() const { return num_conditions_ + num_effects_; }
+  int num_rules() const { return static_cast<int>(rules_.size()); }
+  int num_action_kinds() const {
+    return 1 + *std::max_element(kind_of_action_.begin(), kind_of_action_.end());
+  }
+  int num_monsters() const { return num_monsters_; }
+  bool objects() const { return objects_; }
 
   // Adds a state; the arrays are an observation's, in any alignment. Throws std::invalid_argument
   // for rules, actions and objects that there are not.

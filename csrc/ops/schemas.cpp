@@ -82,10 +82,4 @@ STABLE_TORCH_LIBRARY(tedg, m) {
       "Tensor mean_alpha) -> (Tensor grad_alpha, Tensor grad_expert_logits)");
   m.def("concat_embedding(Tensor features, Tensor index, Tensor table) -> Tensor");
   m.def("concat_embedding_backward(Tensor grad, Tensor index, Tensor table) -> Tensor");
-  m.def(
-      "play_policy(Tensor features, Tensor crop, Tensor action_mask, Tensor[] scenes, "
-      "Tensor[] nodes, Tensor[] rounds, Tensor[] scoring, Tensor glyphs, Tensor[] state, "
-      "Tensor[] readout, Tensor[] router, Tensor[] experts, Tensor proposal_gain, "
-      "Tensor[] critic, int player_first, int player_last, float advice_weight, bool direct, "
-      "bool sparse, float temperature) -> (Tensor logits, Tensor value, Tensor alpha)");
 }

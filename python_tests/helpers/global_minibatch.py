@@ -22,7 +22,7 @@ from tedg_fast.train.batch import segment_rows
 from tedg_fast.train.distributed import joined
 from tedg_fast.train.ppo import PPO
 from tedg_fast.train.ranks import first_generator
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.rollout import CentralCollector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
 GAMES, DECISIONS, EXPERTS = 3, 32, 4
@@ -66,7 +66,7 @@ def play(world, policy):
         env.start()
         rollout = Rollout(env.spec, DECISIONS, GAMES, EXPERTS)
         generator = first_generator(1, world.rank)
-        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector = CentralCollector(env, policy, normaliser, generator, rollout, Stopwatch())
         collector.collect(Routing(SETTINGS.routing, SETTINGS.temperature), SETTINGS.gamma)
     return rollout, raw[0]
 

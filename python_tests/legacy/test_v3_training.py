@@ -17,7 +17,7 @@ from tedg_fast.policy import Routing
 from tedg_fast.runs.config import PPOConfig, TrainConfig
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.ppo import PPO
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.rollout import CentralCollector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
 GAMES, STEPS, MAX_STEPS = 3, 16, 12
@@ -61,7 +61,7 @@ def resumed(request, tmp_path):
     normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)
     with env:
         env.start()
-        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector = CentralCollector(env, policy, normaliser, generator, rollout, Stopwatch())
         yield hypergraph, v3, policy, ppo, collector
 
 

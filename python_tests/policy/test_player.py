@@ -1,11 +1,23 @@
 """What plays gives what the policy's own forward pass gives, for as long as parameters stay."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from real_states import HYPERGRAPH, real_states
 
-from tedg_fast.policy import Player, Policy, PolicyConfig, Routing, player_of
-from tedg_fast.policy.player import CompiledPlayer
+from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.policy import (
+    Player,
+    Policy,
+    PolicyConfig,
+    Routing,
+    flat_weights,
+    player_of,
+    player_setup,
+)
+from tedg_fast.policy.player import NativePlayer
 
 
 def make_policy(seed, num_experts=4, **config):
@@ -30,16 +42,10 @@ def test_play_equals_the_policys_pass(config, routing, rows):
     with torch.no_grad():
         expected = policy(policy.inputs(observation), routing)
     player = player_of(policy, routing)
-    assert type(player) is (CompiledPlayer if config.get("graph", True) else Player)
+    assert type(player) is (NativePlayer if config.get("graph", True) else Player)
     for name, value in player(observation)._asdict().items():
         # Logits are sums of terms of either sign, of up to a few hundred each.
         torch.testing.assert_close(value, getattr(expected, name), rtol=1e-4, atol=3e-4)
-
-
-def test_opcheck():
-    player = player_of(make_policy(3), Routing("sparsemax", 0.5))
-    arguments = player.arguments(real_states(4))
-    torch.library.opcheck(torch.ops.tedg.play_policy.default, arguments)
 
 
 def test_a_states_play_does_not_depend_on_the_others():
@@ -62,53 +68,67 @@ def test_later_changes_of_the_parameters_do_not_reach_a_player():
         assert torch.equal(got, expected)
 
 
-SCENES = CompiledPlayer.SCENES
+def other(observation, **fields):
+    """The observation with other arrays in the place of some."""
+    return Observation(**(vars(observation) | fields))
 
 
-def changed(name, place, value):
-    """A change of one number of the scenes' array ``name``."""
-
-    def change(arguments):
-        array = arguments[3][SCENES.index(name)].clone()
-        array[place] = value
-        arguments[3][SCENES.index(name)] = array
-
-    return change
-
-
-def replaced(argument, tensor):
-    """Another argument in the place of one of the state's."""
-
-    def change(arguments):
-        arguments[argument] = tensor
-
-    return change
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("features", lambda array: array[:, 1:], "features has gaps|features has rows of"),
+        ("features", lambda array: array.astype(float), "features has another dtype"),
+        ("crop", lambda array: array * 0 + 200, "crop holds glyph class 200, expected less than"),
+        ("crop", lambda array: array[:, :80].copy(), "crop has rows of 80 elements"),
+        ("action_mask", lambda array: array.astype(np.uint8), "action_mask has another dtype"),
+        ("action_mask", lambda array: array[:2], "action_mask has another number of rows"),
+        ("instances", lambda array: array * 0 + 200, "instances name rule 51400, expected less"),
+        ("objects", lambda array: array * 0 + 200, "objects name kind 200, expected"),
+        ("active_bits", lambda array: array[:, 1:].copy(), "active_bits has rows of"),
+    ],
+)
+def test_observations_that_do_not_fit_are_refused(name, change, message):
+    player, observation = player_of(make_policy(2), Routing("softmax", 1.0)), real_states(3)
+    before = player(observation)
+    with pytest.raises(ValueError, match=message):
+        player(other(observation, **{name: change(getattr(observation, name))}))
+    for got, expected in zip(player(observation), before):  # nothing of it is left behind
+        assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (replaced(0, torch.zeros(3, 9)), "player's features must lie"),
-        (replaced(0, torch.zeros(3, 80, dtype=torch.double)), "features must have dtype float32"),
-        (replaced(1, torch.full((3, 81), 200, dtype=torch.uint8)), "crop holds glyph class 200"),
-        (replaced(1, torch.zeros(2, 81, dtype=torch.uint8)), r"crop must have shape \[3, 81\]"),
-        (replaced(2, torch.zeros(3, 24, dtype=torch.uint8)), "action_mask must have dtype bool"),
-        (changed("node_start", 1, 1000), "node_start must rise"),
-        (changed("edge_start", 0, 1), "edge_start must rise"),
-        (changed("instance_start", -1, 0), "instance_start must rise"),
-        (changed("node_start", 2, 1), "node_start must"),
-        (changed("source", 0, 4000), "source must lie in"),
-        (changed("source", 0, -4000), "source must lie in"),
-        (changed("target", 0, -1), "target must lie in"),
-        (changed("role", 0, 11), "role must lie in"),
-        (changed("node", 1, 4000), "node must lie in"),
-        (changed("actions", 0, 25), "actions must lie in"),
-        (changed("subject", 0, 4000), "subject must lie in"),
+        (lambda setup, weights: (setup, weights[:-1]), "too few weights"),
+        (lambda setup, weights: (setup, np.append(weights, weights[:1])), "more weights than"),
+        (lambda setup, weights: (setup, weights.astype(float)), "must be dense float32"),
+        (lambda setup, weights: (setup, weights[::2]), "must be dense float32"),
+        (lambda setup, weights: (replace(setup, owner=(9,) * 45), weights), r"owner must lie in"),
+        (lambda setup, weights: (replace(setup, owner=()), weights), "priority must have shape"),
+        (lambda setup, weights: (replace(setup, features=9), weights), "must have shape"),
+        (lambda setup, weights: (replace(setup, shapes=setup.shapes[:3]), weights), "more weights"),
+        (
+            lambda setup, weights: (
+                replace(setup, scenes=setup.scenes | {"num_conditions": 0, "rules": []}), weights
+            ),
+            "player must have shape|of the scenes' rules",
+        ),
     ],
-)
-def test_arguments_that_do_not_fit_are_refused(change, message):
-    player = player_of(make_policy(2), Routing("softmax", 1.0))
-    arguments = list(player.arguments(real_states(3)))
-    change(arguments)
-    with pytest.raises(RuntimeError, match=message):
-        torch.ops.tedg.play_policy.default(*arguments)
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(change, message):
+    policy = make_policy(2)
+    setup, weights = change(player_setup(policy), flat_weights(policy, Routing("softmax", 1.0)))
+    with pytest.raises(ValueError, match=message):
+        setup.player(weights)
+
+
+def test_weights_that_change_change_the_play():
+    """Workers are given the next rollout's weights in the place of those of the last."""
+    first, second = make_policy(1), make_policy(2)
+    routing, observation = Routing("sparsemax", 0.6), real_states(9)
+    weights = flat_weights(first, Routing("softmax", 1.0))
+    player = player_setup(first).player(weights)
+    player(observation)
+    weights[:] = flat_weights(second, routing)
+    for got, expected in zip(player(observation), player_of(second, routing)(observation)):
+        np.testing.assert_array_equal(got, expected)

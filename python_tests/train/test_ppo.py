@@ -20,7 +20,7 @@ from tedg_fast.train.batch import Batch, segment_rows
 from tedg_fast.train.distributed import ALONE
 from tedg_fast.train.losses import advice
 from tedg_fast.train.ppo import PPO, NotFinite
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.rollout import CentralCollector, Rollout
 from tedg_fast.train.stopwatch import Stopwatch
 
 CONFIG = PPOConfig(rollout_decisions=16, minibatch_size=64, segment_decisions=4)
@@ -51,7 +51,7 @@ class Probe:
         self.env = SymbolEnv(GAMES, seed=seed, **env)
         self.rollout = Rollout(self.env.spec, CONFIG.rollout_decisions, GAMES, 4)
         normaliser = RewardNormaliser(GAMES, CONFIG.reward_clip)
-        self.collector = Collector(
+        self.collector = CentralCollector(
             self.env, self.policy, normaliser, generator, self.rollout, Stopwatch()
         )
         self.ppo = PPO(self.policy, CONFIG, generator, Stopwatch())
@@ -128,7 +128,7 @@ def test_every_part_of_the_policy_learns_in_an_update_of_real_games():
         env.start()
         rollout = Rollout(env.spec, CONFIG.rollout_decisions, 8, 4)
         normaliser = RewardNormaliser(8, CONFIG.reward_clip)
-        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector = CentralCollector(env, policy, normaliser, generator, rollout, Stopwatch())
         collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     signals = ppo.update(rollout, SETTINGS)
     unchanged = [
@@ -243,11 +243,8 @@ def test_graphs_are_built_once_an_update(probe, monkeypatch):
     probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
     built = []
     reader = type(probe.policy.manager.read)
-    arrays = reader.arrays  # which play reads as they are, and updates as Scenes
-    monkeypatch.setattr(reader, "arrays", lambda *args: built.append(1) or arrays(*args))
-    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
-    assert len(built) == CONFIG.rollout_decisions + 1, "one group of games, and what comes next"
-    built.clear()
+    read = reader.__call__
+    monkeypatch.setattr(reader, "__call__", lambda *args: built.append(1) or read(*args))
     probe.ppo.update(probe.rollout, SETTINGS)
     assert len(built) == 1
 

@@ -1,5 +1,11 @@
-"""Rollouts of real games: what is stored belongs together, whoever played which games when."""
+"""Rollouts of real games: what is stored belongs together, whoever played which games when.
 
+"Workers" have the policy play in the workers, "central" here.
+"""
+
+import os
+import signal
+import threading
 import time
 from dataclasses import replace
 
@@ -11,15 +17,21 @@ from vector_games import make_env
 
 from tedg_fast.hypergraph import load_hypergraph
 from tedg_fast.nethack.facts.observation import ObservationSpec
-from tedg_fast.policy import Policy, PolicyConfig, Routing
+from tedg_fast.nethack.games.shared_state import RolloutSetup
+from tedg_fast.nethack.games.worker_process import WorkerError
+from tedg_fast.policy import Policy, PolicyConfig, Routing, player_setup
 from tedg_fast.train.advantages import RewardNormaliser
-from tedg_fast.train.rollout import Collector, Rollout
+from tedg_fast.train.rollout import CentralCollector, Rollout, WorkerCollector, collector_of
 from tedg_fast.train.stopwatch import Stopwatch
 
 STEPS, GAMES = 48, 5
 SPEC = ObservationSpec(load_hypergraph().num_conditions)
 ROUTING = Routing("softmax", 1.0)
 SMALL = PolicyConfig(hidden_size=32, gat_heads=2, gat_head_size=8)
+
+
+COLLECTORS = {"workers": WorkerCollector, "central": CentralCollector}
+in_both = pytest.mark.parametrize("where", COLLECTORS)
 
 
 @pytest.fixture(autouse=True)
@@ -38,17 +50,19 @@ def policy():
     return policy
 
 
-def collect(policy, rollouts=2, **settings):
+def collect(policy, where, rollouts=2, **settings):
     """The last of some rollouts in a row, all episodes of them, and the games afterwards."""
     generator = torch.Generator().manual_seed(1)
-    rollout = Rollout(SPEC, STEPS, GAMES, 4)
+    if where == "workers":
+        settings["rollout"] = RolloutSetup(player_setup(policy), STEPS)
     with make_env(num_envs=GAMES, decide="contested", **settings) as env:
         env.start()
         normaliser = RewardNormaliser(GAMES, 10.0)
-        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector = collector_of(env, policy, normaliser, generator, STEPS, Stopwatch())
+        assert type(collector) is COLLECTORS[where]
         played = [collector.collect(ROUTING, 0.99) for _ in range(rollouts)]
         games = env.games()  # refused while any is being played
-    return rollout, [episode for each in played for episode in each.episodes], games
+    return collector.rollout, [episode for each in played for episode in each.episodes], games
 
 
 def contents(rollout):
@@ -63,8 +77,9 @@ def contents(rollout):
     return arrays | observation
 
 
-def test_rollouts_do_not_depend_on_the_number_of_workers(policy):
-    first, *rest = [collect(policy, num_workers=workers) for workers in (1, 2, 5)]
+@in_both
+def test_rollouts_do_not_depend_on_the_number_of_workers(policy, where):
+    first, *rest = [collect(policy, where, num_workers=workers) for workers in (1, 2, 5)]
     assert first[0].truncated.any()
     for other in rest:
         for name, array in contents(first[0]).items():
@@ -72,18 +87,23 @@ def test_rollouts_do_not_depend_on_the_number_of_workers(policy):
         assert other[1:] == first[1:]
 
 
-def test_halves_play_as_the_whole_does(policy):
-    """Two groups or one, the same games are played but for rounding, until episodes end."""
-    whole, _, games = collect(policy, max_steps=500, num_groups=1)
-    halves, _, same_games = collect(policy, max_steps=500, num_groups=2)
-    assert games == same_games
-    for name, array in contents(whole).items():
-        np.testing.assert_allclose(contents(halves)[name], array, atol=1e-4, err_msg=name)
+def test_halves_and_workers_play_as_the_whole_does(policy):
+    """Two groups or one, here or in the workers, the same games are played but for rounding, and
+    what is known of their decisions is the same."""
+    for settings in ({"max_steps": 500}, {"max_steps": 60}):
+        whole, episodes, games = collect(policy, "central", num_groups=1, **settings)
+        assert whole.truncated.any()
+        for where in COLLECTORS:
+            other, same_episodes, same_games = collect(policy, where, num_groups=2, **settings)
+            assert games == same_games and episodes == same_episodes
+            for name, array in contents(whole).items():
+                np.testing.assert_allclose(contents(other)[name], array, atol=1e-4, err_msg=name)
 
 
-def test_values_and_probabilities_are_those_of_the_stored_observations(policy):
+@in_both
+def test_values_and_probabilities_are_those_of_the_stored_observations(policy, where):
     """Evaluated anew, row by row; and the next value of a truncated step is neither of these."""
-    rollout, _, _ = collect(policy)
+    rollout, _, _ = collect(policy, where)
     with torch.no_grad():
         for t in range(STEPS):
             output = policy(policy.inputs(rollout.observation[t]), ROUTING)
@@ -101,9 +121,10 @@ def test_values_and_probabilities_are_those_of_the_stored_observations(policy):
     assert (rollout.next_value[:-1][cut[:-1]] != rollout.value[1:][cut[:-1]]).all()
 
 
-def test_what_follows_an_action_is_what_was_seen_right_after_it(policy):
+@in_both
+def test_what_follows_an_action_is_what_was_seen_right_after_it(policy, where):
     """Where a decision lasts a single game step, that is the next one's observation."""
-    rollout, _, _ = collect(policy)
+    rollout, _, _ = collect(policy, where)
     assert (rollout.length >= 1).all() and rollout.length.max() > 3
     assert not rollout.follows[rollout.terminated & (rollout.length == 1)].any()
     assert rollout.follows[~rollout.done].all()
@@ -127,7 +148,7 @@ def test_actions_are_drawn_from_the_policys_distribution():
     rollout = Rollout(env.spec, 100, 512, 4)
     normaliser = RewardNormaliser(512, 10.0)
     generator = torch.Generator().manual_seed(0)
-    collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+    collector = CentralCollector(env, policy, normaliser, generator, rollout, Stopwatch())
     collector.collect(ROUTING, 0.99)
     assert rollout.action.max() == 6
     with torch.no_grad():
@@ -161,7 +182,7 @@ def test_the_order_in_which_groups_are_ready_changes_no_bit():
         env.receive_any = truncating
         rollout = Rollout(env.spec, 30, 12, 4)
         normaliser, generator = RewardNormaliser(12, 10.0), torch.Generator().manual_seed(0)
-        collector = Collector(env, policy, normaliser, generator, rollout, Stopwatch())
+        collector = CentralCollector(env, policy, normaliser, generator, rollout, Stopwatch())
         collector.collect(ROUTING, 0.99)
         rollouts.append(contents(rollout))
     assert rollouts[0]["truncated"].any() and rollouts[0]["length"].max() == 6
@@ -169,14 +190,73 @@ def test_the_order_in_which_groups_are_ready_changes_no_bit():
         np.testing.assert_array_equal(rollouts[1][name], array, err_msg=name)
 
 
-def test_time_is_accounted_for(policy):
-    rollout, watch = Rollout(SPEC, STEPS, GAMES, 4), Stopwatch()
-    with make_env(num_envs=GAMES) as env:
+@in_both
+def test_time_is_accounted_for(policy, where):
+    watch = Stopwatch()
+    rollout = RolloutSetup(player_setup(policy), STEPS) if where == "workers" else None
+    with make_env(num_envs=GAMES, rollout=rollout) as env:
         env.start()
         normaliser = RewardNormaliser(GAMES, 10.0)
-        collector = Collector(env, policy, normaliser, torch.Generator(), rollout, watch)
+        collector = collector_of(env, policy, normaliser, torch.Generator(), STEPS, watch)
         began = time.perf_counter()
         collector.collect(ROUTING, 0.99)
         took = time.perf_counter() - began
     assert watch.seconds["games"] > 0 and watch.seconds["policy"] > 0
     assert sum(watch.seconds.values()) == pytest.approx(took, rel=0.05)
+
+
+def test_a_rollout_whose_worker_dies_is_played_anew(policy):
+    """Its games are lost, and others begin in their place; the rest is as if nothing had been."""
+    with make_env(num_envs=GAMES, num_workers=1, num_groups=2, max_steps=500) as env:
+        with pytest.raises(RuntimeError, match="have no policy"):
+            env.rollout()
+    rollout = RolloutSetup(player_setup(policy), STEPS)
+    settings = dict(num_envs=GAMES, num_groups=2, max_steps=500, rollout=rollout)
+    rollouts = []
+    for harm in (False, True):
+        with make_env(num_workers=2, **settings) as env:
+            env.start()
+            normaliser, generator = RewardNormaliser(GAMES, 10.0), torch.Generator()
+            collector = collector_of(env, policy, normaliser, generator, STEPS, Stopwatch())
+            collector.collect(ROUTING, 0.99)
+            normaliser.returns[:] = 1000.0
+            if harm:
+                os.kill(env.worker_pids[1], signal.SIGKILL)
+            played = collector.collect(ROUTING, 0.99)
+            rollouts.append(contents(collector.rollout))
+            episodes, kept = env.episode.tolist(), normaliser.returns > 500
+            logs = [len(game.actions) for game in env.games()]
+            assert logs == env.played.tolist()
+    lost = [3, 4]  # the second group is the second worker's
+    assert env.crashes == 1 and len(played.lost) == 1
+    assert "killed by SIGKILL; episodes lost: 3, 4" in played.lost[0]
+    assert episodes == [0, 1, 2, 8, 9]
+    assert kept.tolist() == [True] * 3 + [False] * 2  # what a lost game had gained counts no more
+    whole, harmed = rollouts
+    assert harmed["length"][:, lost].sum(0).tolist() == logs[3:]
+    for name, array in whole.items():
+        rest = [row for row in range(GAMES) if row not in lost]
+        if name != "reward":  # all are divided by the deviation of all
+            np.testing.assert_array_equal(harmed[name][:, rest], array[:, rest], err_msg=name)
+    assert (harmed["value"][:, lost] != whole["value"][:, lost]).any()
+
+
+def test_a_rollout_that_no_worker_survives_is_an_error(policy):
+    """The file of each worker's games is taken away while they are played."""
+    rollout = RolloutSetup(player_setup(policy), 100_000)
+    with make_env(num_envs=2, num_workers=1, max_steps=500, rollout=rollout) as env:
+        env.start()
+        dead = set()
+
+        def kill():
+            while not env.closed:
+                for pid in set(env.worker_pids) - dead:
+                    os.kill(pid, signal.SIGKILL)
+                    dead.add(pid)
+                time.sleep(0.01)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(WorkerError, match="killed by SIGKILL"):
+            env.rollout()
+        killer.join()

@@ -335,15 +335,3 @@ def _concat_embedding_backward(ctx, grad):
 
 register_autograd("concat_embedding", _concat_embedding_backward, _concat_embedding_setup)
 once_differentiable("concat_embedding")
-
-
-# ---- play_policy -----------------------------------------------------------------------------
-
-
-@torch.library.register_fake("tedg::play_policy")
-def _(features, crop, action_mask, scenes, nodes, rounds, scoring, glyphs, state, readout, router,
-      experts, proposal_gain, critic, player_first, player_last, advice_weight, direct, sparse,
-      temperature):  # fmt: skip
-    batch, actions = action_mask.shape
-    new = features.new_empty
-    return new(batch, actions), new(batch), new(batch, proposal_gain.shape[0])

@@ -2,7 +2,14 @@
 
 from tedg_fast.policy.inputs import PolicyInput
 from tedg_fast.policy.manager import Manager, Reading
-from tedg_fast.policy.player import Play, Player, player_of
+from tedg_fast.policy.player import (
+    Play,
+    Player,
+    flat_weights,
+    has_native_player,
+    player_of,
+    player_setup,
+)
 from tedg_fast.policy.policy import Policy, PolicyConfig, PolicyOutput, Routing
 from tedg_fast.policy.scenes import Scenes
 
@@ -17,5 +24,8 @@ __all__ = [
     "Reading",
     "Routing",
     "Scenes",
+    "flat_weights",
+    "has_native_player",
     "player_of",
+    "player_setup",
 ]

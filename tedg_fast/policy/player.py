@@ -2,11 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tedg_fast.nethack.facts.features import NUM_FEATURES, UNDIRECTED
 from tedg_fast.nethack.facts.observation import Observation
+from tedg_fast.nethack.player import PlayerSetup
 from tedg_fast.policy.attention import GraphAttention
 from tedg_fast.policy.manager import Manager
 from tedg_fast.policy.policy import Policy, Routing
@@ -36,82 +38,87 @@ class Player:
         return Play(output.logits.cpu(), output.value.cpu(), output.alpha.cpu())
 
 
-class CompiledPlayer(Player):
+class NativePlayer(Player):
     """The same numbers, to within rounding, from one native call on the CPU.
 
-    A step of a rollout has a few rows; PyTorch, operator by operator, would spend several times as
-    long on the calls as on the arithmetic. The weights are copied, so that later changes of the
-    policy's parameters have no effect.
-
-    Attributes: ``SCENES``, the names of ``SceneReader.arrays`` in the order in which the op takes
-    them.
+    A step of a game has a few rows; PyTorch, operator by operator, would spend many times as long
+    on the calls as on the arithmetic. The weights are copied, so that later changes of the policy's
+    parameters have no effect.
     """
 
-    SCENES = (
-        "node_start", "edge_start", "source", "target", "role", "node", "instance_start",
-        "object_start", "actions", "facts", "subject", "holds",
-    )  # fmt: skip
-
-    @torch.no_grad()
     def __init__(self, policy: Policy, routing: Routing):
         super().__init__(policy, routing)
-        manager = policy.manager
-        assert isinstance(manager, Manager)  # no other has a native call
-        nodes = manager.nodes
-        none = nodes.shared.new_empty(0)
-        objects = (none,) * 4
-        if nodes.objects is not None:
-            objects = (
-                self.tables.monsters, nodes.objects.weight.t(), nodes.norm.weight, nodes.norm.bias
-            )  # fmt: skip
-        experts = (*_layer(policy.experts.hidden), policy.experts.weight, policy.experts.bias)
-        parameters = (
-            (self.tables.numbered, *objects, *_layers(nodes.player)),
-            (*_round(manager.first, nodes.shared), *_round(manager.second, nodes.shared)),
-            (manager.priority, manager.score.weight.squeeze(0), manager.proposals.owner),
-            policy.state.glyphs.weight,
-            _layers(policy.state.mlp),
-            _layers(manager.readout),
-            _layers(policy.router) if policy.router is not None else (),
-            experts,
-            policy.proposal_gain,
-            _layers(policy.critic),
-        )
-        player = range(NUM_FEATURES)[UNDIRECTED]
-        self._arguments = (
-            *(
-                list(map(_copy, value)) if isinstance(value, tuple) else _copy(value)
-                for value in parameters
-            ),
-            player.start, player.stop, policy.advice_weight, policy.direct,
-            routing.mapping == "sparsemax", routing.temperature,
-        )  # fmt: skip
+        self._native = player_setup(policy).player(flat_weights(policy, routing))
 
     def __call__(self, observation: Observation) -> Play:
-        return Play(*torch.ops.tedg.play_policy.default(*self.arguments(observation)))
-
-    def arguments(self, observation: Observation) -> tuple:
-        """What the op is called with."""
-        fields = (observation.features, observation.crop, observation.action_mask)
-        arrays = self.policy.manager.read.arrays(observation)
-        scenes = [arrays[name] for name in self.SCENES]
-        return (*map(torch.from_numpy, fields), scenes, *self._arguments)
+        return Play(*map(torch.from_numpy, self._native(observation)))
 
 
 def player_of(policy: Any, routing: Routing) -> Player:
     """The fastest player there is for the policy."""
-    if (
+    return NativePlayer(policy, routing) if has_native_player(policy) else Player(policy, routing)
+
+
+def has_native_player(policy: Any) -> bool:
+    """Whether the policy can play without PyTorch: it reads the graph, and is on the CPU."""
+    return (
         isinstance(policy, Policy)
         and isinstance(policy.manager, Manager)
         and policy.device.type == "cpu"
-    ):
-        return CompiledPlayer(policy, routing)
-    return Player(policy, routing)
+    )
 
 
-def _copy(tensor: Tensor) -> Tensor:
-    """The numbers alone, densely packed."""
-    return tensor.detach().clone(memory_format=torch.contiguous_format)
+def player_setup(policy: Policy) -> PlayerSetup:
+    """How a policy that ``has_native_player`` is built, for its native player."""
+    manager = policy.manager
+    assert isinstance(manager, Manager)  # no other has a native player
+    weights = _weights(policy, Routing("softmax", 1.0))
+    player = range(NUM_FEATURES)[UNDIRECTED]
+    return PlayerSetup(
+        scenes=manager.read.settings,
+        shapes=tuple(tuple(tuple(weight.shape) for weight in group) for group in weights),
+        owner=tuple(manager.proposals.owner.tolist()),
+        experts=len(policy.proposal_gain),
+        features=NUM_FEATURES,
+        player_features=(player.start, player.stop),
+        advice_weight=policy.advice_weight,
+        direct=policy.direct,
+    )
+
+
+def flat_weights(policy: Policy, routing: Routing) -> np.ndarray:
+    """A copy of the parameters as the native player takes them: float32 [num_weights]."""
+    groups = _weights(policy, routing)
+    flat = torch.cat([weight.reshape(-1) for group in groups for weight in group])
+    return flat.detach().numpy()
+
+
+@torch.no_grad()
+def _weights(policy: Policy, routing: Routing) -> tuple[tuple[Tensor, ...], ...]:
+    """All weights, by the groups that csrc/nethack/player/player.h names."""
+    manager, tables = policy.manager, policy.tables()
+    assert isinstance(manager, Manager) and tables is not None
+    nodes = manager.nodes
+    none = nodes.shared.new_empty(0)
+    objects = (none,) * 4
+    if nodes.objects is not None:
+        assert tables.monsters is not None
+        objects = (
+            tables.monsters, nodes.objects.weight.t(), nodes.norm.weight, nodes.norm.bias
+        )  # fmt: skip
+    return (
+        (tables.numbered, *objects, *_layers(nodes.player)),
+        (*_round(manager.first, nodes.shared), *_round(manager.second, nodes.shared)),
+        (manager.priority, manager.score.weight.squeeze(0)),
+        (policy.state.glyphs.weight,),
+        _layers(policy.state.mlp),
+        _layers(manager.readout),
+        _layers(policy.router) if policy.router is not None else (),
+        (*_layer(policy.experts.hidden), policy.experts.weight, policy.experts.bias),
+        (policy.proposal_gain,),
+        _layers(policy.critic),
+        (none.new_tensor([routing.mapping == "sparsemax", routing.temperature]),),
+    )
 
 
 def _layer(linear: nn.Linear, norm: nn.LayerNorm | None = None) -> tuple[Tensor, ...]:

@@ -111,10 +111,11 @@ class Scenes:
 class SceneReader:
     """Turns observations into scene graphs, under one hypergraph; natively, for all at once.
 
-    Attributes: ``columns``, names of the objects' facts: a kind ("monster"), one of its attributes
-    ("monster.steps") or an attribute's word ("item.class=food"). Numbers x are squashed to
-    sign(x) log(1 + |x|). Of east and south only the larger and the smaller distance remain, and
-    directions have no names, so that a map that is turned or mirrored looks the same.
+    Attributes: ``settings``, what the native builder is made of; ``columns``, names of the objects'
+    facts: a kind ("monster"), one of its attributes ("monster.steps") or an attribute's word
+    ("item.class=food"). Numbers x are squashed to sign(x) log(1 + |x|). Of east and south only the
+    larger and the smaller distance remain, and directions have no names, so that a map that is
+    turned or mirrored looks the same.
     """
 
     columns: tuple[str, ...]
@@ -132,24 +133,16 @@ class SceneReader:
             for rule in hypergraph.operators
         ]
         self.num_shared = hypergraph.num_conditions + hypergraph.num_effects
-        self._build = _native_grounding.SceneGraphBuilder(
-            rules=rules,
-            num_conditions=hypergraph.num_conditions,
-            num_effects=hypergraph.num_effects,
-            kind_of_action=[ACTION_KINDS.index(_kind_of_action(name)) for name in ACTIONS],
-            num_monsters=len(monster_tables().values),
-            objects=objects,
-        )
+        self.settings = {
+            "rules": rules,
+            "num_conditions": hypergraph.num_conditions,
+            "num_effects": hypergraph.num_effects,
+            "kind_of_action": [ACTION_KINDS.index(_kind_of_action(name)) for name in ACTIONS],
+            "num_monsters": len(monster_tables().values),
+            "objects": objects,
+        }
+        self._build = _native_grounding.SceneGraphBuilder(**self.settings)
         self.columns = tuple(self._build.columns)
-
-    def arrays(self, observation: Observation) -> dict[str, Tensor]:
-        """What ``Scenes`` is made of, by name: its own attributes and those of its graph.
-
-        Raises ValueError for numbers of rules, actions or objects that do not exist, and for other
-        shapes.
-        """
-        built = self._build(observation.instances, observation.objects, observation.active_bits)
-        return {name: torch.from_numpy(array) for name, array in built.items()}
 
     def __call__(self, observation: Observation) -> Scenes:
         """The scenes of an observation [B, ...].
@@ -157,7 +150,8 @@ class SceneReader:
         Raises ValueError for numbers of rules, actions or objects that do not exist, and for other
         shapes.
         """
-        tensors = self.arrays(observation)
+        built = self._build(observation.instances, observation.objects, observation.active_bits)
+        tensors = {name: torch.from_numpy(array) for name, array in built.items()}
         names = ("node_start", "edge_start", "source", "target", "role")
         node_start, edge_start, source, target, role = (tensors.pop(name) for name in names)
         graph = GraphBatch(node_start, edge_start, source, target, role, self.num_shared)

@@ -1,6 +1,7 @@
 """Rollouts: the current policy takes T decisions in every game; what the update needs is kept."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,9 +9,10 @@ import torch
 from tedg_fast.nethack.actions import NUM_ACTIONS
 from tedg_fast.nethack.facts.observation import Observation, ObservationSpec
 from tedg_fast.nethack.games.episode import Episode
-from tedg_fast.nethack.games.step_result import StepResult
+from tedg_fast.nethack.games.shared_state import Decisions
+from tedg_fast.nethack.games.step_result import ARRAYS
 from tedg_fast.nethack.games.vector_env import VectorEnv
-from tedg_fast.policy import Player, Policy, Routing, player_of
+from tedg_fast.policy import Player, Policy, Routing, flat_weights, player_of
 from tedg_fast.train.advantages import RewardNormaliser
 from tedg_fast.train.stopwatch import Stopwatch
 
@@ -22,15 +24,16 @@ class Rollout:
     [T, E, K]; ``reward`` float32, discounted to its beginning; ``length`` int64, the game steps
     that it lasted; ``terminated`` and ``truncated``, its episode ended in it; ``next_value``, V of
     the state that it led to; ``shown`` uint8, the packed conditions right after the action, where
-    ``follows``.
+    ``follows``. ``logits`` [T, E, A] (masked) and ``noise`` [T, E, A]: where their sum is largest,
+    the action was drawn.
     """
 
     def __init__(self, spec: ObservationSpec, decisions: int, num_envs: int, num_experts: int):
-        self.decisions, self.num_envs = decisions, num_envs
         shape = decisions, num_envs
         self.observation: Observation = spec.empty(*shape)
+        self.noise = torch.zeros(*shape, NUM_ACTIONS)
+        self.logits = torch.zeros(*shape, NUM_ACTIONS)
         self.action = np.zeros(shape, np.int64)
-        self.log_prob = torch.zeros(shape)
         self.value = torch.zeros(shape)
         self.next_value = torch.zeros(shape)
         self.alpha = torch.zeros(*shape, num_experts)
@@ -40,16 +43,33 @@ class Rollout:
         self.truncated = np.zeros(shape, bool)
         self.shown = np.zeros_like(self.observation.active_bits)
         self.follows = np.zeros(shape, bool)
+        self.log_prob = torch.zeros(shape)
+
+    @classmethod
+    def of_workers(cls, played: Decisions) -> "Rollout":
+        """One that the workers write; in their memory, but for ``log_prob``."""
+        rollout = cls.__new__(cls)
+        for name in ("noise", "logits", "value", "next_value", "alpha"):
+            setattr(rollout, name, torch.from_numpy(getattr(played, name)))
+        for name in ("observation", "action", *ARRAYS):
+            setattr(rollout, name, getattr(played, name))
+        rollout.log_prob = torch.zeros_like(rollout.value)
+        return rollout
+
+    @property
+    def decisions(self) -> int:
+        """T."""
+        return self.action.shape[0]
+
+    @property
+    def num_envs(self) -> int:
+        """E."""
+        return self.action.shape[1]
 
     @property
     def done(self) -> np.ndarray:
         """[T, E] bool: the episode ended before the next decision."""
         return self.terminated | self.truncated
-
-    def take(self, place: tuple[int, slice], result: StepResult) -> None:
-        """Store what became of the decisions at ``place``, (t, rows)."""
-        for name in ("reward", "length", "terminated", "truncated", "shown", "follows"):
-            getattr(self, name)[place] = getattr(result, name)
 
 
 @dataclass
@@ -62,11 +82,9 @@ class Played:
 
 
 class Collector:
-    """Plays the games of a ``VectorEnv`` with a policy.
+    """Plays the games of a ``VectorEnv`` with a policy, for one rollout after the other.
 
-    All groups of games are played at once, and the policy is evaluated for whichever group first
-    needs decisions. A group is always one batch, and random numbers are drawn beforehand, so the
-    order of the groups does not change the result.
+    Random numbers are drawn beforehand, so who plays which game when does not change the result.
     Between two calls of ``collect`` no game is being played. ``watch`` counts the time of the
     policy, and that spent waiting for games.
     """
@@ -82,28 +100,69 @@ class Collector:
     ):
         self.env, self.policy, self.normaliser = env, policy, normaliser
         self.generator, self.rollout, self.watch = generator, rollout, watch
-        self._views = [env.observation[rows] for rows in env.groups]
-        self._places = [
-            [rollout.observation[t, rows] for rows in env.groups] for t in range(rollout.decisions)
-        ]
-        self._noise = torch.zeros(rollout.decisions, env.num_envs, NUM_ACTIONS)
-        self._logits = torch.zeros_like(self._noise)
-        # The same memory as arrays, of which taking or filling a part costs a tenth.
-        self._noise_array = self._noise.numpy()
-        stored = (self._logits, rollout.value, rollout.alpha)
-        self._stored = tuple(tensor.numpy() for tensor in stored)
 
     @torch.inference_mode()
     def collect(self, routing: Routing, gamma: float) -> Played:
         """Fill the rollout with the next T decisions of every game; ``gamma`` discounts rewards, a
         game step."""
-        played, env = Played(), self.env
+        rollout = self.rollout
         self.watch.start()
-        env.discount = gamma
-        player = player_of(self.policy, routing)  # the parameters stay as they are throughout
+        self.env.discount = gamma
         # A drawn 0 would become an infinity, before which even masked actions are not safe.
-        noise = self._noise.exponential_(generator=self.generator).clamp_min_(2**-25)
+        noise = rollout.noise.exponential_(generator=self.generator).clamp_min_(2**-25)
         noise.log_().neg_()
+        played = self._play(routing)
+        log_probs, action = rollout.logits.log_softmax(-1), torch.from_numpy(rollout.action)
+        rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
+        self.watch.lap("policy")
+        rollout.reward[:] = self.normaliser(rollout.reward, rollout.length, rollout.done, gamma)
+        self.watch.lap("waiting" if self.normaliser.world.size > 1 else "policy")
+        return played
+
+    def _play(self, routing: Routing) -> Played:
+        """Play, and fill all of the rollout but ``log_prob``."""
+        raise NotImplementedError
+
+
+class WorkerCollector(Collector):
+    """The workers play by themselves with the policy, which has a native player
+    (``env.rollouts``, whose memory is that of the rollout)."""
+
+    def _play(self, routing: Routing) -> Played:
+        rollout, rollouts = self.rollout, self.env.rollouts
+        assert rollouts is not None
+        rollouts.weights[:] = flat_weights(self.policy, routing)
+        self.watch.lap("policy")
+        rolled = self.env.rollout()
+        self.watch.lap("games")
+        self.normaliser.returns[rolled.anew] = 0
+        # What a decision led to is what the next one was made upon, unless the episode was cut off.
+        goes_on = torch.from_numpy(~rollout.truncated[:-1])
+        rollout.next_value[:-1][goes_on] = rollout.value[1:][goes_on]
+        return Played(rolled.episodes, rolled.lost)
+
+
+class CentralCollector(Collector):
+    """The policy plays here, for whichever group of games first needs decisions, while all others
+    are played by the workers. A group is always one batch, so that the order of the groups does not
+    change the result."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        env, rollout = self.env, self.rollout
+        self._views = [env.observation[rows] for rows in env.groups]
+        self._places = [
+            [rollout.observation[t, rows] for rows in env.groups] for t in range(rollout.decisions)
+        ]
+        # The same memory as arrays, of which taking or filling a part costs a tenth.
+        self._noise = rollout.noise.numpy()
+        self._stored = tuple(
+            tensor.numpy() for tensor in (rollout.logits, rollout.value, rollout.alpha)
+        )
+
+    def _play(self, routing: Routing) -> Played:
+        played, env = Played(), self.env
+        player = player_of(self.policy, routing)  # the parameters stay as they are throughout
         # The last observation of each episode that was truncated, by its decision's place.
         cuts: dict[tuple[int, int], Observation] = {}
         at = [0] * len(env.groups)
@@ -113,8 +172,7 @@ class Collector:
             group = self._receive(at, played, cuts)
             if at[group] < self.rollout.decisions:
                 self._send(at[group], group, player)
-        self._finish(player, gamma, cuts)
-        self.watch.lap("policy")
+        self._look_ahead(player, cuts)
         played.episodes.sort(key=lambda episode: episode.number)
         return played
 
@@ -125,7 +183,7 @@ class Collector:
         logits, value, alpha = (part.numpy() for part in player(view))
         # The action of largest logit + Gumbel noise is a draw from the logits' softmax.
         action = rollout.action[place]
-        (logits + self._noise_array[place]).argmax(1, out=action)
+        (logits + self._noise[place]).argmax(1, out=action)
         self.env.send(group, action)
         for array, part in zip(self._stored, (logits, value, alpha)):
             array[place] = part
@@ -139,7 +197,8 @@ class Collector:
         group, result = env.receive_any()
         self.watch.lap("games")
         t, rows = at[group], env.groups[group]
-        self.rollout.take((t, rows), result)
+        for name in ARRAYS:
+            getattr(self.rollout, name)[t, rows] = getattr(result, name)
         played.episodes += result.episodes
         played.lost += result.lost
         for row in (np.flatnonzero(result.truncated) + rows.start).tolist():
@@ -147,16 +206,9 @@ class Collector:
         at[group] += 1
         return group
 
-    def _finish(
-        self, player: Player, gamma: float, cuts: dict[tuple[int, int], Observation]
-    ) -> None:
-        """What takes all decisions at once, or each in the order of time."""
+    def _look_ahead(self, player: Player, cuts: dict[tuple[int, int], Observation]) -> None:
+        """The values of the states that the decisions led to."""
         rollout = self.rollout
-        log_probs, action = self._logits.log_softmax(-1), torch.from_numpy(rollout.action)
-        rollout.log_prob.copy_(log_probs.gather(2, action.unsqueeze(2)).squeeze(2))
-        self.watch.lap("policy")
-        rollout.reward[:] = self.normaliser(rollout.reward, rollout.length, rollout.done, gamma)
-        self.watch.lap("waiting" if self.normaliser.world.size > 1 else "policy")
         rollout.next_value[:-1] = rollout.value[1:]
         rollout.next_value[-1] = player(self.env.observation).value
         if cuts:
@@ -166,3 +218,22 @@ class Collector:
                 last[number] = cuts[place]
             decisions, rows = zip(*places)
             rollout.next_value[decisions, rows] = player(last).value
+
+
+def collector_of(
+    env: VectorEnv,
+    policy: Policy,
+    normaliser: RewardNormaliser,
+    generator: torch.Generator,
+    decisions: int,
+    watch: Stopwatch,
+) -> Collector:
+    """With the policy in the workers, if ``env`` has one there, or here; and a rollout of its own,
+    of so many decisions of each game."""
+    kind: type[Collector]
+    if env.rollouts is not None:
+        kind, rollout = WorkerCollector, Rollout.of_workers(env.rollouts.decisions)
+    else:
+        kind, experts = CentralCollector, len(policy.proposal_gain)
+        rollout = Rollout(env.spec, decisions, env.num_envs, experts)
+    return kind(env, policy, normaliser, generator, rollout, watch)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 
 from tedg_fast.nethack.games.episode import GameState
+from tedg_fast.nethack.games.shared_state import RolloutSetup
 from tedg_fast.nethack.games.vector_env import VectorEnv
-from tedg_fast.policy import Routing
+from tedg_fast.policy import Routing, has_native_player, player_setup
 from tedg_fast.runs import checkpoint
 from tedg_fast.runs.config import TrainConfig, to_dict
 from tedg_fast.runs.model import Rules, build_policy, grounder_of
@@ -34,7 +35,7 @@ from tedg_fast.train.ranks import (
 )  # fmt: skip
 from tedg_fast.train.recorder import Recorder
 from tedg_fast.train.resume import require_fit
-from tedg_fast.train.rollout import Collector, Played, Rollout
+from tedg_fast.train.rollout import Collector, Played, Rollout, collector_of
 from tedg_fast.train.stopping import Dropped, Stop
 from tedg_fast.train.switching import expert_switches
 
@@ -90,12 +91,10 @@ class Trainer:
             with env, contextlib.suppress(Dropped):
                 with self.stop.droppable():
                     self._start_games(env)
-                rollout = Rollout(
-                    env.spec, config.ppo.rollout_decisions, self.num_envs, config.num_experts
-                )
-                collector = Collector(
-                    env, self.policy, self.normaliser, self.generator, rollout, self.display.watch
-                )
+                collector = collector_of(
+                    env, self.policy, self.normaliser, self.generator,
+                    config.ppo.rollout_decisions, self.display.watch,
+                )  # fmt: skip
                 clock = Clock(self.world)
                 while progress.completed < config.episodes and not self.stop.agreed:
                     self._iterate(collector, clock)
@@ -173,6 +172,9 @@ class Trainer:
         """This rank's games, none of them begun."""
         config, world = self.config, self.world
         workers = max(config.num_workers // world.local_size, 1)
+        rollout = None  # the workers play by themselves with a policy that can do without PyTorch
+        if has_native_player(self.policy):
+            rollout = RolloutSetup(player_setup(self.policy), config.ppo.rollout_decisions)
         return VectorEnv(
             self.hypergraph,
             num_envs=self.num_envs,
@@ -188,6 +190,7 @@ class Trainer:
             decide=config.decide,
             margin=config.margin,
             grounder=grounder_of(self.hypergraph),
+            rollout=rollout,
         )
 
     def _start_games(self, env: VectorEnv) -> None:

@@ -5,10 +5,11 @@ game comes to a state in which a decision is asked for (facts/grounder.py says w
 unequally in it, so it is a semi-Markov decision process (Sutton, Precup & Singh 1999).
 
 The games form groups. `send` begins a step of a group, `receive` ends it, and several may be under
-way, so that no game waits for the slowest. What comes out depends on the run seed, the numbers of
-environments and groups, and the actions alone, never on the number of workers or on timing: an
-environment's episodes have numbers of their own, and with them seeds. A worker that dies costs its
-own games only.
+way, so that no game waits for the slowest. Or the workers decide, too: `rollout` has them take many
+decisions in every game with a policy that they are given. What comes out depends on the run seed,
+the numbers of environments and groups, and the actions alone, never on the number of workers or on
+timing: an environment's episodes have numbers of their own, and with them seeds. A worker that dies
+costs its own games only.
 """
 
 import contextlib
@@ -22,8 +23,9 @@ from tedg_fast.nethack.actions import require_actions
 from tedg_fast.nethack.facts.grounder import MARGIN, Decide, Grounder, by_rule
 from tedg_fast.nethack.games.character import unplayable
 from tedg_fast.nethack.games.episode import ENDINGS, Episode, GameState
+from tedg_fast.nethack.games.rollouts import Rolled, Rollouts
 from tedg_fast.nethack.games.seats import Seats
-from tedg_fast.nethack.games.shared_state import create_memory, map_memory
+from tedg_fast.nethack.games.shared_state import RolloutSetup
 from tedg_fast.nethack.games.step_result import ARRAYS, StepResult
 from tedg_fast.nethack.games.worker import DIGEST, MAX_GROUPS, WorkerSetup, step_command
 from tedg_fast.nethack.games.worker_pool import WorkerPool
@@ -53,6 +55,7 @@ class VectorEnv:
         observation's `rule_action` tells where, and with what.
     grounder : class, or other picklable callable, that makes a `Grounder` of the hypergraph, a
         number of games, and these settings, `prayer` and `max_steps` by their names.
+    rollout : the policy that the workers are to play rollouts with, and how long these are.
     num_groups : groups of consecutive environments, of nearly equal size; by default as many as
         are needed for at most `GROUP_SIZE` environments each, but at least 2, and no more than
         `MAX_GROUPS`.
@@ -71,6 +74,7 @@ class VectorEnv:
     idle : bool [E], where no episode is played any more. Actions for such environments are ignored,
         and in results their rows are zero.
     crashes : workers lost so far.
+    rollouts : what the workers' policy has decided, and its weights; None without a `rollout`.
 
     Raises ValueError for a character that NetHack does not have, sizes below 1, more workers or
     groups than environments, more than `MAX_GROUPS` groups, a negative seed or episode number, or
@@ -97,6 +101,7 @@ class VectorEnv:
         use_mask: bool = True,
         every_step: bool = False,
         grounder: Callable[..., Any] = Grounder,
+        rollout: RolloutSetup | None = None,
         num_groups: int | None = None,
         timeout: float = 60.0,
     ) -> None:
@@ -112,6 +117,8 @@ class VectorEnv:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
             if name in ("num_workers", "num_groups") and value > num_envs:
                 raise ValueError(f"{name} ({value}) exceeds num_envs ({num_envs})")
+        if rollout is not None and limit is not None:
+            raise ValueError("a rollout goes on past any limit of episodes: give one of the two")
         if problem := unplayable(character):
             raise ValueError(problem)
         if num_groups > MAX_GROUPS:
@@ -137,19 +144,25 @@ class VectorEnv:
         self.groups = tuple(slice(rows.start, rows.stop) for rows in ranges)
         self._in_flight: list[int] = []  # groups, in the order they were sent
 
-        layout = (num_envs, max_steps, self.spec, len(self._rules))
-        memory = create_memory(*layout)
-        self._state = map_memory(memory, *layout)
-        self._state.discount[:] = 1
         stride = number_step * num_envs
         setup = WorkerSetup(
-            make_grounder, num_envs, run_seed, max_steps, character, stride, limit, every_step
-        )
+            make_grounder, num_envs, run_seed, max_steps, character, stride, limit, every_step,
+            rollout,
+        )  # fmt: skip
+        layout = setup.memory(grounder_here)
+        memory = layout.create()
+        self._state, decisions, weights = layout.map(memory)
+        self._state.discount[:] = 1
         self._pool = WorkerPool(setup, memory, ranges, num_workers, timeout)
         self._seats = seats = Seats(
             self._state, self._pool, max_steps, prayer, next_episode, number_step, limit, unbegun
         )
         self.episode, self.played, self.idle = seats.episode, seats.played, seats.idle
+        self.rollouts: Rollouts | None = None
+        if decisions is not None:
+            self.rollouts = Rollouts(
+                decisions, weights, self._state, seats, self._pool, num_groups, self._episode_of
+            )
 
     def start(self) -> None:
         """Every environment begins an episode.
@@ -243,6 +256,21 @@ class VectorEnv:
             self.send(group, actions[rows])
         return StepResult.joined([self.receive(group) for group in range(len(self.groups))])
 
+    def rollout(self) -> Rolled:
+        """Play a rollout with every environment, and wait for it: see `rollouts`.
+
+        Raises RuntimeError without a policy, before `start`, after `close`, or between a `send` and
+        its `receive`.
+        """
+        if self.rollouts is None:
+            raise RuntimeError("the workers have no policy: make the VectorEnv with a rollout")
+        self._require_started()
+        self._require_idle()
+        with self._closed_on_error():
+            rolled = self.rollouts.play()
+            self._take_over(slice(None))
+        return rolled
+
     def games(self) -> list[GameState]:
         """Every running game, in environment order.
 
@@ -300,6 +328,11 @@ class VectorEnv:
         """Process ids of the workers, in the order of their first environments."""
         return [worker.pid for worker in self._pool.workers]
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is of no use any more."""
+        return self._pool.closed
+
     def close(self) -> None:
         """End the workers and free everything they held. May be called twice."""
         self._pool.close()
@@ -332,7 +365,9 @@ class VectorEnv:
         if len(cut):
             final[cut] = state.last[cut]
         ended = (arrays["terminated"] | arrays["truncated"]).nonzero()[0] + rows.start
-        episodes = [self._finished_episode(row) for row in ended]
+        episodes = [
+            self._episode_of(self._state.record[row], self._state.decided[row]) for row in ended
+        ]
         if len(gone):
             lost = gone[~self.idle[rows][gone]]
             final[lost] = self.observation[rows][lost]
@@ -347,10 +382,10 @@ class VectorEnv:
         self.observation[rows].copy_from(self._state.observation[rows])
         self._seats.take_over(rows)
 
-    def _finished_episode(self, row: int) -> Episode:
-        *numbers, ending, killer = self._state.record[row].item()
+    def _episode_of(self, record: Any, decided_by: np.ndarray) -> Episode:
+        *numbers, ending, killer = record.item()
         cause = killer.decode(errors="ignore")  # it may have been cut within a character
-        decided = by_rule(self._rules, self._state.decided[row])
+        decided = by_rule(self._rules, decided_by)
         return Episode(*numbers, ENDINGS[ending], cause, decided)  # type: ignore[call-arg]  # as in RECORD
 
     def _require_open(self) -> None:

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tedg_fast.nethack import _native_grounding
 from tedg_fast.nethack.facts.grounder import Grounder
 from tedg_fast.nethack.facts.observation import CONTESTED
 from tedg_fast.nethack.games.episode import ENDINGS, episode_seeds
 from tedg_fast.nethack.games.game import Game, empty_observations
-from tedg_fast.nethack.games.shared_state import map_memory
+from tedg_fast.nethack.games.shared_state import Decisions, Memory, RolloutSetup, SharedState
 
 # A command below MAX_GROUPS is the number of the group that is to play; the others concern all
 # groups. Then the two answers; after FAILED comes the text of the exception.
@@ -41,7 +42,7 @@ class WorkerSetup:
 
     `stride` is how far apart the numbers of an environment's own are (see Seats); episodes from
     `limit` on are not begun. With `every_step` the games stop after each step, whatever the rules
-    would do.
+    would do. With a `rollout` the workers may decide, too.
     """
 
     make_grounder: Callable[[int], Grounder]
@@ -52,6 +53,12 @@ class WorkerSetup:
     stride: int
     limit: int | None
     every_step: bool
+    rollout: RolloutSetup | None
+
+    def memory(self, grounder: Grounder) -> Memory:
+        """How the shared memory is divided, for games grounded by `grounder`."""
+        rules = len(grounder.rules)
+        return Memory(self.num_envs, self.max_steps, grounder.spec, rules, self.rollout)
 
 
 def step_command(group: int) -> bytes:
@@ -63,11 +70,9 @@ class Share:
     """A worker's games of one group: environments `first` to `first + count - 1`."""
 
     def __init__(self, setup: WorkerSetup, memory: int, first: int, count: int) -> None:
-        self._setup = setup
+        self._setup, self._first = setup, first
         self._grounder = setup.make_grounder(count)
-        state = map_memory(
-            memory, setup.num_envs, setup.max_steps, self._grounder.spec, len(self._grounder.rules)
-        )
+        state, decisions, weights = setup.memory(self._grounder).map(memory)
         self._state = state = state[first : first + count]
         self._logs = [log.data for log in state.log]
         self._left_out = (0, 0)
@@ -77,20 +82,45 @@ class Share:
             Game(raw[game], max_steps=setup.max_steps, character=setup.character)
             for game in range(count)
         ]
+        if setup.rollout is not None and decisions is not None:
+            self._decisions = decisions.flat()
+            player = setup.rollout.player.player(weights)
+            self._actor = _native_grounding.Actor(
+                player, state.observation, state.last, self._decisions
+            )
 
     def play(self) -> None:
-        """Play every game on from its decision to the next."""
+        """Play every game on: from its decision to the next, or a whole rollout."""
         state = self._state
         discount = float(state.discount[0])
-        for array in (state.reward, state.length, state.shown):
-            array[:] = 0
-        state.terminated[:] = state.truncated[:] = state.follows[:] = False
+        rollout = state.rollout[0] and self._setup.rollout
+        if not rollout:
+            _clear(state)
         for index in (~state.idle).nonzero()[0].tolist():
-            self._play(index, discount)
+            if rollout:
+                self._play_rollout(index, discount, rollout.decisions)
+            else:
+                self._play(index, discount, state.action.item(index), state, index)
         self._count_left_out()
 
-    def _play(self, index: int, discount: float) -> None:
-        """Carry out what was decided in a game, then the rules until a decision is asked for.
+    def _play_rollout(self, index: int, discount: float, decisions: int) -> None:
+        """Take so many decisions in a game as the policy says."""
+        # One game at a time: the others' memory would not fit into the core's cache beside it.
+        out, actor, envs = self._decisions, self._actor, self._setup.num_envs
+        env = self._first + index
+        _clear(out[env::envs])
+        for row in range(env, env + decisions * envs, envs):
+            self._play(index, discount, actor.act(index, row), out, row)
+            if out.truncated[row]:
+                actor.judge_last(index, row)
+        if not out.truncated[row]:
+            actor.judge(index, row)
+
+    def _play(
+        self, index: int, discount: float, action: int, out: SharedState | Decisions, row: int
+    ) -> None:
+        """Carry out what was decided in a game, then the rules until a decision is asked for. What
+        that leads to is written to a row of `out`, which was cleared.
 
         Where the episode ends on the way, the next one begins.
         """
@@ -98,7 +128,6 @@ class Share:
         state, game, rows, log = self._state, self._games[index], self._rows, self._logs[index]
         step, take_in, every_step = game.step, rows.take_in, self._setup.every_step
         begun = length = game.length
-        action = state.action.item(index)
         reward, weight = 0.0, 1.0
         while True:
             log[length] = action
@@ -111,24 +140,26 @@ class Share:
             action = take_in(index, action)
             if length == begun + 1:
                 rows.write_shown()
-                state.follows[index] = True
+                if out is not state:
+                    out.shown[row] = state.shown[index]
+                out.follows[row] = True
             if game.truncated:
                 rows.write_last()
                 break
             if every_step or action == CONTESTED:
                 rows.write()
                 break
-        state.reward[index] = reward
-        state.length[index] = length - begun
+        out.reward[row] = reward
+        out.length[row] = length - begun
         state.num_actions[index] = length
         if game.terminated or game.truncated:
-            self._finish(index)
+            self._finish(index, out, row)
 
-    def _finish(self, index: int) -> None:
+    def _finish(self, index: int, out: SharedState | Decisions, row: int) -> None:
         """Record the episode that has ended, and begin the next unless it is beyond the limit."""
         state, game = self._state, self._games[index]
-        state.terminated[index], state.truncated[index] = game.terminated, game.truncated
-        state.record[index] = (
+        out.terminated[row], out.truncated[row] = game.terminated, game.truncated
+        out.record[row] = (
             state.episode[index],
             game.reward,
             game.length,
@@ -138,7 +169,7 @@ class Share:
             ENDINGS.index(game.ending),
             game.killer.encode(),
         )
-        state.decided[index] = self._grounder.decided(index)
+        out.decided[row] = self._grounder.decided(index)
         number = int(state.next_episode[index])
         if self._setup.limit is not None and number >= self._setup.limit:
             state.idle[index] = True
@@ -239,6 +270,13 @@ def main() -> None:
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.rmdir(os.path.dirname(directory))  # only the last worker finds it empty
+
+
+def _clear(rows: SharedState | Decisions) -> None:
+    """Nothing is known of what these decisions lead to."""
+    for array in (rows.reward, rows.length, rows.shown):
+        array[:] = 0
+    rows.terminated[:] = rows.truncated[:] = rows.follows[:] = False
 
 
 def _limit_cpu_time() -> None:
