@@ -69,15 +69,15 @@ def test_stopped_while_it_is_still_loading(trained, tmp_path, name):
 # Signals itself when groups of games have been waited for so many times.
 AT_STEP = """
 import os, signal
-from tedg_fast.nethack.games.vector_env import VectorEnv
-receive_any, steps = VectorEnv.receive_any, []
+from tedg_fast.nethack.games.worker_pool import WorkerPool
+receive, steps = WorkerPool.receive, []
 def receiving(*arguments):
     steps.append(1)
     for step, number in {signals}:
         if len(steps) == step:
             os.kill(os.getpid(), number)
-    return receive_any(*arguments)
-VectorEnv.receive_any = receiving
+    return receive(*arguments)
+WorkerPool.receive = receiving
 """
 
 
@@ -101,8 +101,8 @@ def test_an_evaluation_keeps_what_it_has_played(trained, tmp_path, number):
 # games have their files in, and puts files in their places.
 TAKEN_AWAY = """
 import glob, os, shutil
-from tedg_fast.nethack.games.vector_env import VectorEnv
-receive_any, steps = VectorEnv.receive_any, []
+from tedg_fast.nethack.games.worker_pool import WorkerPool
+receive, steps = WorkerPool.receive, []
 def receiving(*arguments):
     steps.append(1)
     if len(steps) == {step}:
@@ -110,8 +110,8 @@ def receiving(*arguments):
             os.rename(folder, folder + ".gone")  # at once: games are writing there
             open(folder, "w").close()
             shutil.rmtree(folder + ".gone", ignore_errors=True)
-    return receive_any(*arguments)
-VectorEnv.receive_any = receiving
+    return receive(*arguments)
+WorkerPool.receive = receiving
 """
 
 
@@ -122,7 +122,7 @@ def test_games_that_cannot_go_on_end_a_command_in_one_line_and_nothing_is_lost(
     folder, out = tmp_path / "temporary", tmp_path / "out.json"
     folder.mkdir()
     code, text, errors = ended(started(
-        name, trained, tmp_path, before=TAKEN_AWAY.format(step=250),
+        name, trained, tmp_path, before=TAKEN_AWAY.format(step=250 if name == "eval_" else 40),
         more=["--out", str(out)] if name == "eval_" else [], environment={"TMPDIR": str(folder)},
     ))  # fmt: skip
     assert code == 1, errors

@@ -16,7 +16,7 @@ import killable
 
 from tedg_fast.files import TEMPORARY
 
-PLACES = {"game step": 80, "gradient step": 20, "file": 60, "bytes": 6, "clock": 1000}
+PLACES = {"games": 15, "gradient step": 20, "file": 60, "bytes": 6, "clock": 1000}
 """Where kills strike, in turn, and below which count."""
 
 

@@ -1,6 +1,6 @@
 """``tedg-train`` that kills itself: ``python killable.py PLACE COUNT <arguments of tedg-train>``.
 
-PLACE is where SIGKILL strikes, at the COUNT-th time there: "game step" (halfway through a rollout),
+PLACE is where SIGKILL strikes, at the COUNT-th time there: "games" (while they are waited for),
 "gradient step" (halfway through an update), "file" (between any two steps of writing a file),
 "bytes" (in the middle of a file), "clock" (COUNT milliseconds after the start) or "nowhere".
 """
@@ -12,14 +12,14 @@ from types import SimpleNamespace
 from faulty_disk import FaultyDisk, die
 
 from tedg_fast import cli
-from tedg_fast.nethack.games.vector_env import VectorEnv
+from tedg_fast.nethack.games.worker_pool import WorkerPool
 from tedg_fast.train.ppo import PPO
 
 
 def main(place, count, arguments):
     sys.argv = ["tedg-train", *arguments]
-    if place == "game step":
-        VectorEnv.receive_any = dying(VectorEnv.receive_any, count)
+    if place == "games":
+        WorkerPool.receive = dying(WorkerPool.receive, count)
     if place == "gradient step":
         PPO._step = dying(PPO._step, count)
     if place == "file":

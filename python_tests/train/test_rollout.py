@@ -58,7 +58,7 @@ def collect(policy, where, rollouts=2, **settings):
     with make_env(num_envs=GAMES, decide="contested", **settings) as env:
         env.start()
         normaliser = RewardNormaliser(GAMES, 10.0)
-        collector = collector_of(env, policy, normaliser, generator, STEPS, Stopwatch())
+        collector = collector_of(env, policy, normaliser, generator, STEPS, 4, Stopwatch())
         assert type(collector) is COLLECTORS[where]
         played = [collector.collect(ROUTING, 0.99) for _ in range(rollouts)]
         games = env.games()  # refused while any is being played
@@ -197,7 +197,7 @@ def test_time_is_accounted_for(policy, where):
     with make_env(num_envs=GAMES, rollout=rollout) as env:
         env.start()
         normaliser = RewardNormaliser(GAMES, 10.0)
-        collector = collector_of(env, policy, normaliser, torch.Generator(), STEPS, watch)
+        collector = collector_of(env, policy, normaliser, torch.Generator(), STEPS, 4, watch)
         began = time.perf_counter()
         collector.collect(ROUTING, 0.99)
         took = time.perf_counter() - began
@@ -217,7 +217,7 @@ def test_a_rollout_whose_worker_dies_is_played_anew(policy):
         with make_env(num_workers=2, **settings) as env:
             env.start()
             normaliser, generator = RewardNormaliser(GAMES, 10.0), torch.Generator()
-            collector = collector_of(env, policy, normaliser, generator, STEPS, Stopwatch())
+            collector = collector_of(env, policy, normaliser, generator, STEPS, 4, Stopwatch())
             collector.collect(ROUTING, 0.99)
             normaliser.returns[:] = 1000.0
             if harm:

@@ -109,16 +109,16 @@ def test_resumed_run_equals_the_uninterrupted_one(trained, tmp_path, monkeypatch
 
 
 def test_a_killed_worker_costs_its_own_games_only(tmp_path, monkeypatch):
-    send = VectorEnv.send
+    rollout = VectorEnv.rollout
     killed = []
 
-    def send_after_a_murder(env, group, actions):
+    def rollout_after_a_murder(env):
         if not killed and env.next_episode > 6:
             killed.append(env.worker_pids[0])
             os.kill(killed[0], signal.SIGKILL)
-        send(env, group, actions)
+        return rollout(env)
 
-    monkeypatch.setattr(VectorEnv, "send", send_after_a_murder)
+    monkeypatch.setattr(VectorEnv, "rollout", rollout_after_a_murder)
     tedg_train(monkeypatch, "--results", tmp_path, "--episodes", 12, "--num-workers", 2, *SHORT)
     log = series(tmp_path / "quick_manager")
     assert killed

@@ -226,6 +226,7 @@ def collector_of(
     normaliser: RewardNormaliser,
     generator: torch.Generator,
     decisions: int,
+    num_experts: int,
     watch: Stopwatch,
 ) -> Collector:
     """With the policy in the workers, if ``env`` has one there, or here; and a rollout of its own,
@@ -234,6 +235,6 @@ def collector_of(
     if env.rollouts is not None:
         kind, rollout = WorkerCollector, Rollout.of_workers(env.rollouts.decisions)
     else:
-        kind, experts = CentralCollector, len(policy.proposal_gain)
-        rollout = Rollout(env.spec, decisions, env.num_envs, experts)
+        kind = CentralCollector
+        rollout = Rollout(env.spec, decisions, env.num_envs, num_experts)
     return kind(env, policy, normaliser, generator, rollout, watch)

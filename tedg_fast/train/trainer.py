@@ -93,7 +93,7 @@ class Trainer:
                     self._start_games(env)
                 collector = collector_of(
                     env, self.policy, self.normaliser, self.generator,
-                    config.ppo.rollout_decisions, self.display.watch,
+                    config.ppo.rollout_decisions, config.num_experts, self.display.watch,
                 )  # fmt: skip
                 clock = Clock(self.world)
                 while progress.completed < config.episodes and not self.stop.agreed:
