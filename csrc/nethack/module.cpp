@@ -304,7 +304,7 @@ py::dict constants() {
 namespace tedg::nethack {
 void bind_scene_graphs(pybind11::module_& module);  // scene_graphs_module.cpp
 void bind_player(pybind11::module_& module);        // player/player_module.cpp
-}
+}  // namespace tedg::nethack
 
 PYBIND11_MODULE(_native_grounding, module) {
   using tedg::nethack::Grounder;

@@ -23,7 +23,8 @@ float squashed(float value) { return std::copysign(std::log1p(std::abs(value)), 
 }  // namespace
 
 void SceneGraphs::clear() {
-  for (auto* start : {&node_start, &edge_start, &instance_start, &object_start}) start->assign(1, 0);
+  for (auto* start : {&node_start, &edge_start, &instance_start, &object_start})
+    start->assign(1, 0);
   for (auto* numbers : {&source, &target, &role, &node, &actions, &subject}) numbers->clear();
   facts.clear();
   holds.clear();

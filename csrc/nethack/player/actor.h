@@ -61,7 +61,9 @@ class Actor {
   void judge_last(int64_t game, int64_t decision) { judge_row(last_, game, decision); }
 
  private:
-  static py::ssize_t rows_of(const py::object& observation) { return py::len(observation.attr("crop")); }
+  static py::ssize_t rows_of(const py::object& observation) {
+    return py::len(observation.attr("crop"));
+  }
 
   void check(int64_t game, int64_t decision) const {
     if (game < 0 || game >= games_) throw py::index_error("no such game");

@@ -41,7 +41,8 @@ Manager::Manager(const Weights& nodes, const Weights& rounds, const Weights& sco
               features + conditions, true),
       owner_(std::move(owner)) {
   if (nodes.size() != 9) unfit("nodes must be nine weights, got ", nodes.size());
-  if (rounds.size() != 10) unfit("rounds must be five weights for each of two, got ", rounds.size());
+  if (rounds.size() != 10)
+    unfit("rounds must be five weights for each of two, got ", rounds.size());
   if (scoring.size() != 2) unfit("scoring must be priority and weight");
   check_matrix("nodes", nodes[0]);
   numbered_ = nodes[0].shape[0];

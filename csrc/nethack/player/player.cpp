@@ -10,8 +10,20 @@ namespace {
 
 constexpr int64_t kMany = Action::NUM_ACTIONS, kCropSquares = kCrop * kCrop;
 constexpr size_t kAlignment = 64;
-enum Group { kNodes, kRounds, kScoring, kGlyphs, kState, kReadout, kRouter, kExperts, kGain,
-             kCritic, kRouting, kGroups };
+enum Group {
+  kNodes,
+  kRounds,
+  kScoring,
+  kGlyphs,
+  kState,
+  kReadout,
+  kRouter,
+  kExperts,
+  kGain,
+  kCritic,
+  kRouting,
+  kGroups
+};
 
 const std::vector<Weights>& checked(const std::vector<Weights>& groups) {
   if (groups.size() != kGroups) unfit("a policy has ", int{kGroups}, " groups of weights");
@@ -20,7 +32,8 @@ const std::vector<Weights>& checked(const std::vector<Weights>& groups) {
   }
   check_matrix("glyphs", groups[kGlyphs][0]);
   check_matrix("gain", groups[kGain][0]);
-  if (groups[kExperts].size() != 6) unfit("experts must be a layer's four weights, weight and bias");
+  if (groups[kExperts].size() != 6)
+    unfit("experts must be a layer's four weights, weight and bias");
   return groups;
 }
 
@@ -38,8 +51,8 @@ Player::Player(SceneGraphBuilder scenes, const std::vector<Weights>& groups,
       state_("state", groups[kState], settings_.features + kCropSquares * glyph_width_, true),
       readout_("readout", groups[kReadout], manager_.width(), true),
       router_("router", groups[kRouter], state_.outputs() + readout_.outputs(), false),
-      expand_("experts", {groups[kExperts].begin(), groups[kExperts].begin() + 4},
-              state_.outputs(), true),
+      expand_("experts", {groups[kExperts].begin(), groups[kExperts].begin() + 4}, state_.outputs(),
+              true),
       critic_("critic", groups[kCritic], state_.outputs() + readout_.outputs(), false) {
   manager_.require(scenes_);
   if (settings_.player_first < 0 || settings_.player_first > settings_.player_last ||

@@ -13,8 +13,8 @@ namespace tedg::nethack {
 
 // What is fixed about a policy beside the sizes of its weights.
 struct PlayerSettings {
-  std::vector<int> owner;  // [R], the expert of each rule
-  int64_t features;        // of an observation
+  std::vector<int> owner;             // [R], the expert of each rule
+  int64_t features;                   // of an observation
   int64_t player_first, player_last;  // those of them that the player's node begins with
   float advice_weight;
   bool direct;  // whether proposals pass the router
@@ -47,7 +47,8 @@ class Player {
   // Kept from one pass to the next for their memory alone.
   SceneGraphs graphs_;
   std::vector<const float*> own_;
-  std::vector<float> input_, players_, mass_, hidden_, scores_, loudness_, expanded_, expert_logits_;
+  std::vector<float> input_, players_, mass_, hidden_, scores_, loudness_, expanded_,
+      expert_logits_;
   std::vector<uint8_t> masks_;
   std::vector<char> scratch_;
 };

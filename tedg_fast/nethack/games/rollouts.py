@@ -19,8 +19,8 @@ from tedg_fast.nethack.games.worker_pool import WorkerPool
 from tedg_fast.nethack.games.worker_process import WorkerError
 
 _MAX_LOSSES_IN_A_ROW = 3
-# Generous: a decision takes some tens of microseconds, the steps after it some hundreds.
-_SECONDS_PER_DECISION = 5e-2
+# Generous: a decision takes some tens of microseconds, the steps that it lasts some hundreds.
+_SECONDS_PER_DECISION = 1e-2
 
 
 @dataclass(frozen=True)
