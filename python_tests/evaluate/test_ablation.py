@@ -37,6 +37,11 @@ def stopped(tmp_path_factory):
     return results
 
 
+def played_in(evaluation):
+    """What came out of its games, but for the time that they took."""
+    return [agent["episodes"] for agent in evaluation["agents"].values()]
+
+
 @pytest.mark.slow
 def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, tmp_path, monkeypatch, capsys):
     latest = stopped / "full-seed1" / "checkpoints" / "model_latest.pth"
@@ -68,7 +73,18 @@ def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, tmp_path, monkeypatc
     before = (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns
     run(monkeypatch, cli.ablate, *grid)
     assert "3 of 3 jobs are done already" in capsys.readouterr().out
-    assert (stopped / "full-seed1" / "evaluation.json").stat().st_mtime_ns == before
+    evaluation = stopped / "full-seed1" / "evaluation.json"
+    assert evaluation.stat().st_mtime_ns == before
+
+    # As a stopped evaluation leaves it: the games before the first that goes on.
+    whole = json.loads(evaluation.read_text())
+    part = json.loads(evaluation.read_text())
+    for values in played_in(part)[0].values():
+        del values[2:]
+    evaluation.write_text(json.dumps(part))
+    run(monkeypatch, cli.ablate, *grid)
+    assert "2 of 3 jobs are done already" in capsys.readouterr().out
+    assert played_in(json.loads(evaluation.read_text())) == played_in(whole)
 
     monkeypatch.setattr(records, "RESULTS", tmp_path)
     monkeypatch.setattr(records, "commit", lambda: "as committed")

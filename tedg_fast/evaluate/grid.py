@@ -87,8 +87,17 @@ def _finished(trial: Trial) -> Run | None:
 
 
 def _agents(path: Path) -> dict[str, Any]:
-    """The agents of an evaluation; none where there is no file."""
-    return json.loads(path.read_text())["agents"] if path.exists() else {}
+    """The agents of an evaluation; none where there is no file, or one that was stopped."""
+    record = json.loads(path.read_text()) if path.exists() else None
+    return record["agents"] if record is not None and is_whole(record) else {}
+
+
+def is_whole(evaluation: dict[str, Any]) -> bool:
+    """Whether each of its agents has played all of the games: an evaluation that is stopped keeps
+    those before the first that goes on, which are no fair sample of all."""
+    games = evaluation["config"]["episodes"]
+    played = (agent["episodes"]["number"] for agent in evaluation["agents"].values())
+    return all(len(numbers) == games for numbers in played)
 
 
 def measure(run: Run, evaluation: dict[str, Any] | None, others: dict[str, Any]) -> dict[str, Any]:
