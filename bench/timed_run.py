@@ -1,8 +1,9 @@
 """``tedg-train`` that times itself: ``python timed_run.py SPECIFICATION <its arguments>``.
 
 SPECIFICATION is JSON: ``out``, the file for what was measured; ``steps``, after which the run is
-stopped, as by Ctrl-C; ``launched``, when the process was started, on ``time.perf_counter``'s clock;
-``profile``, how many iterations after the first to run under PyTorch's profiler, or null.
+stopped by SIGTERM, for a shell has what it puts into the background ignore Ctrl-C; ``launched``,
+when the process was started, on ``time.perf_counter``'s clock; ``profile``, how many iterations
+after the first to run under PyTorch's profiler, or null.
 """
 
 import json
@@ -85,7 +86,7 @@ class TimedDisplay(Display):
             "profile": self.profiled,
         }
         Path(self.specification["out"]).write_text(json.dumps(measured))
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _profile(self) -> dict:
         """Where the iterations between the first mark and the last spent their time, by op."""

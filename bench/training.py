@@ -96,7 +96,7 @@ def train(
             finally:
                 process.terminate()
                 process.wait()
-            stopped = 128 + signal.SIGINT  # as it stops itself
+            stopped = 128 + signal.SIGTERM  # as it stops itself
             if process.returncode != stopped or not out.exists():
                 output.seek(0)
                 raise RuntimeError(f"tedg-train {' '.join(flags)} failed:\n{output.read()}")
