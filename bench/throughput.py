@@ -123,7 +123,7 @@ def report(
         f"- Game stepping and matrix products: {waiting:.0%} waiting for games + {products:.0%} in "
         f"products and kernels = **{waiting + products:.0%}** of the wall time.",
         f"- Cores busy on average: trainer {run.trainer_cpu:.2f}, workers {run.worker_cpu:.2f}; "
-        "games are played also while the policy thinks about others.",
+        "while games are played the trainer has nothing to do.",
         f"- Matrix products: {flops / 1e6:.2f} MFLOP a step at "
         f"{profiled['flops'] / profiled['products'] / 1e9:.0f} GFLOP/s; a large product reaches "
         f"{rates[0] / 1e9:.0f} on one core and {rates[-1] / 1e9:.0f} on all {cores}; at the "
