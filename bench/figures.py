@@ -77,9 +77,10 @@ FIGURES: list[tuple[str, str, list[Cell]]] = [
     ("README.md", "reach {}, and {} of their games go on then.",
      [Cell("rules_alone_prayer", "careful_prayer, 5,000", column)
       for column in ("mean true score", "alive")]),
-    ("README.md", "the final policies reach {}, with a frozen", [_together("frozen-gat", "full")]),
-    ("README.md", "Manager {}, and without its constraint {}.",
-     [_together("frozen-gat", "true score"), _together("no-manager", "true score")]),
+    ("README.md", "the final policies reach {}, with a frozen Manager {}",
+     [_together("frozen-gat", column) for column in ("full", "true score")]),
+    ("README.md", "over thirteen {}, and without its constraint {}.",
+     [_together("no-manager", column) for column in ("full", "true score")]),
     ("README.md", "| the packaged rules without their priorities, alone | {} | {} |",
      [UNRANKED._replace(column="rules alone"), UNRANKED._replace(column="games")]),
     ("README.md", "| trained on those for 500 episodes, five runs | {} | 1,000 |", [GRID]),
@@ -118,6 +119,7 @@ TABLES: list[tuple[str, str, int]] = [
     ("docs/learning.md", "ablation_unranked_phases", 2),
     ("docs/learning.md", "grids_together", 1),
     ("docs/learning.md", "grids_together", 2),
+    ("docs/learning.md", "grids_together", 3),
 ]
 """Page, record, and the number of the record's table that stands there, between two comments."""
 
