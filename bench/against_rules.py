@@ -16,8 +16,7 @@ from pathlib import Path
 
 import record
 
-from tedg_fast.evaluate.evaluation import EvalConfig, evaluate
-from tedg_fast.evaluate.grid import is_whole
+from tedg_fast.evaluate.evaluation import EvalConfig, complete_evaluation, evaluate
 from tedg_fast.evaluate.summary import paired
 from tedg_fast.evaluate.table import interval, p_value
 
@@ -25,7 +24,7 @@ from tedg_fast.evaluate.table import interval, p_value
 def play(run: Path, seed: int, episodes: int, work: Path) -> dict[str, list[int]]:
     """True scores of ``rules`` and the ``trained`` policy, game by game."""
     out = work / f"{run.name}.json"
-    if not (out.exists() and is_whole(json.loads(out.read_text()))):
+    if complete_evaluation(out) is None:
         evaluate(EvalConfig(("rules", str(run)), episodes=episodes, seed=seed, out=str(out)))
     played = json.loads(out.read_text())
     config = played["config"]

@@ -92,7 +92,9 @@ def test_an_evaluation_keeps_what_it_has_played(trained, tmp_path, number):
     assert "Traceback" not in errors
     assert "stopped; the games above are those played to their end before" in errors
     assert "of 100000 games, the first by number" in text
-    (entry,) = json.loads(out.read_text())["agents"].values()
+    record = json.loads(out.read_text())
+    assert record["complete"] is False
+    (entry,) = record["agents"].values()
     numbers = entry["episodes"]["number"]
     assert numbers == list(range(len(numbers))) and numbers
 

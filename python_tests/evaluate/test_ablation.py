@@ -76,12 +76,16 @@ def test_a_stopped_grid_goes_on_and_ends_in_tables(stopped, tmp_path, monkeypatc
     evaluation = stopped / "full-seed1" / "evaluation.json"
     assert evaluation.stat().st_mtime_ns == before
 
-    # As a stopped evaluation leaves it: the games before the first that goes on.
+    # Games that were lost with a worker are not played again, those after a stop are: it keeps
+    # the games before the first that goes on.
     whole = json.loads(evaluation.read_text())
     part = json.loads(evaluation.read_text())
     for values in played_in(part)[0].values():
         del values[2:]
     evaluation.write_text(json.dumps(part))
+    run(monkeypatch, cli.ablate, *grid)
+    assert "3 of 3 jobs are done already" in capsys.readouterr().out
+    evaluation.write_text(json.dumps(part | {"complete": False}))
     run(monkeypatch, cli.ablate, *grid)
     assert "2 of 3 jobs are done already" in capsys.readouterr().out
     assert played_in(json.loads(evaluation.read_text())) == played_in(whole)

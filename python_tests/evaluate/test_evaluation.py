@@ -44,7 +44,7 @@ def test_all_kinds_of_agents_in_one_table(trained, tmp_path, monkeypatch, capsys
         assert set(entry["episodes"]) == set(Episode.__dataclass_fields__)
         mean = np.mean(entry["episodes"]["true_score"])
         assert entry["summary"]["true_score"]["mean"] == pytest.approx(mean)
-    assert len(record["comparisons"]) == 6
+    assert record["complete"] and len(record["comparisons"]) == 6
     assert f"{trained} − random | 5 |" in shown
     # The newest checkpoint of the folder is the final one: it draws the same.
     one, other = agents[str(trained)], agents[str(final)]

@@ -245,6 +245,8 @@ def test_graphs_are_built_once_an_update(probe, monkeypatch):
     reader = type(probe.policy.manager.read)
     read = reader.__call__
     monkeypatch.setattr(reader, "__call__", lambda *args: built.append(1) or read(*args))
+    probe.collector.collect(Routing("softmax", 1.0), SETTINGS.gamma)
+    assert not built, "play builds its own, natively"
     probe.ppo.update(probe.rollout, SETTINGS)
     assert len(built) == 1
 

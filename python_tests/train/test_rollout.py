@@ -242,7 +242,7 @@ def test_a_rollout_whose_worker_dies_is_played_anew(policy):
 
 
 def test_a_rollout_that_no_worker_survives_is_an_error(policy):
-    """The file of each worker's games is taken away while they are played."""
+    """Each new worker is killed, too."""
     rollout = RolloutSetup(player_setup(policy), 100_000)
     with make_env(num_envs=2, num_workers=1, max_steps=500, rollout=rollout) as env:
         env.start()

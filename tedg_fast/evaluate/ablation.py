@@ -14,7 +14,8 @@ from tedg_fast.arguments import parsed
 from tedg_fast.errors import Stopped
 from tedg_fast.evaluate.arms import ARMS, FULL, Trial, plan
 from tedg_fast.evaluate.early_stop import in_words, num_looks, seeds_of, stages
-from tedg_fast.evaluate.grid import grid, is_whole, report
+from tedg_fast.evaluate.evaluation import complete_evaluation
+from tedg_fast.evaluate.grid import grid, report
 from tedg_fast.evaluate.jobs import Job, run_jobs
 from tedg_fast.files import write_whole
 from tedg_fast.machine import cores
@@ -242,12 +243,13 @@ def _games(config: AblateConfig, trial: Trial) -> dict[str, Any]:
 
 
 def _is_evaluated(out: Path, agents: list[str], config: AblateConfig, trial: Trial) -> bool:
-    """Whether the file holds this evaluation, whole, by the final checkpoint as it is."""
+    """Whether the file holds this evaluation, complete, by the final checkpoint as it is."""
     try:
-        record = json.loads(out.read_text())
+        record = complete_evaluation(out)
+        if record is None:
+            return False
         same = record["config"].items() >= _games(config, trial).items()
-        same &= list(record["agents"]) == agents and is_whole(record)
-        return same and not _newer(agents[0], out)
+        return same and list(record["agents"]) == agents and not _newer(agents[0], out)
     except (OSError, ValueError, KeyError, AttributeError):
         return False
 

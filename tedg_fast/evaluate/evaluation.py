@@ -128,6 +128,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     record = {
         "format": "tedg-eval",
         "version": 1,
+        "complete": stop is None,  # whether anything was left to play, beside games that were lost
         "config": asdict(config),
         "agents": {
             agent.name: _entry(agent, games[agent.name], *results[agent.name])
@@ -150,6 +151,13 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if stop is not None:
         raise WorkerError(f"{stop}; {ABOVE}") from stop
     return record
+
+
+def complete_evaluation(path: Path) -> dict[str, Any] | None:
+    """What ``evaluate`` wrote to ``path``; None where there is no file, or what was stopped: that
+    keeps the games before the first that went on, which are no fair sample of all."""
+    record = json.loads(path.read_text()) if path.exists() else {}
+    return record if record.get("complete") else None
 
 
 def _play(agent: Agent, config: EvalConfig, setting: Setting) -> tuple[Played, float]:

@@ -1,6 +1,5 @@
 """The ablation's numbers: of each run, of each arm over its seeds, and as tables."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from tedg_fast.evaluate import table
 from tedg_fast.evaluate.arms import FULL, Trial, num_parameters
 from tedg_fast.evaluate.early_stop import FIRST_LOOK, in_words, seeds_of, verdict
+from tedg_fast.evaluate.evaluation import complete_evaluation
 from tedg_fast.evaluate.summary import finite, paired
 from tedg_fast.report.arms import WINDOW
 from tedg_fast.report.statistics import mean_interval
@@ -87,17 +87,9 @@ def _finished(trial: Trial) -> Run | None:
 
 
 def _agents(path: Path) -> dict[str, Any]:
-    """The agents of an evaluation; none where there is no file, or one that was stopped."""
-    record = json.loads(path.read_text()) if path.exists() else None
-    return record["agents"] if record is not None and is_whole(record) else {}
-
-
-def is_whole(evaluation: dict[str, Any]) -> bool:
-    """Whether each of its agents has played all of the games: an evaluation that is stopped keeps
-    those before the first that goes on, which are no fair sample of all."""
-    games = evaluation["config"]["episodes"]
-    played = (agent["episodes"]["number"] for agent in evaluation["agents"].values())
-    return all(len(numbers) == games for numbers in played)
+    """The agents of an evaluation; none where there is no complete one."""
+    evaluation = complete_evaluation(path)
+    return {} if evaluation is None else evaluation["agents"]
 
 
 def measure(run: Run, evaluation: dict[str, Any] | None, others: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 #include "player.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <utility>
 
